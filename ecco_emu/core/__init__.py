@@ -1,0 +1,1 @@
+"""Ids, units, errors, frames, messages, the emulated clock and named random streams. Pure."""

@@ -1,0 +1,63 @@
+"""Child processes that hold heavy libraries (torch, Panda3D) and die with their parent.
+
+A worker is the standard library's ``ProcessPoolExecutor`` with one warm process. Its state lives in
+the globals of the module whose functions are submitted to it; it ignores Ctrl-C, which belongs to
+the parent, runs at a lower priority than network and clock, and is killed by the kernel when the
+parent dies, SIGKILL included.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_PR_SET_PDEATHSIG = 1
+
+
+class Worker:
+    """One warm child process; ``call`` runs a module-level function in it, in order of calling."""
+
+    def __init__(self, *, niceness: int = 0, environment: dict[str, str] | None = None) -> None:
+        self._executor = ProcessPoolExecutor(
+            max_workers=1,
+            mp_context=multiprocessing.get_context("spawn"),
+            initializer=_settle_child,
+            initargs=(os.getpid(), niceness, dict(environment or {})),
+        )
+
+    async def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Runs ``function`` in the child. Raises what it raised, or ``BrokenProcessPool``."""
+        future = self._executor.submit(function, *args, **kwargs)
+        return await asyncio.wrap_future(future)
+
+    def close(self) -> None:
+        """Ends the child at once; a call in progress is abandoned."""
+        processes = list((self._executor._processes or {}).values())
+        self._executor.shutdown(wait=False, cancel_futures=True)
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.join(timeout=5)
+            if process.is_alive():
+                process.kill()
+                process.join(timeout=5)
+
+
+def _settle_child(parent_pid: int, niceness: int, environment: dict[str, str]) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent_pid:  # the parent died before the line above took effect
+        os._exit(1)
+    os.environ.update(environment)
+    if niceness:
+        os.nice(niceness)
