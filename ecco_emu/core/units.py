@@ -72,3 +72,12 @@ def format_time(seconds: float) -> str:
     if seconds == 0 or abs(seconds) >= 1:
         return f"{seconds:.12g}s"
     return f"{seconds * 1e3:.12g}ms"
+
+
+def format_length(metres: float) -> str:
+    return f"{metres:.12g}m"
+
+
+def format_fraction(fraction: float) -> str:
+    """As a percentage: ``format_fraction(0.005) == "0.5%"``."""
+    return f"{fraction * 100:.12g}%"

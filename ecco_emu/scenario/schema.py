@@ -2,7 +2,8 @@
 
 Values are held in base units (seconds, bits per second, metres, fractions) of emulated time.
 Checks that need one field stand here; checks that need several are in ``_consistent`` of the
-smallest model that sees them all. Reading files and naming lines is ``loading``'s work.
+smallest model that sees them all, or in ``semantics`` when they need the whole scenario. Reading files
+and naming lines is ``loading``'s work.
 """
 
 from __future__ import annotations
@@ -25,14 +26,6 @@ Weather = Literal["day", "night", "rain", "fog"]
 PolicyName = Literal["ecco", "naive"]
 
 
-def _percent(value: float) -> str:
-    return f"{value * 100:.12g}%"
-
-
-def _metres(value: float) -> str:
-    return f"{value:.12g}m"
-
-
 Rate = Annotated[
     float,
     BeforeValidator(units.parse_rate),
@@ -48,36 +41,52 @@ Time = Annotated[
 Length = Annotated[
     float,
     BeforeValidator(units.parse_length),
-    PlainSerializer(_metres, return_type=str),
+    PlainSerializer(units.format_length, return_type=str),
     WithJsonSchema({"type": "string", "description": "a length: 12m"}),
 ]
 Fraction = Annotated[
     float,
     BeforeValidator(units.parse_fraction),
-    PlainSerializer(_percent, return_type=str),
+    PlainSerializer(units.format_fraction, return_type=str),
     WithJsonSchema({"type": "string", "description": "a percentage: 0.5%"}),
     Field(ge=0, le=1),
 ]
+Whole = Annotated[int, Field(strict=True)]
+"""A whole number, written as one: neither ``true`` nor ``"3"``."""
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,31}$")]
 
 
 class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=False)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, validate_default=False, use_attribute_docstrings=True
+    )
+
+
+def _dilation(value: object) -> object:
+    if value == "auto":
+        return value
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0.1 <= value <= 1000:
+        raise ValueError(f"{value!r} is not a dilation: it is auto, or a number from 0.1 to 1000")
+    return float(value)
 
 
 class Clock(Strict):
     """How emulated time runs against the wall."""
 
-    dilation: Literal["auto"] | Annotated[float, Field(ge=0.1, le=1000)] = "auto"
+    dilation: Annotated[float | Literal["auto"], BeforeValidator(_dilation)] = "auto"
     """Seconds of the wall per emulated second; ``auto`` calibrates at the start."""
 
 
 class Windows(Strict):
     """Retraining windows and the micro-windows they are cut into (paper section 3)."""
 
-    count: Annotated[int, Field(ge=1, le=1000)] = 3
+    count: Annotated[Whole, Field(ge=1, le=1000)] = 3
+    """How many retraining windows; the run lasts count × length."""
     length: Annotated[Time, Field(gt=0)] = 20.0
+    """One retraining window."""
     micro: Annotated[Time, Field(gt=0)] = 2.0
+    """One micro-window: the smallest piece of GPU time a job gets. It divides length."""
 
     @property
     def micro_per_window(self) -> int:
@@ -102,9 +111,10 @@ class Policy(Strict):
     """Who trains together, who gets the GPU, who gets the bandwidth."""
 
     name: PolicyName = "ecco"
-    size_weight: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """``ecco``: groups, Algorithm 1, GAIMD. ``naive``: one job per camera, equal shares."""
+    size_weight: Annotated[Number, Field(ge=0, le=1)] = 0.5
     """alpha of Eq. 1: 1 weighs groups by their cameras, 0 weighs groups equally."""
-    fairness: Annotated[float, Field(ge=0, le=10)] = 0.5
+    fairness: Annotated[Number, Field(ge=0, le=10)] = 0.5
     """beta of Eq. 1: the weight of the worst group's accuracy."""
 
 
@@ -112,17 +122,20 @@ class Trainer(Strict):
     """The edge server's GPUs and models."""
 
     backend: Literal["yolo"] = "yolo"
-    gpus: Annotated[int, Field(ge=1, le=64)] = 1
+    """``yolo``: real training of a YOLO11n student."""
+    gpus: Annotated[Whole, Field(ge=1, le=64)] = 1
+    """GPUs of the edge server, virtual ones where the host has fewer (a larger batch per step)."""
     student: str = "yolo11n-town"
     """A student in profiles/students/, or a path to a safetensors file."""
     teacher: str = "oracle"
     """``oracle``: the world's own labels; otherwise a path to YOLO11x weights."""
-    gpu_speed: Annotated[float, Field(gt=0, le=1e6)] = 40.0
+    gpu_speed: Annotated[Number, Field(gt=0, le=1e6)] = 40.0
     """Images of the world's size that one GPU trains on in an emulated second."""
-    batch: Annotated[int, Field(ge=1, le=256)] = 4
+    batch: Annotated[Whole, Field(ge=1, le=256)] = 4
     """Images per GPU in one step; G GPUs make steps of G times as many."""
-    learning_rate: Annotated[float, Field(gt=0, le=1)] = 0.005
-    eval_frames: Annotated[int, Field(ge=1, le=1000)] = 8
+    learning_rate: Annotated[Number, Field(gt=0, le=1)] = 0.005
+    """Of SGD."""
+    eval_frames: Annotated[Whole, Field(ge=1, le=1000)] = 8
     """Newest frames of each camera that a job is measured on."""
 
 
@@ -130,15 +143,19 @@ class Grouping(Strict):
     """Algorithm 2: which retraining requests may share a job, and when a member is split off."""
 
     time_window: Annotated[Time, Field(ge=0)] = 30.0
+    """Requests further apart in time than this never share a job."""
     range: Annotated[Length, Field(ge=0)] = 80.0
-    drop_threshold: Annotated[float, Field(ge=0, le=1)] = 0.05
+    """Cameras further apart than this never share a job."""
+    drop_threshold: Annotated[Number, Field(ge=0, le=1)] = 0.05
+    """A member whose mAP falls by more than this over a window leaves its group."""
 
 
 class Transport(Strict):
     """Congestion control between cameras and server (paper section 3.2.2)."""
 
     algorithm: Literal["gaimd"] = "gaimd"
-    beta: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    """``gaimd``: general AIMD, alpha from the GPU share, beta fixed."""
+    beta: Annotated[Number, Field(gt=0, lt=1)] = 0.5
     """The fraction of the window kept after a cut."""
     mapping: Literal["linear", "root", "auto"] = "linear"
     """From GPU share to alpha: ``linear`` is the paper's."""
@@ -150,11 +167,15 @@ class Shape(Strict):
     """One direction of a link."""
 
     rate: Annotated[Rate, Field(ge=8e3, le=100e9)] | None = None
+    """Capacity; null: not limited."""
     delay: Annotated[Time, Field(ge=0, le=60)] = 0.0
+    """Propagation delay, one way."""
     jitter: Annotated[Time, Field(ge=0, le=10)] = 0.0
+    """The delay varies by as much as this either way; packets keep their order."""
     loss: Fraction = 0.0
+    """Packets lost at random."""
     queue: Annotated[Time, Field(gt=0, le=60)] | None = None
-    """How long a full queue takes to drain at ``rate``."""
+    """How long a full queue takes to drain at ``rate``; null: the engine's usual queue."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -164,25 +185,64 @@ class Shape(Strict):
 
 
 class Uplink(Shape):
+    """A camera's own link to the switch."""
+
     rate: Annotated[Rate, Field(ge=8e3, le=100e9)] | None = 4e6
+    """Capacity; null: not limited."""
     delay: Annotated[Time, Field(ge=0, le=60)] = 5e-3
+    """Propagation delay, one way."""
+
+
+class CameraUplink(Uplink):
+    """What one camera's uplink has different from network.uplink; only the keys given count."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        return self  # jitter may be larger than the default delay: network.uplink's may be larger still
+
+
+class Bottleneck(Shape):
+    """The link every camera's video crosses."""
+
+    rate: Annotated[Rate, Field(ge=8e3, le=100e9)] | None = 6e6
+    """Capacity; null: not limited."""
+    delay: Annotated[Time, Field(ge=0, le=60)] = 10e-3
+    """Propagation delay, one way."""
+    queue: Annotated[Time, Field(gt=0, le=60)] | None = 0.2
+    """How long a full queue takes to drain at ``rate``; null: the engine's usual queue."""
+
+
+class Downlink(Shape):
+    """The link back, which carries acknowledgements, assignments and students."""
+
+    rate: Annotated[Rate, Field(ge=8e3, le=100e9)] | None = 50e6
+    """Capacity; null: not limited."""
+    delay: Annotated[Time, Field(ge=0, le=60)] = 5e-3
+    """Propagation delay, one way."""
+    queue: Annotated[Time, Field(gt=0, le=60)] | None = 0.2
+    """How long a full queue takes to drain at ``rate``; null: the engine's usual queue."""
 
 
 class Network(Strict):
     """The links: each camera's uplink, the shared bottleneck to the server, and the way back."""
 
     engine: Literal["auto", "kernel", "relay"] = "auto"
-    bottleneck: Shape = Shape.model_validate({"rate": "6mbit", "delay": "10ms", "queue": "200ms"})
+    """What makes delay and loss: ``kernel`` (netem), ``relay`` (a process), ``auto``: what the host has."""
+    bottleneck: Bottleneck = Bottleneck()
     """Switch to server, shared by every camera."""
     uplink: Uplink = Uplink()
     """Camera to switch; the default for every camera. The way back has its delay and loss."""
-    downlink: Shape = Shape.model_validate({"rate": "50mbit", "delay": "5ms", "queue": "200ms"})
+    downlink: Downlink = Downlink()
     """Server to switch, shared by every camera."""
 
 
 class WeatherChange(Strict):
+    """From a time on, another weather."""
+
     at: Annotated[Time, Field(ge=0)]
+    """When it begins to change; the first is at 0s."""
     is_: Weather = Field(alias="is")
+    """``day``, ``night``, ``rain`` or ``fog``."""
     fade: Annotated[Time, Field(ge=0)] = 1.0
     """How long the change takes."""
 
@@ -191,9 +251,13 @@ class District(Strict):
     """A part of town with weather and light of its own."""
 
     name: Name
+    """The district's name, one of its own."""
     center: tuple[Length, Length]
+    """Its middle: x to the east, y to the north, from the middle of the town."""
     radius: Annotated[Length, Field(gt=0)]
+    """How far it reaches."""
     weather: Annotated[tuple[WeatherChange, ...], Field(min_length=1)]
+    """Its weather over time, in order."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -208,29 +272,39 @@ class District(Strict):
 class Town(Strict):
     """A rendered town: roads, buildings, trees, cars, trucks, pedestrians."""
 
-    seed: Annotated[int, Field(ge=0)] = 1
+    seed: Annotated[Whole, Field(ge=0, lt=2**32)] = 1
+    """Which town: streets, buildings and traffic follow from it."""
     size: Annotated[Length, Field(ge=60, le=2000)] = 300.0
     """Side of the square town, centred on (0 m, 0 m)."""
-    cars: Annotated[int, Field(ge=0, le=500)] = 60
-    trucks: Annotated[int, Field(ge=0, le=200)] = 16
-    pedestrians: Annotated[int, Field(ge=0, le=1000)] = 120
+    cars: Annotated[Whole, Field(ge=0, le=500)] = 60
+    """Cars in the whole town."""
+    trucks: Annotated[Whole, Field(ge=0, le=200)] = 16
+    """Trucks in the whole town."""
+    pedestrians: Annotated[Whole, Field(ge=0, le=1000)] = 120
+    """Pedestrians in the whole town."""
     districts: Annotated[tuple[District, ...], Field(min_length=1)]
+    """Parts of the town with a weather of their own."""
 
 
 class World(Strict):
+    """Where frames and labels come from."""
+
     town: Town
+    """A rendered town."""
 
 
 class Source(Strict):
     """What a camera sees and how it may sample it."""
 
     look_at: tuple[Length, Length]
+    """The point on the ground in the middle of the picture."""
     height: Annotated[Length, Field(gt=0.5, le=100)] = 8.0
-    fov: Annotated[float, Field(ge=20, le=120)] = 70.0
+    """Of the camera over the ground."""
+    fov: Annotated[Number, Field(ge=20, le=120)] = 70.0
     """Horizontal field of view in degrees."""
-    fps: Annotated[float, Field(gt=0, le=60)] = 10.0
+    fps: Annotated[Number, Field(gt=0, le=60)] = 10.0
     """Frame clock: the most the camera can sample."""
-    size: tuple[Annotated[int, Field(ge=64, le=1920)], Annotated[int, Field(ge=64, le=1088)]] = (
+    size: tuple[Annotated[Whole, Field(ge=64, le=1920)], Annotated[Whole, Field(ge=64, le=1088)]] = (
         320,
         192,
     )
@@ -247,38 +321,57 @@ class Drift(Strict):
     """How a camera notices drift without labels."""
 
     detector: Literal["page-hinkley", "adwin", "kswin", "oracle"] = "page-hinkley"
-    infer_fps: Annotated[float, Field(gt=0, le=60)] = 4.0
+    """The test on the student's confidence; ``oracle`` is told by the world."""
+    infer_fps: Annotated[Number, Field(gt=0, le=60)] = 4.0
     """How many frames a second the camera's student looks at."""
     confirm: Annotated[Time, Field(ge=0)] = 1.0
     """The alarm must last this long before a request is sent."""
 
 
 class Camera(Strict):
+    """One camera: where it stands, what it sees, how it is connected."""
+
     id: Name
+    """Its name, one of its own; not server, bottleneck, downlink or switch."""
     at: tuple[Length, Length]
+    """Where it stands: x to the east, y to the north, from the middle of the town."""
     source: Source
-    uplink: Uplink | None = None
-    """Overrides of network.uplink for this camera."""
+    """What it sees."""
+    uplink: CameraUplink | None = None
+    """Overrides of network.uplink for this camera; keys left out are as there."""
 
 
 class Down(Strict):
+    """The link carries nothing, either way."""
+
     for_: Annotated[Time, Field(gt=0)] | None = Field(default=None, alias="for")
     """How long; without it, until an ``up`` or the end of the run."""
 
 
+def _bare_down(value: object) -> object:
+    return {} if value is True else value
+
+
 class SetShape(Strict):
+    """The link changes, for good or until the next ``set``."""
+
     rate: Annotated[Rate, Field(ge=8e3, le=100e9)]
+    """The new capacity."""
 
 
 class Fault(Strict):
     """Something that goes wrong on a link at a time: exactly one of down, up, set."""
 
     at: Annotated[Time, Field(ge=0)]
+    """When."""
     on: str
     """A camera's id (its uplink, both directions), ``bottleneck`` or ``downlink``."""
-    down: Down | None = None
+    down: Annotated[Down | None, BeforeValidator(_bare_down)] = None
+    """Cut the link; ``{for: 5s}`` mends it by itself."""
     up: Literal[True] | None = None
+    """Mend a link that is down."""
     set: SetShape | None = None
+    """Change the link's rate."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -291,7 +384,9 @@ class Expectation(Strict):
     """What must hold. ``camera`` delivers segments after a moment, or gains accuracy by the end."""
 
     camera: str
+    """The camera it is about."""
     within: Annotated[Time, Field(gt=0)] | None = None
+    """How long after the moment ``of`` the camera has."""
     of: str | None = None
     """A moment: ``fault[N].start``, ``fault[N].end``, ``start`` or a time such as ``25s``."""
     delivers: str | None = None
@@ -312,21 +407,37 @@ class Scenario(Strict):
     """A whole run."""
 
     version: Literal[1]
+    """Of this format: 1."""
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    """Names the run's directory."""
+    seed: Annotated[Whole, Field(ge=0, lt=2**32)] = 0
+    """Of everything random in the run but the town."""
     clock: Clock = Clock()
+    """Emulated time against the wall."""
     windows: Windows = Windows()
+    """Retraining windows and micro-windows."""
     policy: Policy = Policy()
+    """Who trains together, who gets the GPU, who gets the bandwidth."""
     task: Literal["detection"] = "detection"
+    """What the student does."""
     trainer: Trainer = Trainer()
+    """GPUs and models."""
     grouping: Grouping = Grouping()
+    """Which cameras may share a retraining job."""
     drift: Drift = Drift()
+    """How cameras notice drift."""
     transport: Transport = Transport()
+    """Congestion control."""
     network: Network = Network()
+    """The links."""
     world: World
+    """Where frames and labels come from."""
     cameras: Annotated[tuple[Camera, ...], Field(min_length=1, max_length=256)]
+    """The cameras."""
     faults: tuple[Fault, ...] = ()
+    """What goes wrong, and when."""
     expect: tuple[Expectation, ...] = ()
+    """What must hold; a run where something does not exits with 1."""
 
     def uplink_of(self, camera: Camera) -> Uplink:
         """The camera's uplink: network.uplink with what the camera overrides."""

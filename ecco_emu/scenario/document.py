@@ -1,0 +1,187 @@
+"""YAML to plain data, with the place of every key and value.
+
+Only YAML's own scalars, lists and mappings are understood: nothing in a file can make an object. Size,
+depth and the expansion of aliases are bounded.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from ecco_emu.scenario.problems import Path, Place, Problem, path_text, shown
+
+MAX_BYTES = 1024 * 1024
+MAX_NODES = 100_000
+MAX_DEPTH = 40
+
+_TAG = "tag:yaml.org,2002:"
+_PLAIN_TEXT = {f"{_TAG}str", f"{_TAG}timestamp", f"{_TAG}value", "!"}
+_CONSTRUCTED = {f"{_TAG}{kind}" for kind in ("int", "float", "bool", "null")}
+
+
+@dataclass(slots=True)
+class Document:
+    """Plain data (dict, list, str, int, float, bool, None) and where each part was written."""
+
+    source: str
+    data: object = None
+    values: dict[Path, Place] = field(default_factory=dict)
+    keys: dict[Path, Place] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+
+    def place(self, path: Path, *, of_key: bool = False) -> Place:
+        """Where the value (or key) at ``path`` stands; for what is missing, where its parent stands."""
+        if of_key and path in self.keys:
+            return self.keys[path]
+        for length in range(len(path), -1, -1):
+            if path[:length] in self.values:
+                return self.values[path[:length]]
+        return Place(self.source, 1, 1)
+
+    def at(self, path: Path) -> object:
+        """The data at ``path``. Raises ``LookupError`` when there is none."""
+        node = self.data
+        for part in path:
+            if isinstance(node, (dict, list)):
+                try:
+                    node = node[part]  # type: ignore[index]
+                except TypeError as error:
+                    raise LookupError(part) from error
+            else:
+                raise LookupError(part)
+        return node
+
+
+def parse(text: str, source: str) -> Document:
+    """The document in ``text``; syntax errors, duplicate keys and the like are its ``problems``."""
+    document = Document(source)
+    top = Place(source, 1, 1)
+    if len(text.encode(errors="surrogatepass")) > MAX_BYTES:
+        document.problems.append(Problem(top, "", "is larger than 1 MB; a scenario is a few kilobytes"))
+        return document
+    try:
+        node = YAML(typ="safe", pure=True).compose(text)
+        if node is None:
+            document.problems.append(Problem(top, "", "is empty"))
+        else:
+            document.data = _Reader(document).read(node, ())
+    except MarkedYAMLError as error:
+        document.problems.append(_syntax_problem(error, source))
+    except YAMLError as error:
+        document.problems.append(_character_problem(error, text, source))
+    except RecursionError:
+        document.problems.append(Problem(top, "", f"is nested deeper than {MAX_DEPTH} levels"))
+    except _TooMuchError as error:
+        document.problems.append(Problem(error.place, "", str(error)))
+    return document
+
+
+class _TooMuchError(Exception):
+    def __init__(self, place: Place, message: str) -> None:
+        super().__init__(message)
+        self.place = place
+
+
+class _Reader:
+    """Walks composed nodes. Aliases are expanded into copies, within ``MAX_NODES`` altogether."""
+
+    def __init__(self, document: Document) -> None:
+        self._document = document
+        self._seen_nodes = 0
+        self._constructor = YAML(typ="safe", pure=True).constructor
+
+    def read(self, node: Node, path: Path) -> object:
+        place = self._place(node)
+        self._seen_nodes += 1
+        if self._seen_nodes > MAX_NODES:
+            raise _TooMuchError(place, f"has more than {MAX_NODES} values, aliases expanded")
+        if len(path) > MAX_DEPTH:
+            raise _TooMuchError(place, f"is nested deeper than {MAX_DEPTH} levels")
+        self._document.values[path] = place
+        if isinstance(node, MappingNode):
+            return self._mapping(node, path)
+        if isinstance(node, SequenceNode):
+            return [self.read(item, (*path, index)) for index, item in enumerate(node.value)]
+        return self._scalar(node, path)
+
+    def _mapping(self, node: MappingNode, path: Path) -> dict[str, object]:
+        result: dict[str, object] = {}
+        merged: list[MappingNode] = []
+        for key_node, value_node in node.value:
+            if key_node.tag == f"{_TAG}merge":
+                merged += self._merged(value_node, path)
+                continue
+            if not isinstance(key_node, ScalarNode):
+                self._problem(key_node, path, "a key must be a plain word")
+                continue
+            key = str(key_node.value)
+            inner = (*path, key)
+            if key in result:
+                first = self._document.keys[inner].line
+                self._problem(
+                    key_node, inner, f"duplicate key {shown(key)}; it is first given in line {first}"
+                )
+                continue
+            self._document.keys[inner] = self._place(key_node)
+            result[key] = self.read(value_node, inner)
+        for mapping in merged:
+            for key_node, value_node in mapping.value:
+                key = str(key_node.value)
+                if key not in result:
+                    self._document.keys[(*path, key)] = self._place(key_node)
+                    result[key] = self.read(value_node, (*path, key))
+        return result
+
+    def _merged(self, node: Node, path: Path) -> list[MappingNode]:
+        nodes = node.value if isinstance(node, SequenceNode) else [node]
+        mappings = [item for item in nodes if isinstance(item, MappingNode)]
+        if len(mappings) != len(nodes):
+            self._problem(node, path, "'<<' merges mappings only")
+        return mappings
+
+    def _scalar(self, node: Node, path: Path) -> object:
+        tag, text = str(node.tag), str(node.value)
+        if tag in _PLAIN_TEXT:
+            return text
+        if tag in _CONSTRUCTED:
+            try:
+                return self._constructor.construct_object(node)
+            except (ValueError, OverflowError, YAMLError):
+                self._problem(node, path, f"{shown(text)} is not a number that can be used")
+                return text
+        self._problem(node, path, f"the tag {shown(tag.replace(_TAG, '!!'))} is not allowed in a scenario")
+        return text
+
+    def _place(self, node: Node) -> Place:
+        mark = node.start_mark
+        return Place(self._document.source, mark.line + 1, mark.column + 1)
+
+    def _problem(self, node: Node, path: Path, message: str) -> None:
+        self._document.problems.append(Problem(self._place(node), path_text(path), message))
+
+
+def _syntax_problem(error: MarkedYAMLError, source: str) -> Problem:
+    mark = error.problem_mark or error.context_mark
+    place = Place(source, mark.line + 1, mark.column + 1) if mark else Place(source, 1, 1)
+    what = (error.problem or error.context or "cannot be read").strip()
+    if "found character '\\t'" in what or "'\\t'" in what:
+        what = "a tab cannot indent YAML; use spaces"
+    elif what == "but found another document":
+        what = "more than one document ('---') in the file"
+    return Problem(place, "", f"not valid YAML: {what}")
+
+
+def _character_problem(error: YAMLError, text: str, source: str) -> Problem:
+    position = getattr(error, "position", None)
+    if isinstance(position, int) and position <= len(text):
+        before = text[:position]
+        line, column = before.count("\n") + 1, position - (before.rfind("\n") + 1) + 1
+        character = ascii(text[position : position + 1])
+        return Problem(Place(source, line, column), "", f"the character {character} is not allowed in YAML")
+    first = re.split(r"\n", str(error).strip() or "cannot be read", maxsplit=1)[0]
+    return Problem(Place(source, 1, 1), "", f"not valid YAML: {first}")

@@ -1,0 +1,47 @@
+"""A scenario back to YAML, every default spelled out, and the JSON Schema of the format."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from ecco_emu.scenario.schema import Scenario
+
+
+def to_mapping(scenario: Scenario) -> dict[str, Any]:
+    """Plain data with units. A camera's uplink keeps only what it overrides: the rest is network.uplink's."""
+    data = scenario.model_dump(mode="json", by_alias=True)
+    for item, camera in zip(data["cameras"], scenario.cameras, strict=True):
+        if camera.uplink is None:
+            del item["uplink"]
+        else:
+            item["uplink"] = camera.uplink.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    for key in ("faults", "expect"):
+        data[key] = [{name: value for name, value in item.items() if value is not None} for item in data[key]]
+    return data
+
+
+def dump(scenario: Scenario) -> str:
+    """YAML that loads as an equal scenario."""
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style = False
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
+    yaml.allow_unicode = True
+    stream = io.StringIO()
+    yaml.dump(to_mapping(scenario), stream)
+    return stream.getvalue()
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of a scenario, for editors: keys, units, limits, defaults."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "ecco-emu scenario",
+        **{
+            key: value
+            for key, value in Scenario.model_json_schema(by_alias=True, mode="validation").items()
+            if key != "title"
+        },
+    }

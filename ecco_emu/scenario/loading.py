@@ -1,0 +1,144 @@
+"""From a file to a ``Scenario``, or to everything that is wrong with the file, each with its place."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path as FilePath
+from typing import Any
+
+from pydantic import ValidationError
+
+from ecco_emu.scenario import profiles, semantics, wording
+from ecco_emu.scenario.document import MAX_BYTES, Document, parse
+from ecco_emu.scenario.overrides import apply_option, apply_sets
+from ecco_emu.scenario.problems import InvalidScenario, Place, Problem, path_text
+from ecco_emu.scenario.schema import Scenario
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedScenario:
+    """A scenario that is right in itself, with the file it came from."""
+
+    scenario: Scenario
+    path: FilePath
+    source_text: str
+
+
+def load(
+    path: str | os.PathLike[str],
+    overrides: Sequence[str] = (),
+    seed: int | None = None,
+    dilation: str | float | None = None,
+    policy: str | None = None,
+    *,
+    files: bool = True,
+) -> LoadedScenario:
+    """Reads, changes and checks a scenario.
+
+    ``overrides`` are ``dotted.path=value``, as for ``--set``; ``seed``, ``dilation`` and ``policy`` win
+    over them. ``files=False`` does not ask for the student's and teacher's weights, for commands that
+    need neither. Paths of weights are taken from the scenario's folder (from the current one in
+    ``overrides``) and come out absolute. Raises ``InvalidScenario`` with every problem there is.
+    """
+    file = FilePath(path)
+    text, problem = _read(file)
+    if problem is not None:
+        raise InvalidScenario([problem])
+    document = parse(text, str(path))
+    problems = list(document.problems)
+    if document.data is not None:
+        options = {
+            "seed": ("seed", seed),
+            "dilation": ("clock.dilation", dilation),
+            "policy": ("policy.name", policy),
+        }
+        problems += apply_sets(document, overrides)
+        for name, (key, value) in options.items():
+            if value is not None:
+                problems += apply_option(document, key, str(value), f"--{name} {value}")
+        _absolute_weights(document, file.parent)
+        scenario, found = _validated(document, files)
+        problems += found
+        if scenario is not None and not problems:
+            return LoadedScenario(scenario, file, text)
+    raise InvalidScenario(_in_order(problems))
+
+
+def check(paths: Iterable[str | os.PathLike[str]], *, files: bool = True) -> list[Problem]:
+    """Everything wrong with each of these files; empty when all could run."""
+    problems: list[Problem] = []
+    for path in paths:
+        try:
+            load(path, files=files)
+        except InvalidScenario as error:
+            problems += error.problems
+    return problems
+
+
+def from_mapping(data: Mapping[str, Any], *, source: str = "scenario", files: bool = True) -> Scenario:
+    """A scenario from plain data with units, checked as a file is. Raises ``InvalidScenario``."""
+    document = Document(source, dict(data), {(): Place(source)})
+    scenario, problems = _validated(document, files)
+    if scenario is None or problems:
+        raise InvalidScenario(_in_order(problems))
+    return scenario
+
+
+def _read(file: FilePath) -> tuple[str, Problem | None]:
+    place = Place(str(file))
+    if file.is_dir():
+        return "", Problem(place, "", "is a directory; name a scenario file in it")
+    try:
+        with file.open("rb") as stream:
+            raw = stream.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        return "", Problem(place, "", "there is no such file")
+    except OSError as error:
+        return "", Problem(place, "", f"cannot be read: {error.strerror or error}")
+    except ValueError:
+        return "", Problem(Place(ascii(str(file))), "", "is no name of a file")
+    if len(raw) > MAX_BYTES:
+        return "", Problem(place, "", "is larger than 1 MB; a scenario is a few kilobytes")
+    try:
+        return raw.decode("utf-8-sig"), None
+    except UnicodeDecodeError as error:
+        before = raw[: error.start]
+        line, column = before.count(b"\n") + 1, error.start - (before.rfind(b"\n") + 1) + 1
+        return "", Problem(Place(str(file), line, column), "", "is not UTF-8 text here")
+
+
+def _absolute_weights(document: Document, folder: FilePath) -> None:
+    """Makes paths of weights absolute, so that the resolved scenario means the same anywhere."""
+    trainer = document.data.get("trainer") if isinstance(document.data, dict) else None
+    if not isinstance(trainer, dict):
+        return
+    for key in ("student", "teacher"):
+        value = trainer.get(key)
+        if not isinstance(value, str) or "\0" in value:
+            continue
+        is_path = (
+            profiles.looks_like_path(value) if key == "student" else value.endswith((".pt", ".safetensors"))
+        )
+        if is_path or (key == "teacher" and os.sep in value):
+            in_file = document.place(("trainer", key)).line > 0
+            trainer[key] = str((folder if in_file else FilePath()).absolute() / FilePath(value).expanduser())
+
+
+def _validated(document: Document, files: bool) -> tuple[Scenario | None, list[Problem]]:
+    scenario, problems = None, []
+    try:
+        scenario = Scenario.model_validate(document.data)
+    except ValidationError as error:
+        problems = wording.problems_of(error, document)
+    known = {(problem.place, problem.path) for problem in problems}
+    for path, message in semantics.findings(semantics.Draft.of(document.data), files=files):
+        problem = Problem(document.place(path), path_text(path), message)
+        if (problem.place, problem.path) not in known:
+            problems.append(problem)
+    return scenario, problems
+
+
+def _in_order(problems: Iterable[Problem]) -> list[Problem]:
+    return sorted(set(problems))

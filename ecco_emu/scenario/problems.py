@@ -1,0 +1,71 @@
+"""What is wrong with a scenario, where, and what was probably meant."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from ecco_emu.core.errors import ScenarioError
+
+Path = tuple[str | int, ...]
+"""Keys and list indices from the top of the scenario: ``("cameras", 0, "uplink", "rate")``."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Place:
+    """Where a value was written: a position in a file (from 1), or an option of the command line."""
+
+    source: str
+    line: int = 0
+    column: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.source}:{self.line}:{self.column}" if self.line else self.source
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Problem:
+    """One thing that is wrong. Its text is ``file:line:column: path: message``."""
+
+    place: Place
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        parts = [str(self.place), self.path, self.message]
+        return ": ".join(part for part in parts if part)
+
+
+class InvalidScenario(ScenarioError):  # noqa: N818 - a name people catch
+    """A scenario with everything that is wrong with it, one line each."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(map(str, self.problems)))
+
+
+def path_text(path: Path) -> str:
+    """``cameras[0].uplink.rate``, as people write it."""
+    text = ""
+    for part in path:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            text += f".{part}" if text else part
+    return text
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """``; did you mean 'fps'?``, or nothing when no known word is close."""
+    by_lower = {name.lower(): name for name in known}
+    close = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
+    return f"; did you mean {by_lower[close[0]]!r}?" if close else ""
+
+
+def shown(value: object, limit: int = 60) -> str:
+    """A value as it may stand in a message: quoted when text, never long."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    text = repr(value) if isinstance(value, str) else str(value)
+    return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -1,0 +1,62 @@
+"""Where the shipped data lies: students (profiles/students/NAME.safetensors with NAME.json beside it)."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from ecco_emu.core.errors import ScenarioError
+from ecco_emu.scenario.problems import did_you_mean, shown
+
+ENVIRONMENT = "ECCO_EMU_PROFILES"
+SUFFIX = ".safetensors"
+
+
+def profiles_dir() -> Path:
+    """``$ECCO_EMU_PROFILES``; else the installed package's; else the checkout's ``profiles/``."""
+    chosen = os.environ.get(ENVIRONMENT)
+    if chosen:
+        return Path(chosen)
+    package = Path(__file__).resolve().parents[1]
+    packaged = package / "profiles"
+    return packaged if packaged.is_dir() else package.parent / "profiles"
+
+
+def students_dir() -> Path:
+    return profiles_dir() / "students"
+
+
+def students() -> list[str]:
+    """Names of the students there are."""
+    folder = students_dir()
+    return sorted(path.stem for path in folder.glob(f"*{SUFFIX}")) if folder.is_dir() else []
+
+
+def looks_like_path(name: str) -> bool:
+    return os.sep in name or name.endswith(SUFFIX)
+
+
+def student_path(name_or_path: str) -> Path:
+    """The weights of a student, by its name in profiles/students/ or by its path.
+
+    Raises ``ScenarioError`` that lists the students there are and says how to make one.
+    """
+    if looks_like_path(name_or_path):
+        path = Path(name_or_path)
+        if path.is_file():
+            return path
+        raise ScenarioError(f"no student's weights at {shown(name_or_path)}; ecco-emu pretrain makes some")
+    path = students_dir() / f"{name_or_path}{SUFFIX}"
+    if path.is_file():
+        return path
+    known = students()
+    listing = f"there are: {', '.join(known)}" if known else f"there are none in {students_dir()}"
+    hint = did_you_mean(name_or_path, known)
+    raise ScenarioError(
+        f"no student {shown(name_or_path)}{hint or '; ' + listing}; ecco-emu pretrain makes one"
+    )
+
+
+def description_path(weights: Path) -> Path:
+    """The JSON beside a student's weights that says how it was made."""
+    return weights.with_suffix(".json")
