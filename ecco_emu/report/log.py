@@ -1,0 +1,138 @@
+"""events.jsonl: written line by line while a run goes on, read back while it does or after a crash.
+
+Each line is a JSON object: ``t`` (emulated seconds), ``wall`` (seconds since the log was opened),
+``kind``, then the event's own fields. JSON has no NaN: a number that is not finite is written as null
+and read back as NaN.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, get_args
+
+import msgspec
+
+from ecco_emu.core.errors import HostError, ScenarioError
+from ecco_emu.core.events import AnyEvent, Event
+
+Subscriber = Callable[[AnyEvent], None]
+
+_KINDS: dict[str, type[Event]] = {
+    str(kind.__struct_config__.tag): kind for kind in get_args(AnyEvent) if issubclass(kind, Event)
+}
+_encoder = msgspec.json.Encoder()
+
+
+class EventLog:
+    """Appends events to a new file and hands each to its subscribers.
+
+    Every line reaches the kernel in one write before ``append`` returns, so a process that dies, even by
+    SIGKILL, leaves whole lines. ``clock_wall`` gives seconds of the wall (monotonic); its origin does not
+    matter. One thread may append. Raises ``ScenarioError`` when the file exists, ``HostError`` when it
+    cannot be written.
+    """
+
+    def __init__(self, path: Path, clock_wall: Callable[[], float]) -> None:
+        self.path = path
+        self._clock_wall = clock_wall
+        self._origin_wall = clock_wall()
+        self._subscribers: list[Subscriber] = []
+        try:
+            self._file = path.open("xb", buffering=0)
+        except FileExistsError as error:
+            raise ScenarioError(f"{path} exists: a log belongs to one run") from error
+        except OSError as error:
+            raise HostError(f"cannot write {path}: {error.strerror}") from error
+
+    def append(self, event: AnyEvent) -> None:
+        """Writes one line, then calls every subscriber; what a subscriber raises comes through.
+
+        Raises ``HostError`` when the line cannot be written (a full disk).
+        """
+        wall_s = self._clock_wall() - self._origin_wall
+        try:
+            self._file.write(encode_line(event, wall_s))
+        except OSError as error:
+            raise HostError(f"cannot write {self.path}: {error.strerror}") from error
+        for subscriber in tuple(self._subscribers):
+            subscriber(event)
+
+    def subscribe(self, callback: Subscriber) -> Callable[[], None]:
+        """Calls ``callback`` with every later event; returns what ends the subscription."""
+        self._subscribers.append(callback)
+
+        def unsubscribe() -> None:
+            if callback in self._subscribers:
+                self._subscribers.remove(callback)
+
+        return unsubscribe
+
+    def close(self) -> None:
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def encode_line(event: AnyEvent, wall_s: float) -> bytes:
+    """One line of the log, newline included."""
+    fields = msgspec.to_builtins(event)
+    head = {"t": fields.pop("t"), "wall": round(wall_s, 6), "kind": fields.pop("kind")}
+    return _encoder.encode(head | fields) + b"\n"
+
+
+def read(path: Path) -> Iterator[tuple[AnyEvent, float]]:
+    """Yields ``(event, wall)`` in the order written.
+
+    A torn last line ends the reading; events of kinds this version does not know are passed over. Any
+    other line that is not an event raises ``ScenarioError`` with the file's name and the line's number.
+    """
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise ScenarioError(f"cannot read {path}: {error.strerror}") from error
+    with file:
+        for number, line in enumerate(file, start=1):
+            try:
+                event, wall_s = decode_line(line)
+            except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+                if not line.endswith(b"\n"):
+                    return  # torn: only the last line can lack its newline
+                raise ScenarioError(f"{path}:{number}: not an event: {error}") from error
+            if event is not None:
+                yield event, wall_s
+
+
+def decode_line(line: bytes) -> tuple[AnyEvent | None, float]:
+    """The event of a line, or None where its kind is unknown. Raises ``msgspec.MsgspecError``."""
+    fields = msgspec.json.decode(line)
+    if not isinstance(fields, dict) or not isinstance(fields.get("kind"), str):
+        raise msgspec.ValidationError("not an object with a 'kind'")
+    wall_s = msgspec.convert(fields.pop("wall", None), float)
+    kind = _KINDS.get(fields["kind"])
+    if kind is None:
+        return None, wall_s
+    event: AnyEvent = msgspec.convert(_with_nan(fields, kind), kind)  # type: ignore[assignment]
+    return event, wall_s
+
+
+def _with_nan(fields: dict[str, Any], kind: type[Event]) -> dict[str, Any]:
+    """Undoes JSON's lack of NaN, where the type says that only a number can have stood there."""
+    for field in msgspec.structs.fields(kind):
+        value = fields.get(field.encode_name)
+        if field.type is float and value is None and field.encode_name in fields:
+            fields[field.encode_name] = math.nan
+        elif isinstance(value, list) and field.type == list[float]:
+            fields[field.encode_name] = [math.nan if item is None else item for item in value]
+    return fields
