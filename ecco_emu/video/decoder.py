@@ -1,0 +1,78 @@
+"""Decodes a segment that came over the network; nothing in it is trusted.
+
+The stream must have exactly the form our encoder gives it (checked on start codes before libav sees
+it), so a segment costs at most ``frames`` pictures of the announced size, in one thread. What libav
+reports as damaged is refused. Damage that still is valid H.264 cannot be seen here: the transport's
+authentication is what keeps it out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import av
+from av import VideoFrame
+from av.video.reformatter import VideoReformatter
+
+from ecco_emu.core.errors import ProtocolError
+from ecco_emu.core.frames import Image
+from ecco_emu.core.messages import MAX_SEGMENT_BYTES, MAX_SEGMENT_FRAMES
+from ecco_emu.video import annexb, color
+
+MAX_PIXELS = 1920 * 1088
+"""Of one picture: the largest a scenario's camera may have."""
+
+_ALIGNMENT_PX = 64  # libav counts its buffers in lines of up to this much more than the picture
+
+_OPTIONS = {
+    "err_detect": "crccheck+bitstream+buffer+explode",
+    "strict": "normal",
+    "ec": "0",
+}
+
+
+def decode(
+    segment_data: bytes, expected_frames: int, width: int, height: int, *, max_pixels: int = MAX_PIXELS
+) -> list[Image]:
+    """The segment's pictures, each ``height`` x ``width`` x 3 RGB.
+
+    Raises ``ProtocolError`` if the stream is too long, is not one of ours, is damaged, or holds another
+    number or size of frames than announced. Synchronous; libav releases the GIL.
+    """
+    if not 1 <= expected_frames <= MAX_SEGMENT_FRAMES:
+        raise ProtocolError(f"a segment of {expected_frames} frames (1 to {MAX_SEGMENT_FRAMES} allowed)")
+    if len(segment_data) > MAX_SEGMENT_BYTES:
+        raise ProtocolError(f"a segment of {len(segment_data)} bytes (at most {MAX_SEGMENT_BYTES} allowed)")
+    if width < 1 or height < 1 or width * height > max_pixels:
+        raise ProtocolError(f"pictures of {width}x{height} px (at most {max_pixels} pixels allowed)")
+    streams = annexb.access_units(segment_data, expected_frames)
+    scaler = VideoReformatter()
+    images = [
+        color.to_rgb(scaler, _checked(frame, width, height)) for frame in _frames(streams, width, height)
+    ]
+    if len(images) != expected_frames:
+        raise ProtocolError(f"{len(images)} frames in a segment of {expected_frames}")
+    return images
+
+
+def _frames(streams: list[bytes], width: int, height: int) -> Iterator[VideoFrame]:
+    context = av.CodecContext.create("h264", "r")
+    context.thread_count = 1
+    limit_px = (width + _ALIGNMENT_PX) * (height + _ALIGNMENT_PX)
+    context.options = {**_OPTIONS, "max_pixels": str(limit_px)}
+    try:
+        for stream in streams:
+            yield from context.decode(av.Packet(stream))
+        yield from context.decode(None)
+    except (av.FFmpegError, ValueError) as error:
+        raise ProtocolError(f"a segment does not decode: {error}") from error
+
+
+def _checked(frame: VideoFrame, width: int, height: int) -> VideoFrame:
+    if (frame.width, frame.height) != (width, height) or frame.format.name not in color.PIXEL_FORMATS:
+        raise ProtocolError(
+            f"a {frame.width}x{frame.height} {frame.format.name} frame in a segment of {width}x{height}"
+        )
+    if frame.is_corrupt:
+        raise ProtocolError("a damaged frame in a segment")
+    return frame
