@@ -7,6 +7,7 @@ Messages are msgpack, decoded by msgspec against these types, so that a message 
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Annotated
 
 import msgspec
@@ -21,8 +22,9 @@ MAX_SEGMENT_BYTES = 8 * 1024 * 1024
 MAX_SEGMENT_FRAMES = 240
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
-Hash = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{16}$")]
+Hash = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{16}\Z")]
 Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
+Index = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 Side = Annotated[int, msgspec.Meta(ge=16, le=8192)]
 
 
@@ -30,12 +32,12 @@ class Segment(msgspec.Struct, frozen=True, tag="segment"):
     """About one second of video. ``indices`` are frame-clock numbers, in order, one per coded frame."""
 
     camera: Name
-    sequence: Annotated[int, msgspec.Meta(ge=0)]
+    sequence: Annotated[int, msgspec.Meta(ge=0, le=2**53)]
     fps: Annotated[float, msgspec.Meta(gt=0, le=240)]
     """The camera's sampling rate when this was taken (frames per emulated second)."""
     width: Side
     height: Side
-    indices: Annotated[list[int], msgspec.Meta(min_length=1, max_length=MAX_SEGMENT_FRAMES)]
+    indices: Annotated[list[Index], msgspec.Meta(min_length=1, max_length=MAX_SEGMENT_FRAMES)]
     t0: float
     """Emulated second in which the segment's first frame was captured."""
     frame_clock_fps: Annotated[float, msgspec.Meta(gt=0, le=240)]
@@ -100,6 +102,9 @@ class Released(msgspec.Struct, frozen=True, tag="released"):
 CameraMessage = Segment | Register | RetrainingRequest | NeedModel | Weights
 ServerMessage = Assignment | NewStudent | Released | NeedModel | Weights
 
+_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises on bad input; the last on deep nesting."""
+
 _encoder = msgspec.msgpack.Encoder()
 _from_camera = msgspec.msgpack.Decoder(CameraMessage)
 _from_server = msgspec.msgpack.Decoder(ServerMessage)
@@ -113,9 +118,9 @@ def decode_from_camera(data: bytes) -> CameraMessage:
     """Raises ``ProtocolError`` for anything that is not a well-formed camera message."""
     try:
         message: CameraMessage = _from_camera.decode(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except _UNREADABLE as error:
         raise ProtocolError(f"not a camera message: {error}") from error
-    _check_numbers(message)
+    _check(message)
     return message
 
 
@@ -123,18 +128,23 @@ def decode_from_server(data: bytes) -> ServerMessage:
     """Raises ``ProtocolError`` for anything that is not a well-formed server message."""
     try:
         message: ServerMessage = _from_server.decode(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except _UNREADABLE as error:
         raise ProtocolError(f"not a server message: {error}") from error
-    _check_numbers(message)
+    _check(message)
     return message
 
 
-def _check_numbers(message: CameraMessage | ServerMessage) -> None:
-    """msgpack can carry NaN and infinities, which msgspec's bounds let through for free floats."""
+def _check(message: CameraMessage | ServerMessage) -> None:
+    """What the types cannot say: finite numbers, and frames in order.
+
+    msgpack can carry NaN and infinities, which msgspec's bounds let through for free floats.
+    """
     for field in message.__struct_fields__:
         value = getattr(message, field)
         numbers = value if isinstance(value, tuple) else (value,)
         if any(isinstance(number, float) and not math.isfinite(number) for number in numbers):
             raise ProtocolError(f"{type(message).__name__}.{field} is not a finite number")
     if isinstance(message, RetrainingRequest):
-        _check_numbers(message.frames)
+        _check(message.frames)
+    if isinstance(message, Segment) and any(a >= b for a, b in pairwise(message.indices)):
+        raise ProtocolError("Segment.indices are not in order")

@@ -8,7 +8,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from ecco_emu.core import events, units
 from ecco_emu.scenario import faults
@@ -61,13 +61,11 @@ class Facts(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
+    """``held, detail = evaluate(...)``: whether it held, and the figures that decided."""
+
     held: bool
     detail: str
-
-    def __iter__(self) -> object:  # so that ``held, detail = evaluate(...)`` reads well
-        return iter((self.held, self.detail))
 
 
 def parse_delivers(text: str) -> Comparison:

@@ -1,0 +1,125 @@
+"""The project's promises about itself: what is packaged, what is typed, who may print."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+import ecco_emu
+
+ROOT = Path(__file__).parents[2]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+PROJECT = PYPROJECT["project"]
+SOURCES = sorted([*(ROOT / "ecco_emu").rglob("*.py"), *(ROOT / "netns").rglob("*.py")])
+OWN = {"ecco_emu", "netns"}
+DISTRIBUTIONS = {
+    "PIL": "pillow",
+    "cv2": "ultralytics",  # which needs it; naming OpenCV here would clash with its headless build
+    "direct": "panda3d",
+    "faster_coco_eval": "faster-coco-eval",
+    "ruamel": "ruamel.yaml",
+}
+"""Where an import's name is not its distribution's."""
+TEST_TOOLS = {"pytest", "pytest_asyncio"}
+"""What the pytest plugin alone may import: whoever loads it has them."""
+
+
+def by_name(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+
+
+@pytest.mark.parametrize("path", [path for path in SOURCES if path.name != "cli.py"], ids=by_name)
+def test_only_the_command_line_prints(path: Path):
+    prints = [
+        node.lineno
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
+    ]
+    assert not prints, f"{by_name(path)} prints in lines {prints}"
+
+
+@pytest.mark.parametrize("path", [path for path in SOURCES if path.stat().st_size], ids=by_name)
+def test_every_module_says_what_it_is_for(path: Path):
+    assert ast.get_docstring(tree(path)), f"{by_name(path)} has no docstring"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=by_name)
+def test_nothing_is_unpickled_or_evaluated(path: Path):
+    names = {node.id for node in ast.walk(tree(path)) if isinstance(node, ast.Name)}
+    modules = {
+        alias.name for node in ast.walk(tree(path)) if isinstance(node, ast.Import) for alias in node.names
+    }
+    assert not names & {"eval", "exec"}, f"{by_name(path)} evaluates text"
+    assert not modules & {"pickle", "marshal", "shelve", "dill"}, f"{by_name(path)} imports a pickler"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=by_name)
+def test_no_paths_of_one_machine(path: Path):
+    found = re.findall(r"['\"](?:/home/|/root/|/work/|/Users/)[^'\"]*", path.read_text(encoding="utf-8"))
+    assert not found
+
+
+def requirements() -> list[Requirement]:
+    extras = PROJECT["optional-dependencies"].values()
+    return [
+        Requirement(text)
+        for text in [*PROJECT["dependencies"], *(item for extra in extras for item in extra)]
+    ]
+
+
+@pytest.mark.parametrize("requirement", requirements(), ids=str)
+def test_every_dependency_has_a_least_and_a_most(requirement: Requirement):
+    operators = {item.operator for item in requirement.specifier}
+    assert ">=" in operators
+    assert "<" in operators
+
+
+def third_party(paths: list[Path]) -> set[str]:
+    names = set()
+    for path in paths:
+        for node in ast.walk(tree(path)):
+            if isinstance(node, ast.Import):
+                names |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                names.add(node.module.partition(".")[0])
+    return names - OWN - set(sys.stdlib_module_names)
+
+
+def test_everything_imported_is_a_dependency():
+    declared = {Requirement(text).name.lower() for text in PROJECT["dependencies"]}
+    foreign = third_party([path for path in SOURCES if path.name != "pytest_plugin.py"])
+    foreign |= third_party([ROOT / "ecco_emu" / "pytest_plugin.py"]) - TEST_TOOLS
+    missing = {name for name in foreign if DISTRIBUTIONS.get(name, name).lower() not in declared}
+    assert not missing, f"imported but not declared in pyproject.toml: {sorted(missing)}"
+
+
+def test_the_version_is_the_changelogs():
+    changelog = ROOT / "CHANGELOG.md"
+    if not changelog.exists():
+        pytest.skip("no CHANGELOG.md yet")
+    versions = re.findall(r"^## \[?(\d+\.\d+\.\d+)", changelog.read_text(encoding="utf-8"), re.MULTILINE)
+    assert versions, "CHANGELOG.md names no version"
+    assert versions[0] == ecco_emu.__version__
+
+
+@pytest.mark.parametrize("package", sorted(OWN))
+def test_types_are_shipped(package: str):
+    assert (ROOT / package / "py.typed").exists()
+    assert "py.typed" in PYPROJECT["tool"]["setuptools"]["package-data"][package]
+
+
+def test_types_are_strict_and_tests_are_strict():
+    assert PYPROJECT["tool"]["mypy"]["strict"] is True
+    options = PYPROJECT["tool"]["pytest"]["ini_options"]
+    assert {"--strict-markers", "--strict-config"} <= set(options["addopts"])
+    assert options["filterwarnings"][0] == "error"
