@@ -1,0 +1,41 @@
+# Two commands do everything: `make demo` and `make test`. Both build .venv first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+
+.PHONY: help env demo test lint unit integration clean
+help:
+	@echo "make demo         run scenarios/quickstart.yaml (root; asks sudo) and write its report"
+	@echo "make test         lint, types and every test tier that this host can run"
+	@echo "make unit         the tests that need neither root nor namespaces"
+	@echo "make integration  the tests with real namespaces, packets and training (root)"
+	@echo "make clean        remove .venv and caches (runs/ stays)"
+
+env: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ecco-emu needs Python 3.11 or newer: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	touch $@
+
+demo: env
+	$(SUDO) $(BIN)/ecco-emu run scenarios/quickstart.yaml
+
+lint: env
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+unit: env
+	$(BIN)/pytest tests/unit tests/property tests/sim
+
+integration: env
+	$(SUDO) $(BIN)/pytest tests/integration --ecco-require netns
+
+test: lint
+	$(SUDO) $(BIN)/pytest --ecco-require netns
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

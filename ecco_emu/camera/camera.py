@@ -1,0 +1,292 @@
+"""One camera: watches with its student, notices drift, asks for retraining, streams, runs new students.
+
+Three coroutines under one task group share the state below: ``_stay_connected`` (the conversation with
+the server), ``_watch`` (inference and drift, paper section 2.1) and ``_stream`` (sampling, encoding and
+sending, section 3.2). All times are emulated seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Literal
+
+from ecco_emu.camera.ports import CameraPorts
+from ecco_emu.camera.streaming import VideoSender
+from ecco_emu.camera.students import StudentShelf
+from ecco_emu.camera.ticks import FrameTicks
+from ecco_emu.camera.watching import make_watch
+from ecco_emu.control.transmission import Source, TransmissionPlan, TransmissionRule
+from ecco_emu.core.errors import ProtocolError
+from ecco_emu.core.events import (
+    CameraConfigured,
+    DriftNoticed,
+    RequestSent,
+    StudentRunning,
+    Trouble,
+)
+from ecco_emu.core.frames import Frame
+from ecco_emu.core.ids import CameraId, ModelHash
+from ecco_emu.core.messages import (
+    CONTROL,
+    WEIGHTS,
+    Assignment,
+    NeedModel,
+    NewStudent,
+    Register,
+    Released,
+    RetrainingRequest,
+    Weights,
+    decode_from_server,
+    encode,
+)
+from ecco_emu.scenario import schema
+from ecco_emu.transport.adapter import ConnectionClosed, Peer
+from ecco_emu.transport.connection import MessageReceived
+
+REQUEST_FRAMES = 8
+"""Frames a retraining request carries: enough to compare models on (Algorithm 2's subset)."""
+REQUEST_BITS = 300_000
+RECONNECT_S = 1.0
+"""Pause before a camera whose connection closed dials again."""
+
+
+class Camera:
+    """The coroutine behind one camera. ``run`` goes on until it is cancelled."""
+
+    def __init__(
+        self,
+        camera: schema.Camera,
+        scenario: schema.Scenario,
+        student: bytes,
+        rule: TransmissionRule,
+        ports: CameraPorts,
+    ) -> None:
+        self.id = CameraId(camera.id)
+        self._camera = camera
+        self._ports = ports
+        self._rule = rule
+        self._shelf = StudentShelf(student)
+        self._drift = make_watch(scenario.drift, lambda t: ports.source.weather(self.id, t))
+        self._sender = VideoSender(
+            self.id,
+            clock=ports.clock,
+            frame_clock_fps=camera.source.fps,
+            deadline_s=scenario.transport.segment_deadline,
+            emit=ports.emit,
+        )
+        self._recent: deque[Frame] = deque(maxlen=REQUEST_FRAMES)
+        self._infer_fps = scenario.drift.infer_fps
+        self._peer: Peer | None = None
+        self._assignment: Assignment | None = None
+        self._plan: TransmissionPlan | None = None
+        self._streaming = asyncio.Event()
+        self._requested = False
+        self._fetch_started = 0.0
+
+    @property
+    def state(self) -> Literal["idle", "requesting", "streaming"]:
+        if self._plan is not None:
+            return "streaming"
+        return "requesting" if self._requested else "idle"
+
+    @property
+    def running(self) -> ModelHash:
+        return self._shelf.running
+
+    @property
+    def peer(self) -> Peer | None:
+        return self._peer
+
+    async def run(self) -> None:
+        await self._ports.detector.add_model(self.running, self._weights(self.running))
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._stay_connected(), name=f"{self.id}-connection")
+            tasks.create_task(self._watch(), name=f"{self.id}-watch")
+            tasks.create_task(self._stream(), name=f"{self.id}-stream")
+
+    # -- the conversation with the server --
+
+    async def _stay_connected(self) -> None:
+        clock = self._ports.clock
+        while True:
+            try:
+                await self._converse(await self._ports.connect())
+            except (ConnectionClosed, TimeoutError) as error:
+                self._trouble(f"connection lost: {error}; dialling again")
+            finally:
+                self._peer = None
+                self._shelf.forget_fetch()
+            await clock.sleep_until(clock.now() + RECONNECT_S)
+
+    async def _converse(self, peer: Peer) -> None:
+        try:
+            self._peer = peer
+            peer.send(CONTROL, encode(Register(self.id, self._camera.at, self.running)))
+            if self._plan is not None:
+                peer.set_alpha(self._plan.alpha)
+            if self._requested:
+                await self._send_request()
+            self._fetch()
+            while True:
+                event = await peer.receive()
+                if isinstance(event, MessageReceived):
+                    await self._handle(event.data)
+        finally:
+            await peer.close()
+
+    async def _handle(self, data: bytes) -> None:
+        try:
+            match decode_from_server(data):
+                case Assignment() as assignment:
+                    self._assign(assignment)
+                case NewStudent(model=model):
+                    await self._announced(ModelHash(model))
+                case Weights(model=model, data=weights):
+                    await self._weights_arrived(ModelHash(model), weights)
+                case NeedModel(model=model):
+                    self._upload(ModelHash(model))
+                case Released():
+                    self._release()
+        except ProtocolError as error:
+            self._trouble(str(error))
+
+    def _assign(self, assignment: Assignment) -> None:
+        self._assignment = assignment
+        self._requested = False
+        source = self._camera.source
+        self._plan = self._rule.plan(
+            assignment.c, assignment.p, assignment.members, Source(source.fps, *source.size)
+        )
+        if self._peer is not None:
+            self._peer.set_alpha(self._plan.alpha)
+        self._streaming.set()
+        self._configured()
+
+    def _release(self) -> None:
+        self._plan = self._assignment = None
+        self._requested = False
+        self._streaming.clear()
+        self._drift.relearn(self._ports.clock.now())
+        self._configured()
+
+    def _configured(self) -> None:
+        plan = self._plan
+        width, height = self._camera.source.size
+        self._ports.emit(
+            CameraConfigured(
+                t=self._ports.clock.now(),
+                camera=self.id,
+                state="streaming" if plan is not None else "idle",
+                fps=plan.fps if plan is not None else 0.0,
+                width=plan.width if plan is not None else width,
+                height=plan.height if plan is not None else height,
+                alpha=plan.alpha if plan is not None else 0.0,
+            )
+        )
+
+    # -- students --
+
+    async def _announced(self, model: ModelHash) -> None:
+        if self._shelf.announce(model):
+            await self._run_student(model, transferred=0)
+        else:
+            self._fetch()
+
+    def _fetch(self) -> None:
+        model = self._shelf.next_fetch()
+        if model is None:
+            return
+        if self._peer is None:
+            self._shelf.forget_fetch()
+            return
+        self._fetch_started = self._ports.clock.now()
+        self._peer.send(CONTROL, encode(NeedModel(model)))
+
+    async def _weights_arrived(self, model: ModelHash, weights: bytes) -> None:
+        self._shelf.arrived(model, weights)
+        await self._run_student(model, transferred=len(weights))
+        self._fetch()
+
+    async def _run_student(self, model: ModelHash, transferred: int) -> None:
+        await self._ports.detector.add_model(model, self._weights(model))
+        self._shelf.run(model)
+        now = self._ports.clock.now()
+        self._drift.relearn(now)
+        self._ports.emit(
+            StudentRunning(
+                t=now,
+                camera=self.id,
+                model=model,
+                transferred_bytes=transferred,
+                transfer_s=now - self._fetch_started if transferred else 0.0,
+            )
+        )
+
+    def _upload(self, model: ModelHash) -> None:
+        weights = self._shelf.weights(model)
+        if weights is None:
+            raise ProtocolError(f"the server asked for student {model}, which this camera does not hold")
+        if self._peer is not None:
+            self._peer.send(WEIGHTS, encode(Weights(model, weights)))
+
+    def _weights(self, model: ModelHash) -> bytes:
+        weights = self._shelf.weights(model)
+        assert weights is not None
+        return weights
+
+    # -- inference and drift --
+
+    async def _watch(self) -> None:
+        ticks = FrameTicks.at_rate(self._camera.source.fps, self._infer_fps)
+        while True:
+            frame = await self._take(ticks)
+            self._recent.append(frame)
+            model = self.running
+            [seen] = await self._ports.detector.detect(model, [frame.image])
+            self._ports.observe(self.id, frame.index, model, seen)
+            if self._drift.update(frame.t, seen.scores) and self.state == "idle":
+                await self._request(frame.t)
+
+    async def _request(self, t: float) -> None:
+        self._requested = True
+        self._ports.emit(
+            DriftNoticed(t=t, camera=self.id, detector=self._drift.name, statistic=self._drift.value)
+        )
+        await self._send_request()
+
+    async def _send_request(self) -> None:
+        frames = list(self._recent)
+        segment = await self._sender.encode_request(frames, self._infer_fps, REQUEST_BITS)
+        if self._peer is None:  # no connection now: sent again as soon as there is one
+            return
+        now = self._ports.clock.now()
+        request = RetrainingRequest(self.id, now, self._camera.at, self.running, segment)
+        self._peer.send(CONTROL, encode(request))
+        self._ports.emit(RequestSent(t=now, camera=self.id, model=self.running))
+
+    # -- sampling --
+
+    async def _stream(self) -> None:
+        ticks: FrameTicks | None = None
+        while True:
+            plan = self._plan
+            if plan is None:
+                ticks = None
+                self._sender.restart()
+                await self._streaming.wait()
+                continue
+            if ticks is None or ticks.fps != plan.fps:
+                ticks = FrameTicks.at_rate(self._camera.source.fps, plan.fps)
+            frame = await self._take(ticks)
+            await self._sender.offer(frame, plan, self._peer)
+
+    async def _take(self, ticks: FrameTicks) -> Frame:
+        index, due, missed = ticks.next(self._ports.clock.now())
+        if missed:
+            self._ports.missed_deadline(f"{self.id}: {missed} frames of its frame clock")
+        await self._ports.clock.sleep_until(due)
+        return await self._ports.source.frame(self.id, index)
+
+    def _trouble(self, text: str) -> None:
+        self._ports.emit(Trouble(t=self._ports.clock.now(), where=self.id, text=text))

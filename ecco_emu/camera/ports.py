@@ -1,0 +1,43 @@
+"""What a camera is plugged into. The orchestrator supplies the real things, tests supply small ones."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from ecco_emu.core.clock import Clock
+from ecco_emu.core.events import AnyEvent
+from ecco_emu.core.frames import Detections, Frame, Image
+from ecco_emu.core.ids import CameraId, ModelHash
+from ecco_emu.transport.adapter import Peer
+
+
+class FrameSource(Protocol):
+    async def frame(self, camera: CameraId, index: int) -> Frame: ...
+
+    def weather(self, camera: CameraId, t: float) -> str: ...
+
+
+class Detector(Protocol):
+    """The camera's own inference hardware."""
+
+    async def add_model(self, model: ModelHash, weights: bytes) -> None: ...
+
+    async def detect(self, model: ModelHash, images: Sequence[Image]) -> list[Detections]: ...
+
+
+Observer = Callable[[CameraId, int, ModelHash, Detections], None]
+"""Told of every frame the student looked at: camera, frame index, student, what it saw."""
+
+
+@dataclass(frozen=True, slots=True)
+class CameraPorts:
+    clock: Clock
+    source: FrameSource
+    detector: Detector
+    connect: Callable[[], Awaitable[Peer]]
+    emit: Callable[[AnyEvent], None]
+    observe: Observer
+    missed_deadline: Callable[[str], None]
+    """Told when a frame was taken so late that its successor was already due."""

@@ -1,0 +1,109 @@
+"""From sampled frames to video on its way: segments, encoder budget, deadline, and each one's fate."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from ecco_emu.camera.budget import segment_budget_bits
+from ecco_emu.control.transmission import TransmissionPlan
+from ecco_emu.core.clock import Clock
+from ecco_emu.core.events import AnyEvent, SegmentMoved
+from ecco_emu.core.frames import Frame
+from ecco_emu.core.ids import CameraId
+from ecco_emu.core.messages import Segment, encode
+from ecco_emu.transport.adapter import Peer
+from ecco_emu.transport.connection import VideoOutcome
+from ecco_emu.video.encoder import SegmentEncoder
+from ecco_emu.video.messages import to_message
+from ecco_emu.video.segmenter import Segmenter
+
+
+class VideoSender:
+    """Collects frames into one-second segments and sends each before its deadline.
+
+    ``deadline_s`` counts from the capture of a segment's first frame. Encoding runs in a thread.
+    """
+
+    def __init__(
+        self,
+        camera: CameraId,
+        *,
+        clock: Clock,
+        frame_clock_fps: float,
+        deadline_s: float,
+        emit: Callable[[AnyEvent], None],
+    ) -> None:
+        self._camera = camera
+        self._clock = clock
+        self._frame_clock_fps = frame_clock_fps
+        self._deadline_s = deadline_s
+        self._emit = emit
+        self._segmenter: Segmenter | None = None
+        self._encoder: SegmentEncoder | None = None
+        self._sequence = 0
+
+    def restart(self) -> None:
+        """Forgets a half-collected segment: the camera stopped streaming."""
+        self._segmenter = None
+
+    async def offer(self, frame: Frame, plan: TransmissionPlan, peer: Peer | None) -> None:
+        """Takes the next sampled frame; sends a segment whenever one is complete."""
+        if self._segmenter is None:
+            self._segmenter = Segmenter(plan.fps)
+        for frames in (self._segmenter.reconfigure(plan.fps), self._segmenter.add(frame)):
+            if frames is not None:
+                await self._send(frames, plan, peer)
+
+    async def _send(self, frames: Sequence[Frame], plan: TransmissionPlan, peer: Peer | None) -> None:
+        if peer is None:  # no connection: what is captured now would be stale before there is one
+            self._report("lost", self._next_sequence(), len(frames), 0)
+            return
+        budget = segment_budget_bits(
+            allowed_bps=peer.allowed_rate_bps,
+            backlog_bytes=peer.video_backlog_bytes,
+            duration_s=len(frames) / plan.fps,
+        )
+        encoder = self._encoder_for(plan)
+        images = [frame.image for frame in frames]
+        coded = await asyncio.to_thread(encoder.encode, images, round(budget))
+        sequence = self._next_sequence()
+        segment = to_message(coded, frames, sequence, self._frame_clock_fps)
+        data = encode(segment)
+
+        def settled(outcome: VideoOutcome) -> None:
+            self._report(outcome.outcome, sequence, len(frames), len(data))
+
+        self._report("sent", sequence, len(frames), len(data))
+        peer.send_video(data, frames[0].t + self._deadline_s, settled)
+
+    async def encode_request(self, frames: Sequence[Frame], fps: float, bits: int) -> Segment:
+        """The frames of a retraining request as one segment, at the camera's own size."""
+        height, width = frames[0].image.shape[:2]
+        encoder = SegmentEncoder(width, height, fps)
+        coded = await asyncio.to_thread(encoder.encode, [frame.image for frame in frames], bits)
+        return to_message(coded, frames, self._next_sequence(), self._frame_clock_fps)
+
+    def _encoder_for(self, plan: TransmissionPlan) -> SegmentEncoder:
+        """The encoder of this sampling configuration; what the last one learnt is carried over."""
+        last = self._encoder
+        if last is None or (last.width, last.height, last.fps) != (plan.width, plan.height, plan.fps):
+            model = last.model if last is not None else None
+            self._encoder = last = SegmentEncoder(plan.width, plan.height, plan.fps, model)
+        return last
+
+    def _next_sequence(self) -> int:
+        self._sequence += 1
+        return self._sequence - 1
+
+    def _report(self, state: str, sequence: int, frames: int, size: int) -> None:
+        self._emit(
+            SegmentMoved(
+                t=self._clock.now(),
+                camera=self._camera,
+                sequence=sequence,
+                state=state,  # type: ignore[arg-type]
+                frames=frames,
+                bytes=size,
+            )
+        )

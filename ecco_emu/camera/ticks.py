@@ -1,0 +1,36 @@
+"""A camera's frame clock: which frame is next, and whether one was missed."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class FrameTicks:
+    """Every ``stride``-th frame of a clock of ``clock_fps``. Frame ``i`` is due at ``i / clock_fps``."""
+
+    clock_fps: float
+    stride: int = 1
+    _last: int = -1
+
+    @classmethod
+    def at_rate(cls, clock_fps: float, fps: float) -> FrameTicks:
+        """Ticks at the rate nearest to ``fps`` that the clock can make, never above the clock's."""
+        return cls(clock_fps, max(1, round(clock_fps / fps)))
+
+    @property
+    def fps(self) -> float:
+        return self.clock_fps / self.stride
+
+    def next(self, now: float) -> tuple[int, float, int]:
+        """The next frame at or after ``now``: its index, its time and how many were missed before it.
+
+        A frame whose time has passed by less than one period is still taken, late.
+        """
+        due = self.stride * math.ceil((now * self.clock_fps - self.stride) / self.stride + 1e-9)
+        following = self._last + self.stride if self._last >= 0 else max(0, due)
+        index = max(following, due, 0)
+        missed = (index - following) // self.stride
+        self._last = index
+        return index, index / self.clock_fps, missed

@@ -1,0 +1,285 @@
+"""A run from Python: start it, wait for things to happen, break links, assert, leave.
+
+    async with Emulation.from_file("scenarios/quickstart.yaml") as emu:
+        await emu.until(window=2)
+        await emu.link("cam3").down(duration=5)
+        await emu.until(lambda s: s.camera("cam3").state == "streaming", timeout=20)
+
+Entering starts everything and lets the emulated clock run; leaving stops everything, whatever
+happened, and writes the summary. Failures inside a running part surface in ``until`` and ``finish``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self
+
+from ecco_emu.core.errors import EccoError
+from ecco_emu.core.events import AnyEvent, ExpectationChecked, RunEnded
+from ecco_emu.emulation.faults import LinkHandle
+from ecco_emu.emulation.system import System, build, require_privileges
+from ecco_emu.report.log import EventLog
+from ecco_emu.report.metrics import RunMetrics
+from ecco_emu.report.rundir import RunDirectory
+from ecco_emu.report.summary import summarize
+from ecco_emu.scenario import expectations, loading, schema
+from ecco_emu.scenario.dump import dump
+from ecco_emu.scenario.faults import FaultEvent
+from ecco_emu.scenario.profiles import student_path
+
+Status = Literal["ok", "failed", "degraded", "interrupted"]
+LAG_LIMIT_MS = 10.0
+"""A run whose event loop was later than this (p99, wall time) says so: ``degraded``."""
+
+
+class Emulation:
+    """One run of one scenario. Use it as an async context manager, once."""
+
+    def __init__(
+        self,
+        scenario: schema.Scenario,
+        *,
+        source: str = "python",
+        out: Path | str = "runs",
+        progress: Callable[[str], None] | None = None,
+    ) -> None:
+        self.scenario = scenario
+        self.metrics = RunMetrics()
+        self.status: Status | None = None
+        self._source = source
+        self._out = Path(out)
+        self._progress = progress or (lambda _: None)
+        self._stack = AsyncExitStack()
+        self._waiting: set[asyncio.Event] = set()
+        self._listeners: list[Callable[[AnyEvent], None]] = [self.metrics.apply]
+        self._facts = expectations.RunFacts(scenario)
+        self._log: EventLog | None = None
+        self._directory: RunDirectory | None = None
+        self._system: System | None = None
+        self._main: asyncio.Task[None] | None = None
+        self._scheduled: set[asyncio.Task[None]] = set()
+
+    @classmethod
+    def from_file(
+        cls,
+        path: str | Path,
+        *,
+        seed: int | None = None,
+        dilation: str | float | None = None,
+        policy: str | None = None,
+        overrides: Sequence[str] = (),
+        out: Path | str = "runs",
+        progress: Callable[[str], None] | None = None,
+    ) -> Self:
+        """Loads and checks a scenario file. Raises ``InvalidScenario`` with every mistake at once."""
+        loaded = loading.load(path, overrides, seed=seed, dilation=dilation, policy=policy)
+        return cls(loaded.scenario, source=str(path), out=out, progress=progress)
+
+    # -- for whoever drives the run --
+
+    @property
+    def directory(self) -> Path:
+        """The run directory."""
+        if self._directory is None:
+            raise EccoError("the run has not begun: use `async with` first")
+        return self._directory.path
+
+    @property
+    def dilation(self) -> float:
+        return self._live.clock.dilation
+
+    def now(self) -> float:
+        """Emulated seconds since the run began."""
+        return self._live.clock.now()
+
+    def summary(self) -> RunMetrics:
+        """What happened so far: totals, cameras, jobs (report.metrics)."""
+        return self.metrics
+
+    def subscribe(self, listener: Callable[[AnyEvent], None]) -> None:
+        """``listener`` is called with every event from now on, on the event loop."""
+        self._listeners.append(listener)
+
+    def link(self, name: str) -> LinkHandle:
+        """A camera's link by its id, ``bottleneck`` or ``downlink``."""
+        live = self._live
+        live.injector.check(name)
+        return LinkHandle(name, live.injector, live.clock, self._schedule)
+
+    async def until(
+        self,
+        condition: Callable[[RunMetrics], bool] | None = None,
+        *,
+        window: int | None = None,
+        t: float | None = None,
+        timeout: float | None = None,
+    ) -> None:
+        """Waits until all that is given holds: ``condition(summary)``, emulated time ``t``, the beginning
+        of retraining window ``window`` (from 0). ``timeout`` is in emulated seconds.
+
+        Raises ``TimeoutError``, or ``EccoError`` if the run ends first, or what made the run fail.
+        """
+        moment = max(t or 0.0, 0.0 if window is None else window * self.scenario.windows.length)
+        deadline = math.inf if timeout is None else self.now() + timeout
+        changed = asyncio.Event()
+        self._waiting.add(changed)
+        try:
+            while self.now() < moment or not (condition is None or condition(self.metrics)):
+                self._raise_if_over()
+                if self.now() >= deadline:
+                    raise TimeoutError(f"it did not happen within {timeout:g} emulated seconds")
+                changed.clear()
+                await self._wait_for(changed, [at for at in (moment, deadline) if at < math.inf])
+        finally:
+            self._waiting.discard(changed)
+
+    async def finish(self) -> Status:
+        """Waits for the scenario's end, checks its expectations and returns the status."""
+        self._live  # noqa: B018  (raises when there is no run)
+        assert self._main is not None
+        await self._main
+        held = self._check_expectations()
+        self._conclude(self._verdict(held))
+        assert self.status is not None
+        return self.status
+
+    # -- coming and going --
+
+    async def __aenter__(self) -> Self:
+        if self._directory is not None:
+            raise EccoError("an Emulation runs once; make another")
+        try:
+            await self._start()
+        except BaseException:
+            await self._leave("failed")
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._leave("failed" if self._crashed() else "interrupted")
+
+    async def _start(self) -> None:
+        await require_privileges()
+        student = student_path(self.scenario.trainer.student).read_bytes()
+        self._directory = RunDirectory.create(self._out, self.scenario.name, datetime.now(UTC))
+        self._directory.write_scenario(dump(self.scenario))
+        self._log = EventLog(self._directory.events_path, asyncio.get_running_loop().time)
+        self._system = await self._stack.enter_async_context(
+            build(
+                self.scenario,
+                student,
+                self._directory,
+                source=self._source,
+                emit=self._emit,
+                progress=self._progress,
+            )
+        )
+        self._listeners += [self._facts.see, self._system.targets.see]
+        self._main = asyncio.create_task(self._system.run(), name="ecco-emu")
+        self._main.add_done_callback(lambda _: self._wake())
+
+    async def _leave(self, status: Status) -> None:
+        """Stops everything and writes the summary, under ``status`` if the run has none yet."""
+        try:
+            await self._stop_tasks()
+            if self._log is not None and self.status is None:
+                self._conclude(status)
+        finally:
+            try:
+                await self._stack.aclose()
+            finally:
+                if self._log is not None:
+                    self._log.close()
+
+    async def _stop_tasks(self) -> None:
+        tasks = [task for task in (self._main, *self._scheduled) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    # -- inside --
+
+    @property
+    def _live(self) -> System:
+        if self._system is None:
+            raise EccoError("the run has not begun: use `async with` first")
+        return self._system
+
+    def _emit(self, event: AnyEvent) -> None:
+        assert self._log is not None
+        self._log.append(event)
+        for listener in self._listeners:
+            listener(event)
+        self._wake()
+
+    def _wake(self) -> None:
+        for waiting in self._waiting:
+            waiting.set()
+
+    async def _wait_for(self, changed: asyncio.Event, moments: Sequence[float]) -> None:
+        """Until something happened or the next of these emulated moments has come."""
+        now = self.now()
+        ahead = [moment - now for moment in moments if moment > now]
+        wall_s = self._live.clock.wall_duration(min(ahead)) if ahead else None
+        try:
+            await asyncio.wait_for(changed.wait(), wall_s)
+        except TimeoutError:
+            return
+
+    def _raise_if_over(self) -> None:
+        if self._main is not None and self._main.done():
+            self._main.result()
+            raise EccoError(f"the run ended at {self.now():.1f} s, before what was waited for")
+
+    def _schedule(self, event: FaultEvent) -> None:
+        async def later() -> None:
+            await self._live.clock.sleep_until(event.at)
+            await self._live.injector.apply(event)
+
+        task = asyncio.create_task(later())
+        self._scheduled.add(task)
+        task.add_done_callback(self._scheduled.discard)
+
+    def _check_expectations(self) -> bool:
+        all_held = True
+        for index, expectation in enumerate(self.scenario.expect):
+            verdict = expectations.evaluate(expectation, self._facts)
+            all_held &= verdict.held
+            self._emit(
+                ExpectationChecked(
+                    t=self.now(),
+                    index=index,
+                    text=expectations.describe(expectation),
+                    held=verdict.held,
+                    detail=verdict.detail,
+                )
+            )
+        return all_held
+
+    def _verdict(self, held: bool) -> Status:
+        if not held:
+            return "failed"
+        live = self._live
+        late = live.misses > 0 or live.lag.quantile_ms(0.99) > LAG_LIMIT_MS
+        return "degraded" if late else "ok"
+
+    def _crashed(self) -> bool:
+        main = self._main
+        return main is not None and main.done() and not main.cancelled() and main.exception() is not None
+
+    def _conclude(self, status: Status) -> None:
+        assert self._directory is not None
+        self.status = status
+        self._emit(RunEnded(t=self.now() if self._system is not None else 0.0, status=status))
+        self._directory.write_summary(summarize(self.metrics, status))

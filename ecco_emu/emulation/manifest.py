@@ -1,0 +1,47 @@
+"""What a run must say of itself to be repeated: versions, kernel, engine, seed, dilation, models by hash."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib import metadata
+from typing import Any
+
+import ecco_emu
+from ecco_emu.core.ids import ModelHash
+from ecco_emu.scenario import schema
+
+PACKAGES = ("torch", "ultralytics", "av", "numpy", "pyroute2", "uvloop", "panda3d", "river")
+
+
+def manifest(
+    scenario: schema.Scenario,
+    *,
+    source: str,
+    engine: str,
+    dilation: float,
+    device: dict[str, Any],
+    student: ModelHash,
+    speeds: dict[str, float],
+) -> dict[str, Any]:
+    return {
+        "version": 1,
+        "ecco_emu": ecco_emu.__version__,
+        "scenario": source,
+        "name": scenario.name,
+        "seed": scenario.seed,
+        "policy": scenario.policy.name,
+        "engine": engine,
+        "dilation": dilation,
+        "trainer": {"backend": scenario.trainer.backend, "gpus": scenario.trainer.gpus, **device},
+        "student": {"name": scenario.trainer.student, "hash": student},
+        "teacher": scenario.trainer.teacher,
+        "measured_speeds": speeds,
+        "host": {
+            "kernel": platform.release(),
+            "machine": platform.machine(),
+            "python": platform.python_version(),
+            "cores": os.cpu_count(),
+            "packages": {name: metadata.version(name) for name in PACKAGES},
+        },
+    }

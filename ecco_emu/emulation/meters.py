@@ -1,0 +1,199 @@
+"""What is measured while a run goes on: each camera's traffic against its target, and the host's health."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Protocol
+
+import psutil
+
+from ecco_emu.control.shares import weighted_max_min
+from ecco_emu.core import units
+from ecco_emu.core.clock import Clock
+from ecco_emu.core.events import AnyEvent, CameraConfigured, ClockReport, FaultApplied, Traffic
+from ecco_emu.core.ids import CameraId
+from ecco_emu.emulation.clock import LoopLag
+from ecco_emu.scenario import schema
+from ecco_emu.transport.adapter import Peer
+
+TRAFFIC_PERIOD_S = 1.0
+HEALTH_PERIOD_WALL_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class PeerCounters:
+    """A connection's counters at one moment."""
+
+    peer: Peer | None = None
+    sent_bytes: int = 0
+    sent: int = 0
+    lost: int = 0
+    rtt_s: float = 0.0
+
+    @classmethod
+    def of(cls, peer: Peer | None) -> PeerCounters:
+        if peer is None:
+            return cls()
+        stats = peer.stats
+        return cls(peer, stats.video_bytes_sent, stats.packets_sent, stats.packets_lost, peer.rtt_s)
+
+    def since(self, before: PeerCounters) -> PeerCounters:
+        """What was counted since ``before``; everything, if the connection is another one."""
+        if self.peer is not before.peer:
+            return self
+        return PeerCounters(
+            self.peer,
+            self.sent_bytes - before.sent_bytes,
+            self.sent - before.sent,
+            self.lost - before.lost,
+            self.rtt_s,
+        )
+
+
+class MeteredCamera(Protocol):
+    id: CameraId
+
+    @property
+    def peer(self) -> Peer | None: ...
+
+
+class ShareTargets:
+    """Who should get how much of the bottleneck now: weighted max-min over the streaming cameras.
+
+    Weights are the alphas the cameras were given, caps their uplinks' rates; both follow the events.
+    """
+
+    def __init__(self, scenario: schema.Scenario) -> None:
+        self._capacity = scenario.network.bottleneck.rate or math.inf
+        self._caps = {camera.id: scenario.uplink_of(camera).rate or math.inf for camera in scenario.cameras}
+        self._down: set[str] = set()
+        self._weights: dict[str, float] = {}
+
+    def see(self, event: AnyEvent) -> None:
+        match event:
+            case CameraConfigured():
+                self._weights[event.camera] = event.alpha
+            case FaultApplied(on=on, action="down"):
+                self._down.add(on)
+            case FaultApplied(on=on, action="up"):
+                self._down.discard(on)
+            case FaultApplied(on=on, action=action) if action.startswith("set rate="):
+                rate = units.parse_rate(action.removeprefix("set rate="))
+                if on == "bottleneck":
+                    self._capacity = rate
+                elif on in self._caps:
+                    self._caps[on] = rate
+
+    def now(self) -> dict[str, float]:
+        """Target rate by camera, bit/s; 0 for those that do not stream."""
+        cameras = list(self._caps)
+        caps = [0.0 if self._is_down(camera) else self._caps[camera] for camera in cameras]
+        weights = [self._weights.get(camera, 0.0) for camera in cameras]
+        capacity = (
+            self._capacity
+            if math.isfinite(self._capacity)
+            else math.fsum(cap for cap in caps if math.isfinite(cap))
+        )
+        return dict(zip(cameras, weighted_max_min(capacity, weights, caps), strict=True))
+
+    def _is_down(self, camera: str) -> bool:
+        return camera in self._down or bool(self._down & {"bottleneck", "downlink"})
+
+
+class TrafficMeter:
+    """Every emulated second, each camera's traffic since the last."""
+
+    def __init__(
+        self,
+        cameras: Sequence[MeteredCamera],
+        targets: ShareTargets,
+        clock: Clock,
+        emit: Callable[[AnyEvent], None],
+    ) -> None:
+        self._cameras = cameras
+        self._targets = targets
+        self._clock = clock
+        self._emit = emit
+        self._received_bytes: Counter[CameraId] = Counter()
+        self._last: dict[CameraId, PeerCounters] = {}
+
+    def received(self, camera: CameraId, size: int) -> None:
+        self._received_bytes[camera] += size
+
+    async def run(self) -> None:
+        t = last = self._clock.now()
+        while True:
+            t += TRAFFIC_PERIOD_S
+            await self._clock.sleep_until(t)
+            now = self._clock.now()
+            self._report(now, now - last)
+            last = now
+
+    def _report(self, now: float, period_s: float) -> None:
+        targets = self._targets.now()
+        for camera in self._cameras:
+            peer = camera.peer
+            counters = PeerCounters.of(peer)
+            spent = counters.since(self._last.get(camera.id, PeerCounters()))
+            self._last[camera.id] = counters
+            received_bits = self._received_bytes.pop(camera.id, 0) * 8
+            self._emit(
+                Traffic(
+                    t=now,
+                    camera=camera.id,
+                    period_s=period_s,
+                    sent_bps=spent.sent_bytes * 8 / period_s,
+                    goodput_bps=received_bits / period_s,
+                    target_bps=targets[camera.id],
+                    allowed_bps=peer.allowed_rate_bps if peer is not None else 0.0,
+                    rtt_ms=counters.rtt_s * 1e3,
+                    loss=spent.lost / spent.sent if spent.sent else 0.0,
+                )
+            )
+
+
+class HealthMeter:
+    """How well the host keeps up: loop lag, deadlines missed, memory. On record every few wall seconds."""
+
+    def __init__(
+        self, lag: LoopLag, clock: Clock, emit: Callable[[AnyEvent], None], misses: Callable[[], int]
+    ) -> None:
+        self._lag = lag
+        self._clock = clock
+        self._emit = emit
+        self._misses = misses
+        self._rss_bytes = 0
+
+    async def run(self) -> None:
+        while True:
+            self._rss_bytes = await asyncio.to_thread(resident_bytes)
+            self.report()
+            await asyncio.sleep(HEALTH_PERIOD_WALL_S)
+
+    def report(self) -> None:
+        self._emit(
+            ClockReport(
+                t=self._clock.now(),
+                lag_p50_ms=self._lag.quantile_ms(0.5),
+                lag_p99_ms=self._lag.quantile_ms(0.99),
+                lag_max_ms=self._lag.quantile_ms(1.0),
+                deadline_misses=self._misses(),
+                rss_bytes=self._rss_bytes,
+            )
+        )
+
+
+def resident_bytes() -> int:
+    """Resident memory of this process and its children; pages they share are counted for each of
+    them, so this is an upper bound."""
+    own = psutil.Process()
+    total = 0
+    for process in (own, *own.children(recursive=True)):
+        with suppress(psutil.Error):
+            total += process.memory_info().rss
+    return int(total)

@@ -1,0 +1,336 @@
+"""Builds everything a scenario needs, in order, and takes it down again whatever happened.
+
+The order: worker processes (trainer, the cameras' inference, the world), this host's speed and with it
+the dilation, the network, then the server and the cameras in it. ``System.run`` goes through the
+scenario's retraining windows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import secrets
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import netns
+from ecco_emu.camera.camera import Camera
+from ecco_emu.camera.ports import CameraPorts
+from ecco_emu.core.errors import HostError
+from ecco_emu.core.events import AnyEvent, Condition, RunStarted
+from ecco_emu.core.ids import CameraId, model_hash
+from ecco_emu.emulation.accuracy import LiveAccuracy
+from ecco_emu.emulation.calibration import HostSpeed, choose_dilation
+from ecco_emu.emulation.clock import LoopLag, RunClock
+from ecco_emu.emulation.faults import FaultInjector
+from ecco_emu.emulation.manifest import manifest
+from ecco_emu.emulation.meters import HealthMeter, ShareTargets, TrafficMeter
+from ecco_emu.emulation.topology import SERVER, lab_spec
+from ecco_emu.policies.registry import make_policy, transmission_rule
+from ecco_emu.report.rundir import RunDirectory
+from ecco_emu.scenario import schema
+from ecco_emu.scenario.faults import timeline
+from ecco_emu.server.models import ModelStore
+from ecco_emu.server.ports import ServerPorts
+from ecco_emu.server.server import EdgeServer
+from ecco_emu.server.windows import RetrainingLoop
+from ecco_emu.trainer.client import EdgeClient, TrainingClient
+from ecco_emu.trainer.teacher import OracleTeacher, Teacher, YoloTeacher
+from ecco_emu.transport.adapter import Listener, Peer, connect
+from ecco_emu.transport.config import TransportConfig
+from ecco_emu.world.base import World
+from ecco_emu.world.town import open_world
+
+SERVER_PORT = 4711
+PRIORITY = -10
+"""The event loop's thread outranks training and encoding, which can wait; packets and timers cannot."""
+
+Emit = Callable[[AnyEvent], None]
+
+
+@dataclass(slots=True)
+class Workers:
+    """The child processes, warm."""
+
+    trainer: TrainingClient
+    edge: EdgeClient
+    world: World
+    teacher: Teacher
+    device: dict[str, Any]
+    speed: HostSpeed
+
+
+class System:
+    """All parts of one run, wired together."""
+
+    def __init__(
+        self,
+        scenario: schema.Scenario,
+        student: bytes,
+        workers: Workers,
+        lab: netns.Lab,
+        listener: Listener,
+        clock: RunClock,
+        models: ModelStore,
+        emit: Emit,
+        tokens: dict[str, bytes],
+    ) -> None:
+        self.clock = clock
+        self.misses = 0
+        self._scenario = scenario
+        self._listener = listener
+        self._lab = lab
+        self._tokens = tokens
+        self._world = workers.world
+        self._emit = emit
+        self.targets = ShareTargets(scenario)
+        self.injector = FaultInjector(
+            lab,
+            cameras=[camera.id for camera in scenario.cameras],
+            scheduled=len(scenario.faults),
+            clock=clock,
+            dilation=clock.dilation,
+            emit=emit,
+        )
+        self.accuracy = LiveAccuracy(
+            clock=clock,
+            labels=workers.world.labels,
+            emit=emit,
+            period_s=scenario.windows.micro,
+        )
+        self.cameras = [self._camera(camera, student, workers) for camera in scenario.cameras]
+        self._traffic = TrafficMeter(self.cameras, self.targets, clock, emit)
+        self.lag = LoopLag()
+        self.health = HealthMeter(self.lag, clock, emit, lambda: self.misses)
+        ports = ServerPorts(
+            clock=clock,
+            trainer=workers.trainer,
+            teacher=workers.teacher,
+            emit=emit,
+            received=self._traffic.received,
+            missed_deadline=self._missed,
+        )
+        policy = make_policy(
+            scenario.policy,
+            gpus=scenario.trainer.gpus,
+            micro_windows=scenario.windows.micro_per_window,
+        )
+        self._server = EdgeServer(scenario, policy, models, ports)
+        self._windows = RetrainingLoop(scenario, policy, self._server, ports)
+
+    async def run(self) -> None:
+        """From emulated time 0 to the end of the last retraining window."""
+        async with asyncio.TaskGroup() as tasks:
+            parts: list[Coroutine[Any, Any, None]] = [
+                self.lag.run(),
+                self.health.run(),
+                self._server.run(self._listener),
+                *(camera.run() for camera in self.cameras),
+                self._traffic.run(),
+                self.accuracy.run(),
+                self._tell_weather(),
+                self.injector.run(timeline(self._scenario)),
+            ]
+            running = [tasks.create_task(part) for part in parts]
+            await self._windows.run()
+            await self.accuracy.measure()
+            for task in running:
+                task.cancel()
+        self.health.report()
+
+    def _camera(self, camera: schema.Camera, student: bytes, workers: Workers) -> Camera:
+        async def dial() -> Peer:
+            socket = await self._lab.udp_socket(camera.id)
+            return await connect(
+                socket,
+                (self._lab.address(SERVER), SERVER_PORT),
+                name=camera.id,
+                token=self._tokens[camera.id],
+                config=transport_config(self._scenario),
+                clock=self.clock,
+            )
+
+        ports = CameraPorts(
+            clock=self.clock,
+            source=workers.world,
+            detector=workers.edge,
+            connect=dial,
+            emit=self._emit,
+            observe=self.accuracy.observe,
+            missed_deadline=self._missed,
+        )
+        rule = transmission_rule(self._scenario.policy.name)
+        return Camera(camera, self._scenario, student, rule, ports)
+
+    def _missed(self, what: str) -> None:
+        self.misses += 1
+
+    async def _tell_weather(self) -> None:
+        """Puts each camera's weather on record when it changes."""
+        districts = {d.name: d for d in self._scenario.world.town.districts}
+        changes = [
+            (change.at, camera.id, district, change.is_)
+            for camera in self._scenario.cameras
+            for district in [self._world.district(CameraId(camera.id))]
+            for change in districts[district].weather
+        ]
+        for at, camera_id, district, weather in sorted(changes):
+            await self.clock.sleep_until(at)
+            self._emit(Condition(t=at, camera=camera_id, district=district, weather=weather))
+
+
+def transport_config(scenario: schema.Scenario) -> TransportConfig:
+    return TransportConfig(beta=scenario.transport.beta)
+
+
+@asynccontextmanager
+async def build(
+    scenario: schema.Scenario,
+    student: bytes,
+    directory: RunDirectory,
+    *,
+    source: str,
+    emit: Emit,
+    progress: Callable[[str], None],
+) -> AsyncIterator[System]:
+    """Starts everything; whatever was started is stopped again when the context ends or fails.
+
+    Raises ``HostError`` where this host cannot (privileges, a missing qdisc).
+    """
+    await require_privileges()
+    async with AsyncExitStack() as stack:
+        stack.enter_context(ordinary_threads())
+        workers = await _start_workers(scenario, stack, progress)
+        dilation = scenario.clock.dilation
+        clock = RunClock(choose_dilation(scenario, workers.speed) if dilation == "auto" else dilation)
+        progress(f"building the network (one emulated second lasts {clock.dilation:g} s)")
+        lab = await stack.enter_async_context(open_lab(lab_spec(scenario, clock.dilation)))
+        models = ModelStore(directory.models)
+        directory.write_manifest(
+            manifest(
+                scenario,
+                source=source,
+                engine=lab.engine,
+                dilation=clock.dilation,
+                device=workers.device,
+                student=models.put(student),
+                speeds=asdict(workers.speed),
+            )
+        )
+        tokens = {camera.id: secrets.token_bytes(16) for camera in scenario.cameras}
+        socket = await lab.udp_socket(SERVER, port=SERVER_PORT)
+        listener = Listener(socket, tokens, transport_config(scenario), clock)
+        stack.push_async_callback(listener.close)
+        await workers.trainer.add_model(model_hash(student), student)
+        system = System(scenario, student, workers, lab, listener, clock, models, emit, tokens)
+        stack.enter_context(raised_priority())
+        gc.freeze()  # what is alive now stays: no collection need walk it while packets wait
+        stack.callback(gc.unfreeze)
+        clock.start()
+        emit(run_started(scenario, engine=lab.engine, dilation=clock.dilation))
+        yield system
+
+
+async def require_privileges() -> None:
+    capabilities = await netns.probe()
+    if not capabilities.privileged:
+        raise HostError(
+            "a run makes network namespaces, which needs root: run it with sudo "
+            "(`ecco-emu doctor` shows what this host can do)"
+        )
+
+
+@asynccontextmanager
+async def open_lab(spec: netns.LabSpec) -> AsyncIterator[netns.Lab]:
+    """The lab, with its errors told as this package tells them."""
+    try:
+        lab = netns.Lab(spec)
+        await lab.__aenter__()
+    except netns.LabError as error:
+        raise HostError(f"the network could not be built: {error}") from error
+    try:
+        yield lab
+    finally:
+        await lab.__aexit__(None, None, None)
+
+
+async def _start_workers(
+    scenario: schema.Scenario, stack: AsyncExitStack, progress: Callable[[str], None]
+) -> Workers:
+    progress("starting the trainer, the cameras' inference and the world")
+    trainer = TrainingClient(scenario.trainer, seed=scenario.seed)
+    stack.push_async_callback(trainer.close)
+    edge = EdgeClient()
+    stack.push_async_callback(edge.close)
+    world = open_world(scenario)
+    stack.push_async_callback(world.close)
+    device, _, _ = await asyncio.gather(trainer.start(), edge.start(), world.start())
+    progress("measuring this host's speed")
+    trained = await trainer.calibrate()
+    speed = HostSpeed(
+        train_images_per_s=trained.train_images_per_s,
+        infer_images_per_s=trained.inference_images_per_s,
+        edge_images_per_s=await edge.calibrate(),
+        cores=len(os.sched_getaffinity(0)),
+    )
+    teacher = await _open_teacher(scenario, trainer, world)
+    return Workers(trainer, edge, world, teacher, asdict(device), speed)
+
+
+async def _open_teacher(scenario: schema.Scenario, trainer: TrainingClient, world: World) -> Teacher:
+    if scenario.trainer.teacher == "oracle":
+        sizes = {CameraId(camera.id): camera.source.size for camera in scenario.cameras}
+        return OracleTeacher(world.labels, sizes.__getitem__)
+    teacher = YoloTeacher(scenario.trainer.teacher, trainer)
+    await teacher.start()
+    return teacher
+
+
+def run_started(scenario: schema.Scenario, *, engine: str, dilation: float) -> RunStarted:
+    return RunStarted(
+        t=0.0,
+        name=scenario.name,
+        policy=scenario.policy.name,
+        engine=engine,
+        dilation=dilation,
+        seed=scenario.seed,
+        trainer=scenario.trainer.backend,
+        gpus=scenario.trainer.gpus,
+        window_s=scenario.windows.length,
+        micro_s=scenario.windows.micro,
+        windows=scenario.windows.count,
+        cameras=[camera.id for camera in scenario.cameras],
+        bottleneck_bps=scenario.network.bottleneck.rate,
+    )
+
+
+@contextmanager
+def ordinary_threads() -> Iterator[None]:
+    """Encoding and decoding run in threads of ordinary priority, whatever the event loop's is."""
+
+    def settle() -> None:
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 0)
+
+    executor = ThreadPoolExecutor(4, "ecco-emu", initializer=settle)
+    asyncio.get_running_loop().set_default_executor(executor)
+    try:
+        yield
+    finally:
+        executor.shutdown(wait=False, cancel_futures=True)
+
+
+@contextmanager
+def raised_priority() -> Iterator[None]:
+    """Raises the calling thread (the event loop's) only: on Linux, niceness belongs to threads."""
+    thread = threading.get_native_id()
+    before = os.getpriority(os.PRIO_PROCESS, thread)
+    os.setpriority(os.PRIO_PROCESS, thread, PRIORITY)
+    try:
+        yield
+    finally:
+        os.setpriority(os.PRIO_PROCESS, thread, before)

@@ -1,0 +1,49 @@
+"""Video in, samples out: decodes segments, has the teacher label them, keeps the newest for the trainer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+
+from ecco_emu.core.frames import Sample
+from ecco_emu.core.ids import CameraId
+from ecco_emu.core.messages import Segment
+from ecco_emu.server.ports import Teacher, TrainerBackend
+from ecco_emu.video.messages import from_message
+
+PENDING_PER_CAMERA = 256
+"""Samples kept for a camera between two hand-overs to the trainer; older ones are dropped first."""
+
+
+class Intake:
+    """Samples wait here until the GPU is free to take them, so that receiving never waits for training."""
+
+    def __init__(self, teacher: Teacher, trainer: TrainerBackend) -> None:
+        self._teacher = teacher
+        self._trainer = trainer
+        self._pending: dict[CameraId, deque[Sample]] = {}
+        self.received: dict[CameraId, int] = {}
+        """Samples ever taken in, by camera."""
+
+    async def take(self, segment: Segment) -> list[Sample]:
+        """Decodes and labels. Raises ``ProtocolError`` for video that does not decode."""
+        frames = await asyncio.to_thread(from_message, segment)
+        samples = []
+        for frame in frames:
+            labels = await self._teacher.label(frame.camera, frame.index, frame.image)
+            samples.append(Sample(frame.camera, frame.index, frame.t, frame.image, labels))
+        self._keep(CameraId(segment.camera), samples)
+        return samples
+
+    async def hand_over(self) -> None:
+        """Gives everything pending to the trainer, before it trains or measures."""
+        batches = [sample for pending in self._pending.values() for sample in pending]
+        self._pending.clear()
+        if batches:
+            await self._trainer.add_samples(batches)
+
+    def _keep(self, camera: CameraId, samples: Sequence[Sample]) -> None:
+        pending = self._pending.setdefault(camera, deque(maxlen=PENDING_PER_CAMERA))
+        pending.extend(samples)
+        self.received[camera] = self.received.get(camera, 0) + len(samples)

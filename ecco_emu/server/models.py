@@ -1,0 +1,39 @@
+"""Students by hash: files in the run directory, so that every model a run made can be looked at later."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from ecco_emu.core.ids import ModelHash, model_hash
+
+
+class ModelStore:
+    """Weight files under ``directory``, one a student, named by hash. Small and synchronous: a file
+    of five megabytes is written in a few milliseconds, once a retraining window and job."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        directory.mkdir(parents=True, exist_ok=True)
+
+    def __contains__(self, model: ModelHash) -> bool:
+        return self._path(model).exists()
+
+    def put(self, weights: bytes) -> ModelHash:
+        model = model_hash(weights)
+        path = self._path(model)
+        if not path.exists():
+            temporary = path.with_suffix(".part")
+            temporary.write_bytes(weights)
+            os.replace(temporary, path)
+        return model
+
+    def get(self, model: ModelHash) -> bytes:
+        """Raises ``KeyError`` for a student that was never put here."""
+        try:
+            return self._path(model).read_bytes()
+        except FileNotFoundError:
+            raise KeyError(model) from None
+
+    def _path(self, model: ModelHash) -> Path:
+        return self._directory / f"{model}.safetensors"

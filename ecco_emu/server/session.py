@@ -1,0 +1,122 @@
+"""The server's side of one camera's connection: what it says, what it is told, which student it has."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from ecco_emu.core.errors import ProtocolError
+from ecco_emu.core.ids import CameraId, ModelHash, model_hash
+from ecco_emu.core.messages import (
+    CONTROL,
+    WEIGHTS,
+    Assignment,
+    NeedModel,
+    NewStudent,
+    Register,
+    Released,
+    RetrainingRequest,
+    Segment,
+    Weights,
+    decode_from_camera,
+    encode,
+)
+from ecco_emu.server.models import ModelStore
+from ecco_emu.transport.adapter import Peer
+from ecco_emu.transport.connection import MessageReceived, VideoReceived
+
+MessageToServer = Register | RetrainingRequest | Segment
+
+
+class CameraSession:
+    """Handles the exchange of weights itself and passes everything else to ``deliver``."""
+
+    def __init__(
+        self,
+        peer: Peer,
+        models: ModelStore,
+        deliver: Callable[[CameraSession, MessageToServer], Awaitable[None]],
+        trouble: Callable[[str, str], None],
+    ) -> None:
+        self.camera = CameraId(peer.name)
+        self._peer = peer
+        self._models = models
+        self._deliver = deliver
+        self._trouble = trouble
+        self._wanted: dict[ModelHash, list[RetrainingRequest]] = {}
+        """Requests that wait for their model to cross the network."""
+
+    async def run(self) -> None:
+        """Goes on until the connection closes (``ConnectionClosed``)."""
+        while True:
+            event = await self._peer.receive()
+            try:
+                match event:
+                    case MessageReceived(data=data):
+                        await self._handle(data)
+                    case VideoReceived(data=data):
+                        await self._handle_video(data)
+            except ProtocolError as error:
+                self._trouble(self.camera, str(error))
+
+    def assign(self, assignment: Assignment) -> None:
+        self._peer.send(CONTROL, encode(assignment))
+
+    def offer_student(self, job: str, model: ModelHash) -> None:
+        self._peer.send(CONTROL, encode(NewStudent(job, model)))
+
+    def release(self, reason: str) -> None:
+        self._peer.send(CONTROL, encode(Released(reason)))
+
+    async def _handle(self, data: bytes) -> None:
+        message = decode_from_camera(data)
+        match message:
+            case Register(camera=camera) | RetrainingRequest(camera=camera):
+                self._must_be_own(camera)
+                if isinstance(message, RetrainingRequest):
+                    self._must_be_own(message.frames.camera)
+                    if not self._have_model(message):
+                        return
+                await self._deliver(self, message)
+            case NeedModel(model=model):
+                self._send_weights(ModelHash(model))
+            case Weights(model=model, data=weights):
+                await self._weights_arrived(ModelHash(model), weights)
+            case Segment():
+                raise ProtocolError("video on a reliable channel")
+
+    async def _handle_video(self, data: bytes) -> None:
+        message = decode_from_camera(data)
+        if not isinstance(message, Segment):
+            raise ProtocolError(f"{type(message).__name__} sent as video")
+        self._must_be_own(message.camera)
+        await self._deliver(self, message)
+
+    def _have_model(self, request: RetrainingRequest) -> bool:
+        """Asks for the request's model if it is not here; the request then waits for it."""
+        model = ModelHash(request.model)
+        if model in self._models:
+            return True
+        if model not in self._wanted:
+            self._wanted.clear()  # one camera runs one student: an older request is superseded
+            self._peer.send(CONTROL, encode(NeedModel(model)))
+        self._wanted[model] = [request]
+        return False
+
+    async def _weights_arrived(self, model: ModelHash, weights: bytes) -> None:
+        if model not in self._wanted:
+            raise ProtocolError(f"student {model} arrived unasked")
+        requests = self._wanted.pop(model)
+        if model_hash(weights) != model:
+            raise ProtocolError(f"student {model} arrived with other content than its hash says")
+        self._models.put(weights)
+        for request in requests:
+            await self._deliver(self, request)
+
+    def _send_weights(self, model: ModelHash) -> None:
+        if model not in self._models:
+            raise ProtocolError(f"asked for student {model}, which is not here")
+        self._peer.send(WEIGHTS, encode(Weights(model, self._models.get(model))))
+
+    def _must_be_own(self, camera: str) -> None:
+        if camera != self.camera:
+            raise ProtocolError(f"says it is {camera!r}, but authenticated as {self.camera!r}")

@@ -1,0 +1,157 @@
+"""The retraining windows: every micro-window one job on all GPUs, and what happens at a window's end.
+
+The policy says which job is next (Algorithm 1, or a baseline's rule); this loop carries it out on the
+emulated clock and records what it gained. A micro-window that is not done when the next one begins is
+a missed deadline: it is counted, and the next one starts late rather than never.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from statistics import fmean
+
+from ecco_emu.control import grouping
+from ecco_emu.control.allocator import Allocator
+from ecco_emu.core.events import GroupState, MicroWindow, WindowEnded
+from ecco_emu.core.ids import CameraId, JobId
+from ecco_emu.policies.base import Policy
+from ecco_emu.scenario import schema
+from ecco_emu.server.jobs import Job
+from ecco_emu.server.ports import ServerPorts
+from ecco_emu.server.server import EdgeServer
+
+
+class RetrainingLoop:
+    """Runs ``windows.count`` retraining windows from emulated time 0."""
+
+    def __init__(
+        self, scenario: schema.Scenario, policy: Policy, server: EdgeServer, ports: ServerPorts
+    ) -> None:
+        self._windows = scenario.windows
+        self._images = round(scenario.trainer.gpus * scenario.trainer.gpu_speed * scenario.windows.micro)
+        self._drop_threshold = scenario.grouping.drop_threshold
+        self._resend_p = 0.02
+        """Shares that moved by less are not worth a message."""
+        self._known: dict[JobId, int] = {}
+        self._policy = policy
+        self._server = server
+        self._ports = ports
+
+    async def run(self) -> None:
+        for window in range(self._windows.count):
+            await self._run_window(window)
+
+    async def _run_window(self, window: int) -> None:
+        start = window * self._windows.length
+        self._known = {job.id: len(job.members) for job in self._server.jobs}
+        for job in self._server.jobs:
+            job.micro_windows = 0
+        allocator = self._policy.new_window(self._known)
+        for index in range(self._windows.micro_per_window):
+            micro_start = start + index * self._windows.micro
+            await self._ports.clock.sleep_until(micro_start)
+            await self._run_micro(window, index, micro_start, allocator)
+        await self._ports.clock.sleep_until(start + self._windows.length)
+        await self._end_window(window, start)
+
+    async def _run_micro(self, window: int, index: int, start: float, allocator: Allocator) -> None:
+        self._follow_jobs(allocator)
+        chosen = allocator.next_job()
+        if chosen is None:
+            allocator.skip()
+            self._ports.emit(MicroWindow(t=start, window=window, index=index, start=start, job=None))
+            return
+        job = self._server.jobs[chosen]
+        cameras = job.cameras
+        await self._server.intake.hand_over()
+        before = mean(await self._accuracies(job))
+        trained = await self._ports.trainer.train(job.id, cameras, self._images)
+        after = mean(await self._accuracies(job))
+        job.map = after
+        job.micro_windows += 1
+        allocator.record(job.id, before, after)
+        now = self._ports.clock.now()
+        late = now > start + self._windows.micro
+        if late:
+            self._ports.missed_deadline(f"micro-window {window}.{index} of {job.id}")
+        self._ports.emit(
+            MicroWindow(
+                t=now,
+                window=window,
+                index=index,
+                start=start,
+                job=job.id,
+                steps=trained.steps,
+                images=trained.images,
+                losses=trained.losses,
+                map_before=before,
+                map_after=after,
+                train_wall_s=trained.wall_s,
+                late=late,
+            )
+        )
+        self._publish_estimate(allocator)
+
+    def _follow_jobs(self, allocator: Allocator) -> None:
+        """Tells the allocator of jobs and members that came and went since the last micro-window."""
+        sizes = {job.id: len(job.members) for job in self._server.jobs}
+        for gone in self._known.keys() - sizes.keys():
+            allocator.remove_job(gone)
+        for job, size in sizes.items():
+            if job not in self._known:
+                allocator.add_job(job, size)
+            elif size != self._known[job]:
+                allocator.resize_job(job, size)
+        self._known = sizes
+
+    async def _accuracies(self, job: Job) -> dict[CameraId, float]:
+        """The job's model on each member's newest frames; members without frames are left out."""
+        measured = await self._ports.trainer.evaluate([job.id], job.cameras)
+        return {camera: accuracy for (_, camera), accuracy in measured.items()}
+
+    def _publish_estimate(self, allocator: Allocator) -> None:
+        """Sends (c_j, p_j) when they have changed enough to matter to a camera."""
+        if not allocator.initial_pass_complete:
+            return
+        estimates = allocator.estimate()
+        for job in self._server.jobs:
+            estimate = estimates.get(job.id)
+            if estimate is None or abs(estimate.p - job.p) < self._resend_p:
+                continue
+            job.c, job.p = estimate.c, estimate.p
+            self._server.send_assignment(job)
+
+    async def _end_window(self, window: int, start: float) -> None:
+        """Delivers every group's student, then splits off members that its model no longer fits."""
+        await self._server.intake.hand_over()
+        ended = []
+        splits: list[tuple[CameraId, float]] = []
+        for job in self._server.jobs:
+            current = await self._accuracies(job)
+            previous = {camera: member.map for camera, member in job.members.items()}
+            if len(job.members) > 1:
+                splits += grouping.members_to_split(previous, current, self._drop_threshold)
+            for camera, accuracy in current.items():
+                job.members[camera].map = accuracy
+            job.map = mean(current)
+            ended.append(group_state(job))
+            await self._server.deliver_student(job, job.cameras)
+        self._ports.emit(WindowEnded(t=self._ports.clock.now(), window=window, start=start, groups=ended))
+        for camera, drop in splits:
+            await self._server.split(camera, drop)
+
+
+def mean(accuracies: Mapping[CameraId, float]) -> float | None:
+    """A job's accuracy is the mean over its cameras; None before there is a frame to measure on."""
+    return fmean(accuracies.values()) if accuracies else None
+
+
+def group_state(job: Job) -> GroupState:
+    return GroupState(
+        id=job.id,
+        members=list(job.cameras),
+        micro_windows=job.micro_windows,
+        p=job.p,
+        c=job.c,
+        map=job.map,
+    )
