@@ -5,12 +5,16 @@ taken for drift. Three change detectors of the river library are offered. Each a
 streams, so its alarm only raises a suspicion, which must be confirmed by something a person can check:
 
     WARM_UP --enough values--> WATCHING --river's alarm--> SUSPECT --low for confirm_s--> ALARMED
-                                   ^------- not low, for suspect_s ------/
+                                 |   ^------ not low, for suspect_s -----/                   ^
+                                 +---------------------- low for insist_s -------------------+
 
-"Low" means that the mean of the last ``recent_s`` seconds is below the reference by a margin. The reference
-is the usual level since the last ``reset``; it stands still while the values are low or suspect, so that a
-drift cannot talk it down. A rise is never drift. After an alarm nothing more is said until ``reset``, which
-the camera calls when it begins to run a new student, or until ``rearm_s`` have passed.
+"Low" means that the mean of the last ``recent_s`` seconds is below the reference by a margin. River's
+detectors have short memories and can miss a fall that is plain to see a moment later, so a fall that
+lasts ``insist_s`` needs no suspicion. And a fall that is just over, though the recent mean still remembers
+it, is none: the very last values must be low too. The reference is the usual level since the last
+``reset``; it stands still while the values are low or suspect, so that a drift cannot talk it down. A rise
+is never drift. After an alarm nothing more is said until ``reset``, which the camera calls when it begins
+to run a new student, or until ``rearm_s`` have passed.
 """
 
 from __future__ import annotations
@@ -50,20 +54,22 @@ class ChangeTest(Protocol):
 class DriftParameters:
     """Times are emulated seconds, values confidences in [0, 1]; tuned for about 4 values a second."""
 
-    warm_up_s: float = 3.0
+    warm_up_s: float = 4.0
     """Least time to learn the reference in after a reset."""
     warm_up_values: int = 10
     """Least number of values to learn the reference from."""
     cooldown_s: float = 0.5
     """After a reset, values are ignored for this long: frames of the old student may be among them."""
-    recent_s: float = 1.5
+    recent_s: float = 2.0
     """What "recent" means."""
     margin: float = 0.1
     """How far below the reference the recent mean is low."""
-    margin_sigmas: float = 1.0
-    """The same in standard deviations of single values; the larger margin counts."""
+    margin_errors: float = 3.0
+    """The same in standard errors of the two means' difference; the larger margin counts."""
     confirm_s: float = 1.0
     """How long values must be low before the alarm."""
+    insist_s: float = 5.0
+    """Values low for this long are drift even if the change test never spoke (never less than ``confirm_s``)."""
     suspect_s: float = 2.0
     """A suspicion is dropped after this long with the recent mean within half the margin."""
     memory_s: float = 60.0
@@ -74,7 +80,11 @@ class DriftParameters:
     def __post_init__(self) -> None:
         if min(self.recent_s, self.memory_s, self.rearm_s) <= 0 or self.warm_up_values < 2:
             raise ValueError("recent_s, memory_s and rearm_s must be positive and warm_up_values at least 2")
-        if min(self.warm_up_s, self.cooldown_s, self.margin, self.confirm_s, self.suspect_s) < 0:
+        not_negative = (
+            *(self.warm_up_s, self.cooldown_s, self.confirm_s, self.insist_s, self.suspect_s),
+            *(self.margin, self.margin_errors),
+        )
+        if any(value < 0 for value in not_negative):
             raise ValueError("times and margins must not be negative")
 
 
@@ -107,9 +117,7 @@ class DriftDetector:
     @property
     def statistic(self) -> float:
         """The mean of the recent values (NaN before the first)."""
-        if not self._recent:
-            return math.nan
-        return sum(value for _, value in self._recent) / len(self._recent)
+        return self._mean_since(-math.inf) if self._recent else math.nan
 
     def reset(self, t: float) -> None:
         """A new student runs since ``t``: what was usual is forgotten."""
@@ -145,7 +153,7 @@ class DriftDetector:
         return self._watch(t, value)
 
     def _watch(self, t: float, value: float) -> bool:
-        margin = max(self.parameters.margin, self.parameters.margin_sigmas * math.sqrt(self._variance))
+        margin = self._margin()
         below = self._mean - self.statistic
         self._low_since = (self._low_since if self._low_since is not None else t) if below > margin else None
         if self._test.drift_detected:
@@ -155,13 +163,26 @@ class DriftDetector:
             self._phase = Phase.WATCHING
         if self._low_since is None and self._phase is Phase.WATCHING:
             self._learn(t, value)
-        if self._phase is not Phase.SUSPECT or self._low_since is None:
+        patience = self.parameters.confirm_s
+        if self._phase is not Phase.SUSPECT:
+            patience = max(patience, self.parameters.insist_s)
+        if self._low_since is None or t - self._low_since < patience - 1e-9:
             return False
-        if t - self._low_since < self.parameters.confirm_s - 1e-9:
+        if self._mean - self._mean_since(t - self.parameters.confirm_s / 2) <= margin / 2:
             return False
         self._phase = Phase.ALARMED
         self._rearm_at = t + self.parameters.rearm_s
         return True
+
+    def _margin(self) -> float:
+        """How far below the reference the recent mean must be: clearly, and beyond chance."""
+        error = math.sqrt(self._variance * (1.0 / len(self._recent) + 1.0 / self._count))
+        return max(self.parameters.margin, self.parameters.margin_errors * error)
+
+    def _mean_since(self, t: float) -> float:
+        """Mean of the recent values at or after ``t``; the newest always counts."""
+        values = [value for at, value in self._recent if at >= t] or [self._recent[-1][1]]
+        return sum(values) / len(values)
 
     def _remember(self, t: float, value: float) -> None:
         self._recent.append((t, value))
@@ -189,7 +210,7 @@ def make_change_test(name: DetectorName) -> ChangeTest:
     test: ChangeTest
     match name:
         case "page-hinkley":
-            test = drift.PageHinkley(min_instances=8, delta=0.04, threshold=0.7, mode="down")
+            test = drift.PageHinkley(min_instances=8, delta=0.05, threshold=0.8, mode="down")
         case "adwin":
             # A delta this large is no error probability: ADWIN's bound is far too careful for the
             # handful of values there are, and the confirmation holds back its false alarms.
