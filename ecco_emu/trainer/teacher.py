@@ -1,0 +1,63 @@
+"""Who labels the frames that reach the server. Does not import torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from ecco_emu.core.errors import ScenarioError
+from ecco_emu.core.frames import Image, Labels
+from ecco_emu.core.ids import CameraId
+from ecco_emu.trainer.client import TrainingClient
+
+
+class Teacher(Protocol):
+    """Labels one frame of a camera; boxes in the pixels of the given picture."""
+
+    async def label(self, camera: CameraId, index: int, image: Image) -> Labels: ...
+
+
+class OracleTeacher:
+    """Knows the truth: the world's own labels, scaled to the picture that arrived.
+
+    ``labels`` gives those of a camera's frame in the frame's own size, ``sizes`` that size (width,
+    height in pixels) by camera.
+    """
+
+    def __init__(
+        self,
+        labels: Callable[[CameraId, int], Labels],
+        sizes: Callable[[CameraId], tuple[int, int]] | None = None,
+    ) -> None:
+        self._labels = labels
+        self._sizes = sizes
+
+    async def label(self, camera: CameraId, index: int, image: Image) -> Labels:
+        truth = self._labels(camera, index)
+        if self._sizes is None:
+            return truth
+        width, height = self._sizes(camera)
+        if (height, width) == image.shape[:2]:
+            return truth
+        return truth.scaled(image.shape[1] / width, image.shape[0] / height)
+
+
+class YoloTeacher:
+    """A YOLO11x from a weight file, run in the training process between micro-windows."""
+
+    def __init__(self, path: str | Path, trainer: TrainingClient) -> None:
+        self._path = Path(path)
+        self._trainer = trainer
+        if not self._path.is_file():
+            raise ScenarioError(
+                f"trainer.teacher: no weight file at {self._path}; download yolo11x.pt from Ultralytics' "
+                "releases and give its path, or write 'teacher: oracle' to use the world's own labels"
+            )
+
+    async def start(self) -> None:
+        """Loads the weights. Raises ``ScenarioError`` if they are not a detector that knows COCO."""
+        await self._trainer.load_teacher(self._path)
+
+    async def label(self, camera: CameraId, index: int, image: Image) -> Labels:
+        return (await self._trainer.label([image]))[0]
