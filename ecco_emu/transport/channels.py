@@ -1,0 +1,245 @@
+"""Reliable channels: an ordered byte stream each, carrying messages with a length before them.
+
+The sender keeps a message by reference until all of it is acknowledged and copies nothing; the
+receiver takes in-order bytes straight into the message they belong to. What a peer can make this
+side hold is bounded by the window, by the largest message and by what the application leaves unread.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from struct import Struct
+
+from ecco_emu.core.errors import ProtocolError
+from ecco_emu.transport.config import TransportConfig
+from ecco_emu.transport.ranges import RangeSet
+
+_LENGTH = Struct("!I")
+_JOIN_BYTES = 4096
+"""Messages up to this size are joined to their length; larger ones are not copied."""
+
+
+class SendChannel:
+    """The sending end of one channel."""
+
+    __slots__ = ("_acked", "_limit", "_lost", "_next", "_parts", "_starts", "acked_to", "end", "number")
+
+    def __init__(self, number: int, config: TransportConfig) -> None:
+        self.number = number
+        self._limit = config.channel_window_bytes
+        self._starts: list[int] = []
+        self._parts: list[memoryview] = []
+        self._lost = RangeSet()
+        self._acked = RangeSet()
+        self._next = 0
+        self.acked_to = 0
+        """Everything before this offset has arrived."""
+        self.end = 0
+        """Offset after the last queued byte."""
+
+    @property
+    def queued_bytes(self) -> int:
+        """Bytes queued and not yet acknowledged in order."""
+        return self.end - self.acked_to
+
+    @property
+    def unsent_bytes(self) -> int:
+        return self.end - self._next
+
+    def queue(self, message: bytes) -> None:
+        head = _LENGTH.pack(len(message))
+        if len(message) <= _JOIN_BYTES:
+            self._append(head + message)
+        else:
+            self._append(head)
+            self._append(message)
+
+    def has_data(self) -> bool:
+        return bool(self._lost) or self._next < min(self.end, self._limit)
+
+    def take(self, limit: int) -> tuple[int, bytes | memoryview, bool] | None:
+        """Offset, at most ``limit`` bytes to send now, and whether they were sent before."""
+        if self._lost:
+            start, end = self._lost.pop_first(limit)
+            return start, self._read(start, end), True
+        start = self._next
+        end = min(start + limit, self.end, self._limit)
+        if start >= end:
+            return None
+        self._next = end
+        return start, self._read(start, end), False
+
+    def on_window(self, limit: int) -> None:
+        self._limit = max(self._limit, limit)
+
+    def on_acked(self, start: int, end: int) -> None:
+        if self._lost:
+            self._lost.remove(start, end)
+        if start > self.acked_to:
+            self._acked.add(start, end)
+            return
+        if end <= self.acked_to:
+            return
+        self.acked_to = end
+        while self._acked and self._acked.first[0] <= self.acked_to:
+            self.acked_to = max(self.acked_to, self._acked.forget_oldest())
+        self._release()
+
+    def on_lost(self, start: int, end: int) -> None:
+        """Sends these bytes again, but for those that arrived some other way."""
+        start = max(start, self.acked_to)
+        self._lost.add(start, end)
+        for held_start, held_end in self._acked:
+            if held_start < end and held_end > start:
+                self._lost.remove(held_start, held_end)
+
+    def _append(self, part: bytes) -> None:
+        if part:
+            self._starts.append(self.end)
+            self._parts.append(memoryview(part))
+            self.end += len(part)
+
+    def _read(self, start: int, end: int) -> bytes | memoryview:
+        index = bisect_right(self._starts, start) - 1
+        part = self._parts[index][start - self._starts[index] :]
+        if len(part) >= end - start:
+            return part[: end - start]
+        pieces = [part]
+        missing = end - start - len(part)
+        while missing:
+            index += 1
+            part = self._parts[index][:missing]
+            pieces.append(part)
+            missing -= len(part)
+        return b"".join(pieces)
+
+    def _release(self) -> None:
+        """Forgets the parts that arrived whole."""
+        count = bisect_right(self._starts, self.acked_to) - 1
+        if self.acked_to == self.end:
+            count = len(self._starts)
+        if count > 0:
+            del self._starts[:count], self._parts[:count]
+
+
+class ReceiveChannel:
+    """The receiving end of one channel."""
+
+    __slots__ = (
+        "_announced",
+        "_head",
+        "_max_message",
+        "_message",
+        "_next",
+        "_stash",
+        "_stash_bytes",
+        "_unread_limit",
+        "_wanted",
+        "_window",
+        "number",
+        "unread_bytes",
+    )
+
+    def __init__(self, number: int, config: TransportConfig) -> None:
+        self.number = number
+        self._max_message = config.channel_message_bytes[number]
+        self._window = config.channel_window_bytes
+        self._unread_limit = config.channel_unread_bytes
+        self._announced = self._window
+        self._next = 0
+        self._stash: dict[int, bytes] = {}
+        self._stash_bytes = 0
+        self._head = bytearray()
+        self._message = bytearray()
+        self._wanted: int | None = None
+        self.unread_bytes = 0
+        """Bytes of whole messages the application has not taken; the connection counts them down."""
+
+    @property
+    def buffered_bytes(self) -> int:
+        """What this channel holds in memory, unread messages included."""
+        return self._stash_bytes + len(self._message) + len(self._head) + self.unread_bytes
+
+    def receive(self, offset: int, data: memoryview) -> list[bytes]:
+        """Messages completed by these bytes. Raises ``ProtocolError`` if the peer ignores a limit."""
+        end = offset + len(data)
+        if end > self._announced:
+            raise ProtocolError(f"channel {self.number} ran past its window")
+        if end <= self._next:
+            return []
+        if offset > self._next:
+            self._keep(offset, data)
+            return []
+        messages: list[bytes] = []
+        self._feed(data[self._next - offset :], messages)
+        self._next = end
+        if self._stash:
+            self._feed_stash(messages)
+        return messages
+
+    def window(self) -> int | None:
+        """The limit to announce, when it has moved far enough to be worth a frame."""
+        if self.unread_bytes > self._unread_limit:
+            return None
+        limit = self._next + self._window
+        if limit - self._announced < self._window // 4:
+            return None
+        self._announced = limit
+        return limit
+
+    @property
+    def announced(self) -> int:
+        return self._announced
+
+    def _keep(self, offset: int, data: memoryview) -> None:
+        held = self._stash.get(offset)
+        if held is not None:
+            if len(held) >= len(data):
+                return
+            self._stash_bytes -= len(held)
+        self._stash[offset] = bytes(data)
+        self._stash_bytes += len(data)
+        if self._stash_bytes > 2 * self._window:
+            raise ProtocolError(f"channel {self.number} fills its window with overlapping pieces")
+
+    def _feed_stash(self, messages: list[bytes]) -> None:
+        while (data := self._stash.pop(self._next, None)) is not None:
+            self._stash_bytes -= len(data)
+            self._feed(memoryview(data), messages)
+            self._next += len(data)
+        if self._stash and min(self._stash) < self._next:
+            self._feed_overlapping(messages)
+
+    def _feed_overlapping(self, messages: list[bytes]) -> None:
+        """Retransmissions cut differently: pieces that begin before, and may end after, what is here."""
+        for offset in sorted(self._stash):
+            if offset > self._next:
+                break
+            data = self._stash.pop(offset)
+            self._stash_bytes -= len(data)
+            if offset + len(data) > self._next:
+                self._feed(memoryview(data)[self._next - offset :], messages)
+                self._next = offset + len(data)
+
+    def _feed(self, data: memoryview, messages: list[bytes]) -> None:
+        """Adds in-order bytes to the message they belong to."""
+        while True:
+            if self._wanted is None:
+                needed = _LENGTH.size - len(self._head)
+                self._head += data[:needed]
+                data = data[needed:]
+                if len(self._head) < _LENGTH.size:
+                    return
+                (self._wanted,) = _LENGTH.unpack(self._head)
+                if self._wanted > self._max_message:
+                    raise ProtocolError(f"a message of {self._wanted} bytes on channel {self.number}")
+                self._head.clear()
+            missing = self._wanted - len(self._message)
+            self._message += data[:missing]
+            data = data[missing:]
+            if len(self._message) < self._wanted:
+                return
+            messages.append(bytes(self._message))
+            self.unread_bytes += self._wanted
+            self._message = bytearray()
+            self._wanted = None

@@ -1,0 +1,248 @@
+"""Deadline-bound delivery: video messages that are worth sending again until they are stale.
+
+At its deadline a message with bytes still to send is given up and the receiver is told, so that it
+frees what it has. One whose bytes are all in flight gets one timeout to be acknowledged; whether it
+then counts as delivered or late goes by when its last byte must have arrived, half a round trip ago.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from ecco_emu.core.errors import ProtocolError
+from ecco_emu.transport.config import TransportConfig
+from ecco_emu.transport.events import Outcome, VideoOutcome
+from ecco_emu.transport.ranges import RangeSet
+from ecco_emu.transport.stats import ConnectionStats
+
+
+class OutgoingVideo:
+    """One message at the sender."""
+
+    __slots__ = ("_acked", "_lost", "_next", "acked_bytes", "data", "deadline_s", "expires_s", "id", "size")
+
+    def __init__(self, number: int, message: bytes, deadline_s: float) -> None:
+        self.id = number
+        self.data = memoryview(message)
+        self.size = len(message)
+        self.deadline_s = deadline_s
+        self.expires_s = deadline_s
+        """When to look again: the deadline, or the end of the wait for the last acknowledgements."""
+        self._next = 0
+        self._lost = RangeSet()
+        self._acked = RangeSet()
+        self.acked_bytes = 0
+
+    @property
+    def pending_bytes(self) -> int:
+        lost = self._lost
+        return self.size - self._next + (lost.total if lost else 0)
+
+    @property
+    def started(self) -> bool:
+        return self._next > 0
+
+    def take(self, limit: int) -> tuple[int, memoryview, bool] | None:
+        if self._lost:
+            start, end = self._lost.pop_first(limit)
+            return start, self.data[start:end], True
+        start = self._next
+        if start >= self.size:
+            return None
+        self._next = end = min(start + limit, self.size)
+        return start, self.data[start:end], False
+
+    def on_acked(self, start: int, end: int) -> None:
+        if self._lost:
+            self._lost.remove(start, end)
+        self._acked.add(start, end)
+        self.acked_bytes = self._acked.total
+
+    def on_lost(self, start: int, end: int) -> None:
+        self._lost.add(start, end)
+        for held_start, held_end in self._acked:
+            if held_start < end and held_end > start:
+                self._lost.remove(held_start, held_end)
+
+
+class VideoSender:
+    """All undecided video messages of the sending side, oldest first."""
+
+    __slots__ = ("_config", "_live", "_next_id", "_stats", "drops", "outcomes")
+
+    def __init__(self, config: TransportConfig, stats: ConnectionStats) -> None:
+        self._config = config
+        self._stats = stats
+        self._live: dict[int, OutgoingVideo] = {}
+        self._next_id = 0
+        self.outcomes: list[VideoOutcome] = []
+        """Decided since the connection last looked."""
+        self.drops: dict[int, None] = {}
+        """Messages whose end the receiver must be told, in order."""
+
+    @property
+    def backlog_bytes(self) -> int:
+        """Bytes waiting to be sent, or sent again."""
+        return sum(video.pending_bytes for video in self._live.values())
+
+    @property
+    def next_expiry_s(self) -> float | None:
+        return min((video.expires_s for video in self._live.values()), default=None)
+
+    def queue(self, message: bytes, deadline_s: float) -> int:
+        if not 0 < len(message) <= self._config.video_message_bytes:
+            raise ValueError(
+                f"a video message has 1 to {self._config.video_message_bytes} bytes, got {len(message)}"
+            )
+        number = self._next_id
+        self._next_id += 1
+        self._make_room(len(message), number)
+        self._live[number] = OutgoingVideo(number, message, deadline_s)
+        self._stats.video_sent += 1
+        return number
+
+    def has_data(self) -> bool:
+        return any(video.pending_bytes for video in self._live.values())
+
+    def take(self, limit: int) -> tuple[OutgoingVideo, int, memoryview, bool] | None:
+        """Message, offset, at most ``limit`` bytes, and whether they were sent before."""
+        for video in self._live.values():
+            piece = video.take(limit)
+            if piece is not None:
+                return video, *piece
+        return None
+
+    def on_acked(self, video: OutgoingVideo, start: int, end: int, now: float, one_way_s: float) -> None:
+        video.on_acked(start, end)
+        if video.acked_bytes == video.size and video.id in self._live:
+            self._decide(video, "delivered" if now - one_way_s <= video.deadline_s else "late")
+
+    def on_lost(self, video: OutgoingVideo, start: int, end: int, now: float) -> None:
+        if video.id in self._live:
+            video.on_lost(start, end)
+            if now >= video.deadline_s and video.pending_bytes:
+                self._give_up(video)
+
+    def expire(self, now: float, timeout_s: float) -> None:
+        """Gives up what is stale; ``timeout_s`` is how long in-flight bytes may still be acknowledged."""
+        stale = [video for video in self._live.values() if video.expires_s <= now]
+        for video in stale:
+            if video.pending_bytes or video.expires_s > video.deadline_s:
+                self._give_up(video)
+            else:
+                video.expires_s = max(video.deadline_s + timeout_s, math.nextafter(now, math.inf))
+
+    def abandon(self) -> None:
+        """The connection is over: what is undecided is lost."""
+        for video in list(self._live.values()):
+            self._decide(video, "lost")
+        self.drops.clear()
+
+    def _make_room(self, size: int, number: int) -> None:
+        held = sum(video.size for video in self._live.values())
+        for video in list(self._live.values()):
+            too_old = number - video.id >= self._config.video_messages
+            if not too_old and held + size <= self._config.video_backlog_bytes:
+                return
+            held -= video.size
+            self._give_up(video)
+
+    def _give_up(self, video: OutgoingVideo) -> None:
+        if video.started:
+            self.drops[video.id] = None
+            while len(self.drops) > self._config.video_messages:
+                del self.drops[next(iter(self.drops))]
+        self._decide(video, "lost")
+
+    def _decide(self, video: OutgoingVideo, outcome: Outcome) -> None:
+        del self._live[video.id]
+        self.outcomes.append(VideoOutcome(video.id, outcome))
+        if outcome == "delivered":
+            self._stats.video_delivered += 1
+        elif outcome == "late":
+            self._stats.video_late += 1
+        else:
+            self._stats.video_lost += 1
+
+
+class _Partial:
+    __slots__ = ("buffer", "ranges")
+
+    def __init__(self, total: int) -> None:
+        self.buffer = bytearray(total)
+        self.ranges = RangeSet()
+
+
+class VideoReceiver:
+    """Partial video messages at the receiver. Ids far below the newest count as finished."""
+
+    __slots__ = ("_base", "_config", "_finished", "_partial", "_stats", "partial_bytes")
+
+    def __init__(self, config: TransportConfig, stats: ConnectionStats) -> None:
+        self._config = config
+        self._stats = stats
+        self._partial: dict[int, _Partial] = {}
+        self._finished: set[int] = set()
+        self._base = 0
+        self.partial_bytes = 0
+
+    def receive(self, number: int, total: int, offset: int, data: memoryview) -> bytes | None:
+        """The message, if these bytes complete it. Raises ``ProtocolError`` for impossible sizes."""
+        if total > self._config.video_message_bytes:
+            raise ProtocolError(f"a video message of {total} bytes")
+        if number < self._base or number in self._finished:
+            return None
+        partial = self._partial.get(number)
+        if partial is None:
+            partial = self._start(number, total)
+        elif len(partial.buffer) != total:
+            raise ProtocolError("a video message that changes its size")
+        ranges = partial.ranges
+        before = ranges.total
+        ranges.add(offset, offset + len(data))
+        after = ranges.total
+        if after == before:
+            return None
+        self._stats.video_bytes_received += after - before
+        partial.buffer[offset : offset + len(data)] = data
+        if after < total:
+            return None
+        self.finish(number)
+        self._stats.video_received += 1
+        return bytes(partial.buffer)
+
+    def finish(self, number: int) -> None:
+        """This message is complete, or its sender gave it up: free it and ignore what still comes."""
+        if number < self._base:
+            return
+        partial = self._partial.pop(number, None)
+        if partial is not None:
+            self.partial_bytes -= len(partial.buffer)
+        self._finished.add(number)
+        self._advance(number)
+
+    def _start(self, number: int, total: int) -> _Partial:
+        self._advance(number)
+        while self._partial and self.partial_bytes + total > self._config.video_receive_bytes:
+            self._free(min(self._partial))
+        partial = self._partial[number] = _Partial(total)
+        self.partial_bytes += total
+        return partial
+
+    def _free(self, number: int) -> None:
+        self.partial_bytes -= len(self._partial.pop(number).buffer)
+        self._finished.add(number)
+
+    def _advance(self, newest: int) -> None:
+        """Ids more than twice the sender's span below the newest cannot be undecided there."""
+        base = newest + 1 - 2 * self._config.video_messages
+        if base <= self._base:
+            return
+        self._base = base
+        self._discard(number for number in tuple(self._partial) if number < base)
+        self._finished = {number for number in self._finished if number >= base}
+
+    def _discard(self, numbers: Iterable[int]) -> None:
+        for number in numbers:
+            self._free(number)

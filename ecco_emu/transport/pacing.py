@@ -1,0 +1,50 @@
+"""Pacing: a token bucket that spreads a window over its round trip instead of bursting it."""
+
+from __future__ import annotations
+
+_BURST_S = 0.01
+_SLACK_BYTES = 1.0
+"""Forgives the rounding of ``next_time``: waiting until then is always enough."""
+
+
+class Pacer:
+    """Tokens are bytes. A bucket holds ten milliseconds' worth, between 2 and 16 packets."""
+
+    __slots__ = ("_burst", "_max_burst", "_min_burst", "_rate", "_tokens", "_updated_s")
+
+    def __init__(self, packet_bytes: int, now: float) -> None:
+        self._min_burst = 2.0 * packet_bytes
+        self._max_burst = 16.0 * packet_bytes
+        self._burst = self._max_burst
+        self._tokens = self._max_burst
+        self._rate = 1e6
+        self._updated_s = now
+
+    @property
+    def rate_bytes_per_s(self) -> float:
+        return self._rate
+
+    def set_rate(self, bytes_per_s: float, now: float) -> None:
+        self._refill(now)
+        self._rate = bytes_per_s
+        self._burst = min(max(bytes_per_s * _BURST_S, self._min_burst), self._max_burst)
+
+    def allows(self, size_bytes: int, now: float) -> bool:
+        if now > self._updated_s:
+            self._refill(now)
+        return self._tokens + _SLACK_BYTES >= size_bytes
+
+    def spend(self, size_bytes: int) -> None:
+        """May go into debt: probes are not held back, but later packets pay for them."""
+        self._tokens = max(self._tokens - size_bytes, -self._max_burst)
+
+    def next_time(self, size_bytes: int, now: float) -> float:
+        """When ``allows`` will be true, at the present rate."""
+        if self.allows(size_bytes, now):
+            return now
+        return self._updated_s + (size_bytes - self._tokens) / self._rate
+
+    def _refill(self, now: float) -> None:
+        if now > self._updated_s:
+            self._tokens = min(self._tokens + (now - self._updated_s) * self._rate, self._burst)
+            self._updated_s = now

@@ -1,0 +1,253 @@
+"""The wire format: datagram headers and frames, packed and strictly parsed. docs/transport.md draws it.
+
+Parsing yields typed frames or raises ``ProtocolError``, nothing else, whatever the bytes; data in
+frames are views into the datagram. What a frame *means* here and now is the connection's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from struct import Struct
+from typing import Final, NamedTuple
+
+from ecco_emu.core.errors import ProtocolError
+
+VERSION: Final = 1
+HELLO, CHALLENGE, RESPONSE, DATA = 1, 2, 3, 4
+"""Datagram types."""
+
+CONNECTION_ID_BYTES: Final = 8
+TAG_BYTES: Final = 12
+HEADER: Final = Struct("!BB8sI")
+"""Version, datagram type, connection id, packet number."""
+OVERHEAD_BYTES: Final = HEADER.size + TAG_BYTES
+MAX_PACKET_NUMBER: Final = 2**32 - 1
+MAX_ACK_RANGES: Final = 16
+MAX_REASON_BYTES: Final = 200
+MAX_OFFSET: Final = 2**62
+
+F_PING, F_ACK, F_STREAM, F_VIDEO, F_VIDEO_DROP, F_WINDOW, F_DONE, F_CLOSE = range(1, 9)
+
+_ACK: Final = Struct("!BIIIB")
+_ACK_RANGE: Final = Struct("!II")
+_STREAM: Final = Struct("!BBQH")
+_VIDEO: Final = Struct("!BIIIH")
+_VIDEO_DROP: Final = Struct("!BI")
+_WINDOW: Final = Struct("!BBQ")
+_CLOSE: Final = Struct("!BHB")
+
+STREAM_HEADER_BYTES: Final = _STREAM.size
+VIDEO_HEADER_BYTES: Final = _VIDEO.size
+MAX_ACK_BYTES: Final = _ACK.size + (MAX_ACK_RANGES - 1) * _ACK_RANGE.size
+PING_FRAME: Final = bytes([F_PING])
+DONE_FRAME: Final = bytes([F_DONE])
+
+
+class Header(NamedTuple):
+    type: int
+    connection_id: bytes
+    packet_number: int
+
+
+class Ping(NamedTuple):
+    """Asks for an acknowledgement."""
+
+
+class Ack(NamedTuple):
+    """Packets received: half-open ranges of packet numbers, highest first."""
+
+    delay_us: int
+    ranges: tuple[tuple[int, int], ...]
+
+
+class Stream(NamedTuple):
+    """A piece of a reliable channel's byte stream."""
+
+    channel: int
+    offset: int
+    data: memoryview
+
+
+class Video(NamedTuple):
+    """A piece of a deadline-bound message of ``total`` bytes."""
+
+    message: int
+    total: int
+    offset: int
+    data: memoryview
+
+
+class VideoDrop(NamedTuple):
+    """The sender gave this message up."""
+
+    message: int
+
+
+class Window(NamedTuple):
+    """The sender of this channel may send up to this offset."""
+
+    channel: int
+    limit: int
+
+
+class HandshakeDone(NamedTuple):
+    """The server has the connection."""
+
+
+class Close(NamedTuple):
+    code: int
+    reason: str
+
+
+Frame = Ping | Ack | Stream | Video | VideoDrop | Window | HandshakeDone | Close
+
+
+def parse_header(datagram: bytes) -> Header:
+    """Header of any datagram, before authentication. Raises ``ProtocolError``."""
+    if len(datagram) < OVERHEAD_BYTES:
+        raise ProtocolError(f"datagram of {len(datagram)} bytes is shorter than header and tag")
+    version, kind, connection_id, number = HEADER.unpack_from(datagram)
+    if version != VERSION:
+        raise ProtocolError(f"version {version} is not {VERSION}")
+    if not HELLO <= kind <= DATA:
+        raise ProtocolError(f"unknown datagram type {kind}")
+    return Header(kind, connection_id, number)
+
+
+def encode_ack(ranges: Sequence[tuple[int, int]], delay_us: int) -> bytes:
+    """``ranges``: half-open, highest first, disjoint and not adjacent; at most ``MAX_ACK_RANGES``."""
+    start, end = ranges[0]
+    head = _ACK.pack(F_ACK, end - 1, min(delay_us, 0xFFFFFFFF), end - 1 - start, len(ranges) - 1)
+    if len(ranges) == 1:
+        return head
+    parts = [head]
+    for low, high in ranges[1:]:
+        parts.append(_ACK_RANGE.pack(start - high, high - low))
+        start = low
+    return b"".join(parts)
+
+
+def stream_header(channel: int, offset: int, length: int) -> bytes:
+    return _STREAM.pack(F_STREAM, channel, offset, length)
+
+
+def video_header(message: int, total: int, offset: int, length: int) -> bytes:
+    return _VIDEO.pack(F_VIDEO, message, total, offset, length)
+
+
+def encode_video_drop(message: int) -> bytes:
+    return _VIDEO_DROP.pack(F_VIDEO_DROP, message)
+
+
+def encode_window(channel: int, limit: int) -> bytes:
+    return _WINDOW.pack(F_WINDOW, channel, limit)
+
+
+def encode_close(code: int, reason: str) -> bytes:
+    text = reason.encode()[:MAX_REASON_BYTES]
+    return _CLOSE.pack(F_CLOSE, code, len(text)) + text
+
+
+def parse_frames(payload: memoryview) -> list[Frame]:
+    """All frames of a packet, or ``ProtocolError`` and none."""
+    frames: list[Frame] = []
+    position, end = 0, len(payload)
+    if not end:
+        raise ProtocolError("a packet without frames")
+    while position < end:
+        parser = _PARSERS.get(payload[position])
+        if parser is None:
+            raise ProtocolError(f"unknown frame type {payload[position]}")
+        frame, position = parser(payload, position, end)
+        frames.append(frame)
+    return frames
+
+
+def _need(position: int, size: int, end: int) -> int:
+    after = position + size
+    if after > end:
+        raise ProtocolError("a frame runs past the end of its packet")
+    return after
+
+
+def _parse_ping(payload: memoryview, position: int, end: int) -> tuple[Frame, int]:
+    return Ping(), position + 1
+
+
+def _parse_done(payload: memoryview, position: int, end: int) -> tuple[Frame, int]:
+    return HandshakeDone(), position + 1
+
+
+def _parse_ack(payload: memoryview, position: int, end: int) -> tuple[Frame, int]:
+    after = _need(position, _ACK.size, end)
+    _, largest, delay_us, first, more = _ACK.unpack_from(payload, position)
+    start = largest - first
+    if start < 0:
+        raise ProtocolError("an ACK range reaches below packet 0")
+    if not more:
+        return Ack(delay_us, ((start, largest + 1),)), after
+    if more >= MAX_ACK_RANGES:
+        raise ProtocolError(f"an ACK with {more + 1} ranges")
+    ranges = [(start, largest + 1)]
+    body_end = _need(after, more * _ACK_RANGE.size, end)
+    for gap, length in _ACK_RANGE.iter_unpack(payload[after:body_end]):
+        high = start - gap
+        start = high - length
+        if not gap or not length or start < 0:
+            raise ProtocolError("an ACK range is empty, overlaps or reaches below packet 0")
+        ranges.append((start, high))
+    return Ack(delay_us, tuple(ranges)), body_end
+
+
+def _parse_stream(payload: memoryview, position: int, end: int) -> tuple[Frame, int]:
+    body = _need(position, _STREAM.size, end)
+    _, channel, offset, length = _STREAM.unpack_from(payload, position)
+    after = _need(body, length, end)
+    if not length:
+        raise ProtocolError("an empty STREAM frame")
+    if offset > MAX_OFFSET:
+        raise ProtocolError("a STREAM offset beyond 2^62")
+    return Stream(channel, offset, payload[body:after]), after
+
+
+def _parse_video(payload: memoryview, position: int, end: int) -> tuple[Frame, int]:
+    body = _need(position, _VIDEO.size, end)
+    _, message, total, offset, length = _VIDEO.unpack_from(payload, position)
+    after = _need(body, length, end)
+    if not length or offset + length > total:
+        raise ProtocolError("a VIDEO frame is empty or reaches past its message")
+    return Video(message, total, offset, payload[body:after]), after
+
+
+def _parse_video_drop(payload: memoryview, position: int, end: int) -> tuple[Frame, int]:
+    after = _need(position, _VIDEO_DROP.size, end)
+    return VideoDrop(_VIDEO_DROP.unpack_from(payload, position)[1]), after
+
+
+def _parse_window(payload: memoryview, position: int, end: int) -> tuple[Frame, int]:
+    after = _need(position, _WINDOW.size, end)
+    _, channel, limit = _WINDOW.unpack_from(payload, position)
+    if limit > MAX_OFFSET:
+        raise ProtocolError("a WINDOW beyond 2^62")
+    return Window(channel, limit), after
+
+
+def _parse_close(payload: memoryview, position: int, end: int) -> tuple[Frame, int]:
+    body = _need(position, _CLOSE.size, end)
+    _, code, length = _CLOSE.unpack_from(payload, position)
+    after = _need(body, length, end)
+    if length > MAX_REASON_BYTES:
+        raise ProtocolError("a CLOSE reason that is too long")
+    return Close(code, bytes(payload[body:after]).decode("utf-8", "replace")), after
+
+
+_PARSERS: Final = {
+    F_PING: _parse_ping,
+    F_ACK: _parse_ack,
+    F_STREAM: _parse_stream,
+    F_VIDEO: _parse_video,
+    F_VIDEO_DROP: _parse_video_drop,
+    F_WINDOW: _parse_window,
+    F_DONE: _parse_done,
+    F_CLOSE: _parse_close,
+}

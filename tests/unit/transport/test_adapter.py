@@ -1,0 +1,212 @@
+"""Real sockets over loopback, on asyncio's loop and on uvloop."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+import uvloop
+
+from ecco_emu.transport import (
+    ConnectionClosed,
+    Listener,
+    MessageReceived,
+    Peer,
+    TransportConfig,
+    VideoReceived,
+    connect,
+)
+
+TOKENS = {"cam1": b"secret of camera one", "cam2": b"secret of camera two"}
+
+
+class WallClock:
+    """Emulated time that runs ``dilation`` times slower than the wall."""
+
+    def __init__(self, dilation: float = 1.0) -> None:
+        self.dilation = dilation
+
+    def now(self) -> float:
+        return time.monotonic() / self.dilation
+
+    def wall_duration(self, emulated_s: float) -> float:
+        return emulated_s * self.dilation
+
+
+def make_socket() -> socket.socket:
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.setblocking(False)
+    sock.bind(("127.0.0.1", 0))
+    return sock
+
+
+@asynccontextmanager
+async def serving(
+    config: TransportConfig | None = None, clock: WallClock | None = None
+) -> AsyncIterator[tuple[Listener, tuple[str, int]]]:
+    sock = make_socket()
+    listener = Listener(sock, TOKENS, config or TransportConfig(), clock or WallClock())
+    try:
+        yield listener, sock.getsockname()
+    finally:
+        await listener.close()
+        sock.close()
+
+
+@asynccontextmanager
+async def connected(
+    address: tuple[str, int],
+    name: str = "cam1",
+    *,
+    token: bytes | None = None,
+    config: TransportConfig | None = None,
+    clock: WallClock | None = None,
+) -> AsyncIterator[Peer]:
+    sock = make_socket()
+    peer = None
+    try:
+        peer = await connect(
+            sock,
+            address,
+            name=name,
+            token=token or TOKENS[name],
+            config=config or TransportConfig(),
+            clock=clock or WallClock(),
+        )
+        yield peer
+    finally:
+        if peer is not None:
+            await peer.close()
+        sock.close()
+
+
+def on_both_loops(test: Callable[[], Awaitable[None]]) -> Callable[[str], None]:
+    """Runs a coroutine test once per event loop."""
+
+    @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+    def run(loop: str) -> None:
+        factory = uvloop.new_event_loop if loop == "uvloop" else asyncio.new_event_loop
+        with asyncio.Runner(loop_factory=factory) as runner:
+            runner.run(asyncio.wait_for(test(), 60))
+
+    run.__doc__ = test.__doc__
+    return run
+
+
+@on_both_loops
+async def test_messages_and_video_both_ways() -> None:
+    async with serving() as (listener, address), connected(address) as camera:
+        server = await listener.accept()
+        assert server.name == camera.name == "cam1"
+        outcomes: list[str] = []
+        video_id = camera.send_video(
+            b"v" * 30_000, WallClock().now() + 5, lambda done: outcomes.append(done.outcome)
+        )
+        camera.send(0, b"hello")
+        received = [await server.receive(), await server.receive()]
+        assert MessageReceived(0, b"hello") in received
+        assert VideoReceived(video_id, b"v" * 30_000) in received
+        weights = bytes(range(256)) * 20_000
+        server.send(1, weights)
+        assert await camera.receive() == MessageReceived(1, weights)
+        await server.drain(1)
+        while not outcomes:
+            await asyncio.sleep(0.01)
+        assert outcomes == ["delivered"]
+
+
+@on_both_loops
+async def test_a_wrong_token_gets_no_connection() -> None:
+    config = TransportConfig(handshake_timeout_s=0.4, handshake_retry_s=0.1)
+    async with serving() as (listener, address):
+        with pytest.raises(ConnectionClosed, match="handshake timed out"):
+            async with connected(address, token=b"not the secret", config=config):
+                pass
+        assert listener.rejected >= 2
+        assert not listener.peers
+
+
+@on_both_loops
+async def test_a_reconnecting_camera_replaces_its_old_connection() -> None:
+    async with serving() as (listener, address), connected(address) as first:
+        old = await listener.accept()
+        async with connected(address) as second:
+            new = await listener.accept()
+            with pytest.raises(ConnectionClosed, match="replaced"):
+                await old.receive()
+            with pytest.raises(ConnectionClosed, match="replaced"):
+                await first.receive()
+            second.send(0, b"here again")
+            assert await new.receive() == MessageReceived(0, b"here again")
+            assert listener.peers == [new]
+
+
+@on_both_loops
+async def test_the_peer_learns_of_a_close_after_reading_what_arrived() -> None:
+    async with serving() as (listener, address), connected(address) as camera:
+        server = await listener.accept()
+        camera.send(0, b"last words")
+        await camera.drain(0)
+        await camera.close("done")
+        assert await server.receive() == MessageReceived(0, b"last words")
+        with pytest.raises(ConnectionClosed, match="done"):
+            await server.receive()
+        with pytest.raises(ConnectionClosed):
+            server.send(0, b"too late")
+
+
+@on_both_loops
+async def test_dilated_time_keeps_emulated_figures() -> None:
+    clock = WallClock(dilation=0.2)
+    async with serving(clock=clock) as (listener, address), connected(address, clock=clock) as camera:
+        server = await listener.accept()
+        began = clock.now()
+        server.send(1, b"w" * 300_000)
+        await camera.receive()
+        assert clock.now() - began < 60
+        assert server.stats.packets_sent > 250
+
+
+async def test_nobody_listening_is_a_timeout_not_an_error() -> None:
+    sock = make_socket()
+    address = sock.getsockname()
+    sock.close()
+    config = TransportConfig(handshake_timeout_s=0.3, handshake_retry_s=0.1)
+    with pytest.raises(ConnectionClosed, match="timed out"):
+        async with connected(address, config=config):
+            pass
+
+
+async def test_garbage_is_counted_and_dropped() -> None:
+    async with serving() as (listener, address), connected(address) as camera:
+        server = await listener.accept()
+        noise = make_socket()
+        for size in (0, 1, 14, 26, 160, 1200):
+            noise.sendto(bytes([1, 4]) + b"\xff" * size, address)
+            noise.sendto(bytes([1, 1]) + b"\xff" * size, address)
+        noise.close()
+        camera.send(0, b"still here")
+        assert await server.receive() == MessageReceived(0, b"still here")
+        assert listener.rejected + listener.unknown >= 10
+
+
+async def test_a_new_address_moves_the_path() -> None:
+    async with serving() as (listener, address), connected(address) as camera:
+        server = await listener.accept()
+        other = make_socket()
+        wire = camera._wire
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(wire._sock)
+        wire._sock.close()
+        wire._sock = other
+        loop.add_reader(other, wire._read)
+        camera.send(0, b"moved")
+        assert await server.receive() == MessageReceived(0, b"moved")
+        server.send(0, b"I see")
+        assert await camera.receive() == MessageReceived(0, b"I see")
+        await camera.close()
+        other.close()
