@@ -1,0 +1,1 @@
+"""Where frames and their labels come from: a small town, rendered without a display or a GPU."""

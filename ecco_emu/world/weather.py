@@ -1,0 +1,45 @@
+"""Which weather a camera sees, from its position and the time. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ecco_emu.scenario import schema
+from ecco_emu.scenario.schema import Weather
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """``blend`` of ``weather`` and the rest of ``previous``; blend is 1 once a change is complete."""
+
+    weather: Weather
+    previous: Weather
+    blend: float = 1.0
+
+    @staticmethod
+    def steady(weather: Weather) -> Conditions:
+        return Conditions(weather, weather, 1.0)
+
+
+def district_of(districts: Sequence[schema.District], at: tuple[float, float]) -> schema.District:
+    """The nearest district (by its centre) that contains the point, else the nearest of all."""
+
+    def distance(district: schema.District) -> float:
+        return math.dist(district.center, at)
+
+    containing = [district for district in districts if distance(district) <= district.radius]
+    return min(containing or districts, key=distance)
+
+
+def conditions_at(district: schema.District, t: float) -> Conditions:
+    """A district's weather at emulated second ``t``: a change begins at ``at`` and lasts ``fade``."""
+    past = [change for change in district.weather if change.at <= t] or list(district.weather[:1])
+    newest = past[-1]
+    if len(past) == 1:  # the weather a run begins with does not fade in
+        return Conditions.steady(newest.is_)
+    blend = 1.0 if newest.fade <= 0 else min(1.0, (t - newest.at) / newest.fade)
+    if blend >= 1.0:
+        return Conditions.steady(newest.is_)
+    return Conditions(newest.is_, past[-2].is_, blend)
