@@ -1,0 +1,81 @@
+"""A link lab: network namespaces joined by links whose rate, delay, jitter and loss are under control.
+
+    async with Lab(LabSpec(links=(LinkSpec("cam1", egress=Shape(rate_bps=1e6)), LinkSpec("server")))) as lab:
+        sock = await lab.udp_socket("cam1")
+
+``spec`` says what a lab should be, ``plan`` what that takes (pure), ``build`` makes it (blocking, in one
+thread), ``lab`` is the asyncio face of it. ``relay`` is the process that delays and loses packets where
+the kernel cannot. Knows nothing of what the links are used for; wall units everywhere.
+
+Names are imported when first used: the relay process needs none of them and must start quickly.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from netns.capabilities import Capabilities, probe
+    from netns.counters import DirectionCounters, LinkCounters
+    from netns.errors import (
+        CapabilityError,
+        LabError,
+        LinkVanishedError,
+        PrivilegeError,
+        RelayDiedError,
+        SpecError,
+    )
+    from netns.lab import KEEP, Keep, Lab, Link
+    from netns.plan import Plan, plan
+    from netns.spec import LabSpec, LinkSpec, Shape
+
+_HOME = {
+    "Capabilities": "capabilities",
+    "probe": "capabilities",
+    "DirectionCounters": "counters",
+    "LinkCounters": "counters",
+    "CapabilityError": "errors",
+    "LabError": "errors",
+    "LinkVanishedError": "errors",
+    "PrivilegeError": "errors",
+    "RelayDiedError": "errors",
+    "SpecError": "errors",
+    "KEEP": "lab",
+    "Keep": "lab",
+    "Lab": "lab",
+    "Link": "lab",
+    "Plan": "plan",
+    "plan": "plan",
+    "LabSpec": "spec",
+    "LinkSpec": "spec",
+    "Shape": "spec",
+}
+
+__all__ = [
+    "KEEP",
+    "Capabilities",
+    "CapabilityError",
+    "DirectionCounters",
+    "Keep",
+    "Lab",
+    "LabError",
+    "LabSpec",
+    "Link",
+    "LinkCounters",
+    "LinkSpec",
+    "LinkVanishedError",
+    "Plan",
+    "PrivilegeError",
+    "RelayDiedError",
+    "Shape",
+    "SpecError",
+    "plan",
+    "probe",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module 'netns' has no attribute {name!r}")
+    return getattr(import_module(f"netns.{_HOME[name]}"), name)

@@ -1,0 +1,217 @@
+"""Carries out a plan: makes namespaces, devices and qdiscs, changes them, and removes them.
+
+Blocking, and everything must happen in one thread (see ``namespaces`` and ``relay.client``), which
+``lab`` provides. A build is all or nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+
+from netns import netlink
+from netns.counters import LinkCounters, direction_counters
+from netns.errors import LinkVanishedError
+from netns.namespaces import Namespace
+from netns.netlink import DeviceStats, Request
+from netns.plan import (
+    BRIDGE,
+    BRIDGE_INDEX,
+    NODE_DEVICE,
+    NODE_DEVICE_INDEX,
+    DirectionPlan,
+    LinkPlan,
+    Plan,
+    plan_direction,
+)
+from netns.relay.client import RelayClient
+from netns.spec import DIRECTIONS, Direction, Shape
+
+_LOOPBACK_INDEX = 1
+
+
+class BuiltLab:
+    """The live thing. Exists only while it is whole: a constructor that fails leaves nothing."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.relay: RelayClient | None = None
+        self._nodes: dict[str, Namespace] = {}
+        self._links = {link.name: link for link in plan.links}
+        self._directions = {
+            (link.name, which): link.direction(which) for link in plan.links for which in DIRECTIONS
+        }
+        self._drops_before: dict[tuple[str, Direction], int] = dict.fromkeys(self._directions, 0)
+        self._owned = contextlib.ExitStack()
+        try:
+            self._build()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Removes everything. The kernel finishes with the namespaces in its own time."""
+        self._owned.close()
+
+    def node(self, name: str) -> Namespace:
+        """The namespace of a node."""
+        return self._nodes[name]
+
+    def set_up(self, name: str, up: bool) -> None:
+        """Connects or cuts a link at the switch's port, so that nothing in the node's namespace changes."""
+        self._switch.route.execute([netlink.set_up(self._links[name].port_index, up, f"link {name}")])
+
+    def set_shape(self, name: str, which: Direction, shape: Shape) -> None:
+        """Changes one direction; packets that are queued or under way stay."""
+        link, old = self._links[name], self._directions[name, which]
+        new = plan_direction(
+            shape, seed=old.seed, wire=link.wire, engine=self.plan.engine, mtu_bytes=self.plan.mtu_bytes
+        )
+        requests = self._qdisc_requests(link, which, old, new)
+        if requests:
+            if _kinds(old) != _kinds(new):
+                self._drops_before[name, which] += self._root_drops(link, which)
+            self._sender(link, which)[0].route.execute(requests)
+        if new.relayed is not None and new.relayed != old.relayed and self.relay is not None:
+            self.relay.set(_line(link, which), new.relayed)
+        self._directions[name, which] = new
+
+    def shape(self, name: str, which: Direction) -> Shape:
+        """The shape a direction has now."""
+        return self._directions[name, which].shape
+
+    def counters(self) -> dict[str, LinkCounters]:
+        """Counters of every link."""
+        lines = self.relay.counters() if self.relay is not None else {}
+        ports, port_qdiscs = self._switch.route.device_stats(), self._switch.route.qdisc_stats()
+        found = {}
+        for name, link in self._links.items():
+            route = self._nodes[name].route
+            node, port = _device(route.device_stats(), NODE_DEVICE, name), _device(ports, link.port, name)
+            node_queue, port_queue = (
+                route.qdisc_stats().get(NODE_DEVICE_INDEX),
+                port_qdiscs.get(link.port_index),
+            )
+            out, back = lines.get(_line(link, "egress")), lines.get(_line(link, "ingress"))
+            found[name] = LinkCounters(
+                direction_counters(node, port, node_queue, out, self._drops_before[name, "egress"]),
+                direction_counters(port, node, port_queue, back, self._drops_before[name, "ingress"]),
+            )
+        return found
+
+    def _build(self) -> None:
+        if self.plan.needs_relay:  # first: it starts while the rest is being made
+            self.relay = RelayClient()
+            self._owned.callback(self.relay.close)
+        self._switch = self._new_namespace("switch")
+        taps = {link.name: self._make_node(link) for link in self.plan.links}
+        self._switch.route.execute(list(self._switch_requests()))
+        neighbours = [(link.address, link.mac) for link in self.plan.links]
+        known = netlink.add_neighbours(NODE_DEVICE_INDEX, neighbours)
+        for link in self.plan.links:
+            self._nodes[link.name].route.execute([*self._node_requests(link), *known])
+        self._start_relay(taps)
+
+    def _new_namespace(self, name: str) -> Namespace:
+        made = Namespace(name)
+        self._owned.callback(made.close)
+        return made
+
+    def _make_node(self, link: LinkPlan) -> tuple[int, int] | None:
+        node = self._nodes[link.name] = self._new_namespace(link.name)
+        if link.wire != "relay":
+            return None
+        descriptors = []
+        for namespace, device, index in (
+            (node, NODE_DEVICE, NODE_DEVICE_INDEX),
+            (self._switch, link.port, link.port_index),
+        ):
+            fd = namespace.tap(device, index)
+            self._owned.callback(os.close, fd)
+            descriptors.append(fd)
+        return descriptors[0], descriptors[1]
+
+    def _switch_requests(self) -> Iterator[Request]:
+        mtu_bytes = self.plan.mtu_bytes
+        yield netlink.add_bridge(BRIDGE, BRIDGE_INDEX, mtu_bytes)
+        yield netlink.set_up(BRIDGE_INDEX, True, BRIDGE)
+        for link in self.plan.links:
+            if link.wire == "veth":
+                yield netlink.add_veth(
+                    link.port,
+                    link.port_index,
+                    NODE_DEVICE,
+                    NODE_DEVICE_INDEX,
+                    link.mac,
+                    self._nodes[link.name].fd,
+                    mtu_bytes,
+                )
+            yield netlink.enslave(link.port_index, BRIDGE_INDEX, link.name, mtu_bytes)
+            yield netlink.set_port_static(link.port_index, link.name)
+            yield netlink.add_forwarding(link.port_index, link.mac)
+            if link.ingress.qdiscs:
+                yield from netlink.set_qdiscs(link.port_index, link.ingress.qdiscs, f"{link.name} ingress")
+
+    def _node_requests(self, link: LinkPlan) -> Iterator[Request]:
+        yield netlink.set_up(_LOOPBACK_INDEX, True, "loopback")
+        yield netlink.configure_device(NODE_DEVICE_INDEX, link.mac, self.plan.mtu_bytes)
+        yield netlink.add_address(NODE_DEVICE_INDEX, link.address, link.prefix_length)
+        if link.egress.qdiscs:
+            yield from netlink.set_qdiscs(NODE_DEVICE_INDEX, link.egress.qdiscs, f"{link.name} egress")
+
+    def _start_relay(self, taps: dict[str, tuple[int, int] | None]) -> None:
+        if self.relay is None:
+            return
+        self.relay.wait_ready()
+        for name, pair in taps.items():
+            if pair is None:
+                continue
+            link = self._links[name]
+            self.relay.attach(
+                link.index, node_tap=pair[0], port_tap=pair[1], seeds=(link.egress.seed, link.ingress.seed)
+            )
+            for which in DIRECTIONS:
+                relayed = link.direction(which).relayed
+                if relayed:
+                    self.relay.set(_line(link, which), relayed)
+
+    def _sender(self, link: LinkPlan, which: Direction) -> tuple[Namespace, int]:
+        if which == "egress":
+            return self._nodes[link.name], NODE_DEVICE_INDEX
+        return self._switch, link.port_index
+
+    def _root_drops(self, link: LinkPlan, which: Direction) -> int:
+        namespace, index = self._sender(link, which)
+        found = namespace.route.qdisc_stats().get(index)
+        return found.drops if found else 0
+
+    def _qdisc_requests(
+        self, link: LinkPlan, which: Direction, old: DirectionPlan, new: DirectionPlan
+    ) -> list[Request]:
+        if old.qdiscs == new.qdiscs:
+            return []
+        index = self._sender(link, which)[1]
+        what = f"{link.name} {which}"
+        requests = []
+        if old.qdiscs and _kinds(old) != _kinds(new):
+            requests.append(netlink.delete_qdiscs(index, what))
+        return requests + netlink.set_qdiscs(index, new.qdiscs, what)
+
+
+def _kinds(direction: DirectionPlan) -> list[str]:
+    return [qdisc.kind for qdisc in direction.qdiscs]
+
+
+def _line(link: LinkPlan, which: Direction) -> int:
+    return 2 * link.index + DIRECTIONS.index(which)
+
+
+def _device(stats: dict[str, DeviceStats], device: str, name: str) -> DeviceStats:
+    try:
+        return stats[device]
+    except KeyError:
+        raise LinkVanishedError(
+            f"{device} of link {name} is gone: another program removed it, or the relay was killed. "
+            "Build the lab anew."
+        ) from None

@@ -1,0 +1,101 @@
+"""What this host can do, found out by doing it in a scratch namespace that leaves nothing behind."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from netns import netlink
+from netns.errors import LabError, PrivilegeError
+from netns.namespaces import Namespace
+from netns.qdiscs import Netem, Tbf
+from netns.spec import Impairment
+
+_LOOPBACK_INDEX = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """One flag per ability, and in ``reasons``, by the flag's name, why one is missing."""
+
+    privileged: bool = False
+    namespaces: bool = False
+    veth: bool = False
+    bridge: bool = False
+    tbf: bool = False
+    netem: bool = False
+    tun: bool = False
+    sched_fifo: bool = False
+    reasons: dict[str, str] = field(default_factory=dict)
+
+
+async def probe() -> Capabilities:
+    """Tries everything out (some milliseconds). Works without privileges, and says so."""
+    return await asyncio.to_thread(probe_blocking)
+
+
+def probe_blocking() -> Capabilities:
+    """``probe`` without an event loop. Uses a thread of its own, so the caller's is not touched."""
+    result: list[Capabilities] = []
+    thread = threading.Thread(target=lambda: result.append(_probe()), name="netns-probe")
+    thread.start()
+    thread.join()
+    return result[0]
+
+
+def _probe() -> Capabilities:
+    found: dict[str, bool] = {}
+    reasons: dict[str, str] = {}
+
+    def attempt(name: str, action: Callable[[], object]) -> None:
+        try:
+            action()
+            found[name] = True
+        except LabError as error:
+            reasons[name] = str(error)
+        except OSError as error:
+            reasons[name] = f"{error.strerror}"
+
+    attempt("sched_fifo", _try_real_time)
+    try:
+        scratch = Namespace("probe")
+    except PrivilegeError as error:
+        return Capabilities(**found, reasons=reasons | {"privileged": str(error), "namespaces": str(error)})
+    except LabError as error:
+        return Capabilities(
+            privileged=os.geteuid() == 0, **found, reasons=reasons | {"namespaces": str(error)}
+        )
+    try:
+        found |= {"privileged": True, "namespaces": True}
+        route = scratch.route
+        attempt("veth", lambda: route.execute([_scratch_veth(scratch)]))
+        attempt("bridge", lambda: route.execute([netlink.add_bridge("br0", 20, 1500)]))
+        attempt(
+            "tbf",
+            lambda: route.execute(netlink.set_qdiscs(_LOOPBACK_INDEX, [Tbf(1e6, 2000, 9000)], "a device")),
+        )
+        route_netem = Netem(Impairment(0.01, 0.001, 0.1), 1000, 1)
+        attempt("netem", lambda: route.execute(netlink.set_qdiscs(10, [route_netem], "a device")))
+        attempt("tun", lambda: os.close(scratch.tap("tap0", 30)))
+    finally:
+        scratch.close()
+    return Capabilities(**found, reasons=reasons)
+
+
+def _scratch_veth(scratch: Namespace) -> netlink.Request:
+    return netlink.add_veth("v0", 10, "v1", 11, "02:00:00:00:00:01", scratch.fd, 1500)
+
+
+def _try_real_time() -> None:
+    # The scheduling class is the thread's, and this thread ends with the probe.
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+    except PermissionError as error:
+        raise PrivilegeError(
+            f"no real-time priority ({error.strerror}): needs CAP_SYS_NICE; "
+            "without it the relay is late under load"
+        ) from error
+    os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))

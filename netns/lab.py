@@ -1,0 +1,211 @@
+"""The asyncio face of a lab: every call goes to the lab's own thread, so the loop never waits and
+never changes namespace. Works on asyncio's loop and on uvloop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import socket
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+from typing import Literal, TypeVar
+
+from netns.build import BuiltLab
+from netns.capabilities import probe_blocking
+from netns.counters import LinkCounters
+from netns.errors import LabError, SpecError
+from netns.plan import Plan, changed_shape, plan
+from netns.spec import DIRECTIONS, EngineName, LabSpec, Shape
+
+T = TypeVar("T")
+
+
+class Keep(enum.Enum):
+    """The type of ``KEEP``."""
+
+    KEEP = "keep"
+
+
+KEEP = Keep.KEEP
+"""For ``Link.set``: leave this as it is (None is a value: no rate limit)."""
+
+
+class Lab:
+    """A lab that exists inside ``async with``, and nothing of it before or afterwards.
+
+    Sockets that were made with ``udp_socket`` belong to the caller; one that stays open keeps its node's
+    namespace, without a working link.
+    """
+
+    def __init__(self, spec: LabSpec) -> None:
+        self._spec = spec
+        self._plan: Plan | None = None
+        self._built: BuiltLab | None = None
+        self._thread: ThreadPoolExecutor | None = None
+
+    async def __aenter__(self) -> Lab:
+        """Builds it. Raises ``LabError`` (see its subclasses) if that cannot be done, having undone all."""
+        if self._thread is not None:
+            raise LabError("this lab is in use; make another Lab for another lab")
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="netns-lab")
+        try:
+            await self._call(self._build)
+        except BaseException:
+            await self._destroy()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Removes everything, after a cancellation too."""
+        await self._destroy()
+
+    @property
+    def plan(self) -> Plan:
+        """What was built."""
+        return self._live().plan
+
+    @property
+    def engine(self) -> EngineName:
+        """Who delays and loses packets here."""
+        return self.plan.engine
+
+    @property
+    def relay_pid(self) -> int | None:
+        """The relay process, if a link needed one."""
+        relay = self._live().relay
+        return relay.pid if relay is not None else None
+
+    @property
+    def relay_real_time(self) -> bool | None:
+        """Whether the relay runs at real-time priority: its lateness under load depends on it."""
+        relay = self._live().relay
+        return relay.real_time if relay is not None else None
+
+    def address(self, node: str) -> str:
+        """The IPv4 address of a node."""
+        return next(link.address for link in self.plan.links if link.name == self._known(node))
+
+    def namespace_path(self, node: str) -> str:
+        """A path for ``nsenter --net=``, valid while the lab is up."""
+        return self._live().node(self._known(node)).path
+
+    async def udp_socket(self, node: str, port: int = 0, buffer_bytes: int | None = None) -> socket.socket:
+        """A non-blocking UDP socket in the node's namespace, bound to its address.
+
+        A node's egress queue is charged to the socket that fills it: with a send buffer smaller than
+        the queue it is ``send`` that blocks, not the network that drops. ``buffer_bytes`` sets both
+        buffers; by default the send buffer is large enough for the queue that the link was built with.
+        """
+        namespace = self._live().node(self._known(node))
+        return await self._call(lambda: namespace.udp_socket(self.address(node), port, buffer_bytes))
+
+    def link(self, node: str) -> Link:
+        """The link of a node."""
+        return Link(self, self._known(node))
+
+    async def counters(self) -> dict[str, LinkCounters]:
+        """What every link carried and lost so far. Raises ``RelayDiedError``, ``LinkVanishedError``."""
+        return await self._call(self._live().counters)
+
+    def _known(self, node: str) -> str:
+        names = [link.name for link in self._spec.links]
+        if node not in names:
+            raise SpecError(f"no node {node!r} in this lab; there are {', '.join(names)}")
+        return node
+
+    def _live(self) -> BuiltLab:
+        if self._built is None:
+            raise LabError("the lab is not up: use it inside `async with Lab(spec) as lab`")
+        return self._built
+
+    def _build(self) -> None:
+        self._built = BuiltLab(plan(self._spec, probe_blocking()))
+
+    def _unbuild(self) -> None:
+        built, self._built = self._built, None
+        if built is not None:
+            built.close()
+
+    async def _call(self, action: Callable[[], T]) -> T:
+        """Runs ``action`` in the lab's thread. It is finished there even if the caller is cancelled."""
+        if self._thread is None:
+            raise LabError("the lab is not up: use it inside `async with Lab(spec) as lab`")
+        return await asyncio.get_running_loop().run_in_executor(self._thread, action)
+
+    async def _destroy(self) -> None:
+        thread, self._thread = self._thread, None
+        if thread is None:
+            return
+        done = asyncio.get_running_loop().run_in_executor(thread, self._unbuild)
+        cancelled: asyncio.CancelledError | None = None
+        while not done.done():  # the thread works in order, so an interrupted build is finished first
+            try:
+                await asyncio.shield(done)
+            except asyncio.CancelledError as error:
+                cancelled = error
+        thread.shutdown()
+        done.result()
+        if cancelled is not None:
+            raise cancelled
+
+
+class Link:
+    """One node's link, to be broken and changed while it is in use."""
+
+    def __init__(self, lab: Lab, name: str) -> None:
+        self._lab = lab
+        self.name = name
+
+    async def down(self) -> None:
+        """Cuts it at the switch: nothing passes; sockets, addresses and routes stay."""
+        built = self._lab._live()
+        await self._lab._call(lambda: built.set_up(self.name, False))
+
+    async def up(self) -> None:
+        """Joins it again."""
+        built = self._lab._live()
+        await self._lab._call(lambda: built.set_up(self.name, True))
+
+    async def set(
+        self,
+        *,
+        direction: Literal["egress", "ingress", "both"] = "both",
+        rate_bps: float | Keep | None = KEEP,
+        queue_s: float | Keep | None = KEEP,
+        delay_s: float | Keep = KEEP,
+        jitter_s: float | Keep = KEEP,
+        loss: float | Keep = KEEP,
+    ) -> None:
+        """Changes what is given, at once and without losing packets that are queued or under way.
+
+        Every change of rate fills tbf's bucket anew, so many in a second let more than the rate through.
+        Raises: ``SpecError`` for bad values; ``CapabilityError`` for delay, jitter or loss on a link
+        that was built without them (see ``LinkSpec.live_impairments``); then nothing was changed.
+        """
+        if direction not in (*DIRECTIONS, "both"):
+            raise SpecError(f"direction {direction!r} is none of egress, ingress, both")
+        given = {
+            "rate_bps": rate_bps,
+            "queue_s": queue_s,
+            "delay_s": delay_s,
+            "jitter_s": jitter_s,
+            "loss": loss,
+        }
+        changes = {name: value for name, value in given.items() if not isinstance(value, Keep)}
+        which = DIRECTIONS if direction == "both" else (direction,)
+        built = self._lab._live()
+
+        def apply() -> None:
+            shapes = {one: changed_shape(built.shape(self.name, one), changes) for one in which}
+            for one, shape in shapes.items():
+                built.set_shape(self.name, one, shape)
+
+        await self._lab._call(apply)
+
+    def shape(self, direction: Literal["egress", "ingress"]) -> Shape:
+        """The shape a direction has now."""
+        return self._lab._live().shape(self.name, direction)

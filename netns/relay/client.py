@@ -1,0 +1,149 @@
+"""Starts the relay process and steers it. Blocking: belongs in the lab's thread.
+
+The kernel ends the process when the *thread* that started it ends, so that thread must live as long as
+the lab does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from netns.errors import RelayDiedError
+from netns.spec import Impairment
+
+_TIMEOUT_S = 10.0
+_REPLY_BYTES = 1 << 20
+_STOP_TIMEOUT_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class LineCounters:
+    """What one line lost on purpose, what it had to drop, and the bytes under way in it."""
+
+    lost: int = 0
+    dropped: int = 0
+    backlog_bytes: int = 0
+
+
+class RelayClient:
+    """The parent's end of one relay process."""
+
+    def __init__(self) -> None:
+        """Starts the process; ``wait_ready`` must follow before anything else is asked of it."""
+        self._control, child_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._control.settimeout(_TIMEOUT_S)
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115  (open as long as the process)
+        package_root = str(Path(__file__).resolve().parents[2])
+        command = [
+            sys.executable,
+            "-S",
+            "-P",
+            "-m",
+            "netns.relay.process",
+            str(child_end.fileno()),
+            str(os.getpid()),
+        ]
+        try:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=self._errors,
+                pass_fds=(child_end.fileno(),),
+                env={**os.environ, "PYTHONPATH": package_root},
+            )
+        except BaseException:
+            self._control.close()
+            self._errors.close()
+            raise
+        finally:
+            child_end.close()
+        self.real_time = False
+        """True once it runs at real-time priority."""
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def wait_ready(self) -> None:
+        """Returns when the process can be used. Raises ``RelayDiedError`` if it could not start."""
+        self.real_time = bool(self._receive()["real_time"])
+
+    def attach(self, link: int, *, node_tap: int, port_tap: int, seeds: tuple[int, int]) -> None:
+        """Hands over the two devices of a link; it relays from now on, unimpaired at first."""
+        self._ask({"op": "attach", "link": link, "seeds": seeds}, [node_tap, port_tap])
+
+    def set(self, line: int, wire: Impairment) -> None:
+        """Changes what a line does to packets to come."""
+        request = {
+            "op": "set",
+            "line": line,
+            "delay_s": wire.delay_s,
+            "jitter_s": wire.jitter_s,
+            "loss": wire.loss,
+        }
+        self._ask(request)
+
+    def counters(self) -> dict[int, LineCounters]:
+        """All lines' counters, by line."""
+        return {int(line): LineCounters(*values) for line, values in self._ask({"op": "counters"}).items()}
+
+    def close(self) -> None:
+        """Ends the process and waits until it is gone."""
+        self._control.close()
+        try:
+            self._process.wait(_STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._errors.close()
+
+    def _ask(self, request: dict[str, Any], descriptors: list[int] | None = None) -> dict[str, Any]:
+        try:
+            socket.send_fds(self._control, [json.dumps(request).encode()], descriptors or [])
+        except ConnectionError:
+            raise self._died() from None
+        return self._receive()
+
+    def _receive(self) -> dict[str, Any]:
+        try:
+            data = self._control.recv(_REPLY_BYTES)
+        except ConnectionError:
+            data = b""
+        except TimeoutError:
+            raise RelayDiedError(
+                f"the relay process ({self.pid}) has not answered for {_TIMEOUT_S:g} s: "
+                "is the host overloaded?"
+            ) from None
+        if not data:
+            raise self._died() from None
+        reply: dict[str, Any] = json.loads(data)
+        return reply
+
+    def _died(self) -> RelayDiedError:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(_STOP_TIMEOUT_S)
+        self._errors.seek(0)
+        lines = self._errors.read().decode(errors="replace").strip().splitlines()
+        how = _ending(self._process.returncode) + (f": {lines[-1]}" if lines else "")
+        return RelayDiedError(
+            f"the relay process ({self.pid}) {how}. Its links are dead; build the lab anew."
+        )
+
+
+def _ending(code: int | None) -> str:
+    if code is None:
+        return "closed its socket"
+    if code < 0:
+        return f"was killed by {signal.Signals(-code).name}"
+    return f"ended with status {code}"

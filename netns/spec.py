@@ -1,0 +1,160 @@
+"""What a lab should be: nodes, one link each to a common switch, and how each direction is shaped.
+
+Wall units throughout: bit/s, seconds, bytes. A link has two directions, named from its node:
+``egress`` runs from the node to the switch, ``ingress`` from the switch to the node. A bottleneck
+that many nodes share on their way to a server is therefore the server's ``ingress``.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+import re
+from collections import Counter
+from dataclasses import dataclass, fields
+from typing import Literal
+
+from netns.errors import SpecError
+
+Direction = Literal["egress", "ingress"]
+EngineName = Literal["kernel", "relay"]
+DIRECTIONS: tuple[Direction, Direction] = ("egress", "ingress")
+
+ETHERNET_HEADER_BYTES = 14
+MAX_LINKS = 1000
+"""A Linux bridge has 1023 ports."""
+
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,31}")
+_RATE_RANGE_BPS = (8_000.0, 100e9)
+_MAX_DELAY_S = 60.0
+_MAX_QUEUE_BYTES = 2**31
+
+
+def _check_number(name: str, value: object) -> None:
+    if value is None and name in ("rate_bps", "queue_s", "queue_bytes"):
+        return
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise SpecError(f"{name}={value!r} is not a finite number")
+
+
+@dataclass(frozen=True, slots=True)
+class Impairment:
+    """What a wire does to packets besides limiting their rate.
+
+    ``delay_s`` is the mean one-way delay; each packet's is uniform within ``jitter_s`` of it, but packets
+    keep their order. ``loss`` is the probability that a packet is lost, each on its own.
+    """
+
+    delay_s: float = 0.0
+    jitter_s: float = 0.0
+    loss: float = 0.0
+
+    def __bool__(self) -> bool:
+        return self != Impairment()
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """One direction of a link.
+
+    ``rate_bps`` counts Ethernet frames without preamble and checksum; None means as fast as the host.
+    The queue before the rate limit is ``queue_bytes`` long, or as long as ``queue_s`` seconds of the
+    rate (so it follows a rate that is changed later); it is never shorter than two frames.
+
+    Raises: ``SpecError`` for values that no link can have.
+    """
+
+    rate_bps: float | None = None
+    queue_s: float | None = None
+    queue_bytes: int | None = None
+    delay_s: float = 0.0
+    jitter_s: float = 0.0
+    loss: float = 0.0
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            _check_number(item.name, getattr(self, item.name))
+        low, high = _RATE_RANGE_BPS
+        if self.rate_bps is not None and not low <= self.rate_bps <= high:
+            raise SpecError(f"rate_bps={self.rate_bps:g} is outside {low:g} to {high:g} bit/s")
+        if self.queue_s is not None and self.queue_bytes is not None:
+            raise SpecError("give queue_s or queue_bytes, not both")
+        if self.queue_bytes is not None and not 0 < self.queue_bytes <= _MAX_QUEUE_BYTES:
+            raise SpecError(f"queue_bytes={self.queue_bytes} is outside 1 to {_MAX_QUEUE_BYTES}")
+        if self.queue_s is not None and not 0 < self.queue_s <= _MAX_DELAY_S:
+            raise SpecError(f"queue_s={self.queue_s:g} is outside 0 to {_MAX_DELAY_S:g} s")
+        if not 0 <= self.delay_s <= _MAX_DELAY_S:
+            raise SpecError(f"delay_s={self.delay_s:g} is outside 0 to {_MAX_DELAY_S:g} s")
+        if not 0 <= self.jitter_s <= self.delay_s:
+            raise SpecError(
+                f"jitter_s={self.jitter_s:g} must be between 0 and delay_s={self.delay_s:g}: "
+                "no packet arrives before it was sent"
+            )
+        if not 0 <= self.loss <= 1:
+            raise SpecError(f"loss={self.loss:g} is a probability: 0 to 1")
+
+    @property
+    def impairment(self) -> Impairment:
+        """Delay, jitter and loss, which the engine provides (the rate is always the kernel's)."""
+        return Impairment(self.delay_s, self.jitter_s, self.loss)
+
+
+@dataclass(frozen=True, slots=True)
+class LinkSpec:
+    """A node and its link. ``live_impairments`` asks for a wire on which delay, jitter and loss can be
+    set while it runs although it starts without any; on the relay engine that costs CPU per packet."""
+
+    name: str
+    egress: Shape = Shape()
+    ingress: Shape = Shape()
+    live_impairments: bool = False
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise SpecError(
+                f"node name {self.name!r} must be a letter followed by at most 31 letters, "
+                "digits, '_', '-' or '.'"
+            )
+
+    @property
+    def impaired(self) -> bool:
+        """True if the wire must be able to delay or lose packets."""
+        return self.live_impairments or bool(self.egress.impairment) or bool(self.ingress.impairment)
+
+
+@dataclass(frozen=True, slots=True)
+class LabSpec:
+    """A whole lab: a star of links around one switch.
+
+    ``engine`` says who delays and loses packets: ``kernel`` (netem), ``relay`` (a process), or ``auto``,
+    the kernel where it can. ``seed`` makes the relay's losses and jitter repeatable.
+
+    Raises: ``SpecError`` for duplicate names, too many links, or a subnet that is too small.
+    """
+
+    links: tuple[LinkSpec, ...]
+    engine: Literal["auto", "kernel", "relay"] = "auto"
+    seed: int = 0
+    subnet: str = "10.77.0.0/16"
+    mtu_bytes: int = 1500
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.links) <= MAX_LINKS:
+            raise SpecError(f"a lab has 1 to {MAX_LINKS} links, not {len(self.links)}")
+        repeated = [name for name, count in Counter(link.name for link in self.links).items() if count > 1]
+        if repeated:
+            raise SpecError(f"every node has one link; named more than once: {', '.join(repeated)}")
+        if self.engine not in ("auto", "kernel", "relay"):
+            raise SpecError(f"engine {self.engine!r} is none of auto, kernel, relay")
+        if not 576 <= self.mtu_bytes <= 9000:
+            raise SpecError(f"mtu_bytes={self.mtu_bytes} is outside 576 to 9000")
+        if self.network.num_addresses - 2 < len(self.links):
+            raise SpecError(f"subnet {self.subnet} has too few addresses for {len(self.links)} nodes")
+
+    @property
+    def network(self) -> ipaddress.IPv4Network:
+        """The subnet that all nodes share."""
+        try:
+            return ipaddress.IPv4Network(self.subnet)
+        except ValueError as error:
+            raise SpecError(f"subnet: {error}") from None
