@@ -3,7 +3,7 @@
     async with Lab(LabSpec(links=(LinkSpec("cam1", egress=Shape(rate_bps=1e6)), LinkSpec("server")))) as lab:
         sock = await lab.udp_socket("cam1")
 
-``spec`` says what a lab should be, ``plan`` what that takes (pure), ``build`` makes it (blocking, in one
+``spec`` says what a lab should be, ``planning`` what that takes (pure), ``build`` makes it (blocking, in one
 thread), ``lab`` is the asyncio face of it. ``relay`` is the process that delays and loses packets where
 the kernel cannot. Knows nothing of what the links are used for; wall units everywhere.
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
         SpecError,
     )
     from netns.lab import KEEP, Keep, Lab, Link
-    from netns.plan import Plan, plan
+    from netns.planning import Plan, plan
     from netns.spec import LabSpec, LinkSpec, Shape
 
 _HOME = {
@@ -45,8 +45,8 @@ _HOME = {
     "Keep": "lab",
     "Lab": "lab",
     "Link": "lab",
-    "Plan": "plan",
-    "plan": "plan",
+    "Plan": "planning",
+    "plan": "planning",
     "LabSpec": "spec",
     "LinkSpec": "spec",
     "Shape": "spec",

@@ -15,7 +15,7 @@ from netns.counters import LinkCounters, direction_counters
 from netns.errors import LinkVanishedError
 from netns.namespaces import Namespace
 from netns.netlink import DeviceStats, Request
-from netns.plan import (
+from netns.planning import (
     BRIDGE,
     BRIDGE_INDEX,
     NODE_DEVICE,

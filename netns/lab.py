@@ -16,7 +16,7 @@ from netns.build import BuiltLab
 from netns.capabilities import probe_blocking
 from netns.counters import LinkCounters
 from netns.errors import LabError, SpecError
-from netns.plan import Plan, changed_shape, plan
+from netns.planning import Plan, changed_shape, plan
 from netns.spec import DIRECTIONS, EngineName, LabSpec, Shape
 
 T = TypeVar("T")

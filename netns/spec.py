@@ -83,6 +83,8 @@ class Shape:
             raise SpecError(f"queue_bytes={self.queue_bytes} is outside 1 to {_MAX_QUEUE_BYTES}")
         if self.queue_s is not None and not 0 < self.queue_s <= _MAX_DELAY_S:
             raise SpecError(f"queue_s={self.queue_s:g} is outside 0 to {_MAX_DELAY_S:g} s")
+        if (self.queue_s or 0) * (self.rate_bps or 0) / 8 > _MAX_QUEUE_BYTES:
+            raise SpecError(f"a queue of {self.queue_s:g} s at {self.rate_bps:g} bit/s is over 2 GiB")
         if not 0 <= self.delay_s <= _MAX_DELAY_S:
             raise SpecError(f"delay_s={self.delay_s:g} is outside 0 to {_MAX_DELAY_S:g} s")
         if not 0 <= self.jitter_s <= self.delay_s:

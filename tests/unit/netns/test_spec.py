@@ -1,0 +1,60 @@
+import pytest
+
+from netns import LabSpec, LinkSpec, Shape, SpecError
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"rate_bps": 0}, "rate_bps=0"),
+        ({"rate_bps": float("nan")}, "not a finite number"),
+        ({"rate_bps": "1mbit"}, "not a finite number"),
+        ({"rate_bps": True}, "not a finite number"),
+        ({"delay_s": None}, "not a finite number"),
+        ({"rate_bps": 1e6, "queue_s": 0.1, "queue_bytes": 5000}, "not both"),
+        ({"rate_bps": 1e6, "queue_s": 0}, "queue_s=0"),
+        ({"rate_bps": 1e6, "queue_bytes": 0}, "queue_bytes=0"),
+        ({"rate_bps": 50e9, "queue_s": 10}, "over 2 GiB"),
+        ({"delay_s": -0.001}, "delay_s=-0.001"),
+        ({"delay_s": 0.01, "jitter_s": 0.02}, "no packet arrives before it was sent"),
+        ({"loss": 1.01}, "probability"),
+        ({"loss": float("inf")}, "not a finite number"),
+    ],
+)
+def test_a_shape_that_no_link_can_have_is_refused(values, message):
+    with pytest.raises(SpecError, match=message):
+        Shape(**values)
+
+
+@pytest.mark.parametrize("name", ["", "1cam", "-x", "a" * 33, "cam 1", "cam/1", "käse", "cam1\n"])
+def test_bad_node_names(name):
+    with pytest.raises(SpecError, match="node name"):
+        LinkSpec(name)
+
+
+def test_a_node_name_may_be_longer_than_a_device_name():
+    assert LinkSpec("a" * 32).name == "a" * 32
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"links": ()}, "1 to 1000 links, not 0"),
+        ({"links": tuple(LinkSpec(f"n{i}") for i in range(1001))}, "not 1001"),
+        ({"links": (LinkSpec("a"), LinkSpec("b"), LinkSpec("a"))}, "more than once: a$"),
+        ({"links": (LinkSpec("a"),), "engine": "tc"}, "'tc' is none of"),
+        ({"links": tuple(LinkSpec(f"n{i}") for i in range(7)), "subnet": "10.0.0.0/29"}, "too few addresses"),
+        ({"links": (LinkSpec("a"),), "subnet": "10.0.0.1/24"}, "host bits"),
+        ({"links": (LinkSpec("a"),), "mtu_bytes": 100}, "mtu_bytes=100"),
+    ],
+)
+def test_a_lab_that_cannot_be_is_refused(values, message):
+    with pytest.raises(SpecError, match=message):
+        LabSpec(**values)
+
+
+def test_impaired_is_about_delay_jitter_and_loss_only():
+    assert not LinkSpec("a", egress=Shape(rate_bps=1e6, queue_s=1.0)).impaired
+    assert LinkSpec("a", ingress=Shape(loss=0.1)).impaired
+    assert LinkSpec("a", egress=Shape(delay_s=0.1)).impaired
+    assert LinkSpec("a", live_impairments=True).impaired
