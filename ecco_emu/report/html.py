@@ -1,0 +1,284 @@
+"""report.html: one self-contained file per run, or one that compares several.
+
+plotly's script is inlined and the page's own policy forbids it any network. Everything that came from a
+run is escaped: by jinja2 in the page, by ``figures`` in the pictures.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from statistics import fmean, median
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from ecco_emu.core.errors import ScenarioError
+from ecco_emu.report import figures, palette, words
+from ecco_emu.report.metrics import RunMetrics
+from ecco_emu.report.rundir import RunDirectory
+from ecco_emu.report.summary import Status, finite, summarize
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A figure with the sentence that says how to read it."""
+
+    id: str
+    title: str
+    caption: str
+    figure: figures.Figure
+
+    @property
+    def json(self) -> Markup:
+        """Safe inside a <script>: no ``<`` is left in it."""
+        text = json.dumps(finite(self.figure), allow_nan=False).replace("<", "\\u003c")
+        return Markup(text)
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """One number worth seeing first."""
+
+    value: str
+    label: str
+    tone: str = ""
+    """"", "good" or "bad"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run as reports need it."""
+
+    label: str
+    metrics: RunMetrics
+    summary: dict[str, Any]
+    manifest: dict[str, Any]
+
+
+def build_report(runs: Sequence[RunDirectory | Path]) -> str:
+    """The page of one run, or the comparison of several. Raises ``ScenarioError`` for what is no run."""
+    if not runs:
+        raise ScenarioError("a report needs at least one run directory")
+    loaded = [load(run if isinstance(run, RunDirectory) else RunDirectory.open(run)) for run in runs]
+    return render_run(loaded[0]) if len(loaded) == 1 else render_comparison(loaded)
+
+
+def write_report(run: RunDirectory) -> Path:
+    """Builds a run's report.html and returns its path."""
+    run.write_report(build_report([run]))
+    return run.report_path
+
+
+def load(directory: RunDirectory) -> Run:
+    """Reads a run, going on or done; its summary is folded anew from its events."""
+    metrics = RunMetrics.of(event for event, _ in directory.events())
+    return Run(
+        directory.path.name, metrics, summarize(metrics, status_of(directory, metrics)), directory.manifest()
+    )
+
+
+def status_of(directory: RunDirectory, metrics: RunMetrics) -> Status:
+    """What the run ended as; one that never wrote its end was interrupted (or goes on)."""
+    written = directory.summary().get("status")
+    if written in ("ok", "failed", "degraded", "interrupted"):
+        status: Status = written
+        return status
+    return metrics.ended.status if metrics.ended is not None else "interrupted"
+
+
+def render_run(run: Run) -> str:
+    return _page(
+        "run.html",
+        title=run.summary["name"] or run.label,
+        run=run,
+        summary=run.summary,
+        story=words.story(run.metrics),
+        tiles=tiles(run.summary),
+        pictures=_pictures(run.metrics),
+        troubles=run.metrics.troubles,
+        facts=list(flatten(run.manifest)),
+        camera_colours=palette.assign(run.metrics.cameras, palette.CAMERAS),
+    )
+
+
+def render_comparison(runs: Sequence[Run]) -> str:
+    labels = unique_labels(runs)
+    named = [(label, run.metrics) for label, run in zip(labels, runs, strict=True)]
+    overview = Picture(
+        "mean-accuracy",
+        "Mean accuracy over time",
+        "The mean of all cameras' accuracies over time; higher is better.",
+        figures.mean_accuracy(named),
+    )
+    top = figures.highest_map([run.metrics for run in runs])
+    singles = [
+        Picture(
+            f"accuracy-{i}", label, " ".join(words.outcome(metrics)), figures.small_accuracy(metrics, top)
+        )
+        for i, (label, metrics) in enumerate(named)
+    ]
+    rows = [comparison_row(label, run) for label, run in zip(labels, runs, strict=True)]
+    return _page(
+        "comparison.html",
+        title="Comparison of " + words.listed(labels),
+        overview=overview,
+        singles=singles,
+        rows=rows,
+        colours=palette.assign(labels, palette.RUNS),
+    )
+
+
+def unique_labels(runs: Sequence[Run]) -> list[str]:
+    """Policies name the runs where they differ; otherwise the directories do."""
+    policies = [run.summary["policy"] or run.label for run in runs]
+    if len(set(policies)) == len(runs):
+        return policies
+    return [f"{policy} ({run.label})" for policy, run in zip(policies, runs, strict=True)]
+
+
+def comparison_row(label: str, run: Run) -> dict[str, Any]:
+    """A run's line in the comparison's table."""
+    cameras = list(run.summary["cameras"].values())
+    finals = [camera["map_final"] for camera in cameras if camera["map_final"] is not None]
+    responses = [camera["response_time_s"] for camera in cameras if camera["response_time_s"] is not None]
+    asked = sum(camera["requests"] > 0 for camera in cameras)
+    return {
+        "label": label,
+        "directory": run.label,
+        "status": run.summary["status"],
+        "mean": run.summary["mean_map"],
+        "final": fmean(finals) if finals else None,
+        "worst": min(finals, default=None),
+        "response": median(responses) if responses else None,
+        "answered": f"{len(responses)} of {asked}",
+        "in_time": in_time(run.summary),
+        "share_error": run.summary["share_error"],
+        "expectations": held(run.summary),
+    }
+
+
+def tiles(summary: dict[str, Any]) -> list[Tile]:
+    """The numbers at the top of a run's page."""
+    responses = [
+        c["response_time_s"] for c in summary["cameras"].values() if c["response_time_s"] is not None
+    ]
+    finals = [c["map_final"] for c in summary["cameras"].values() if c["map_final"] is not None]
+    arrived, kept = in_time(summary), held(summary)
+    misses = summary["clock"]["deadline_misses"]
+    failing = any(not checked["held"] for checked in summary["expectations"])
+    shown = [
+        Tile(number(summary["mean_map"], ".2f"), "mean accuracy (mAP)"),
+        Tile(number(fmean(finals) if finals else None, ".2f"), "mean accuracy at the end"),
+        Tile(number(median(responses) if responses else None, ".0f", " s"), "median response time"),
+        Tile(number(arrived, ".1%"), "segments in time"),
+        Tile(number(summary["share_error"], ".1%"), "largest share error"),
+        Tile(str(misses), "missed deadlines", "bad" if misses else "good"),
+    ]
+    if kept:
+        shown.insert(0, Tile(kept, "expectations held", "bad" if failing else "good"))
+    return shown
+
+
+def in_time(summary: dict[str, Any]) -> float | None:
+    """The fraction of segments whose fate is known that arrived before their deadline."""
+    fates = ("segments_delivered", "segments_late", "segments_lost")
+    counts = [sum(camera[fate] for camera in summary["cameras"].values()) for fate in fates]
+    return counts[0] / sum(counts) if sum(counts) else None
+
+
+def held(summary: dict[str, Any]) -> str:
+    checked = summary["expectations"]
+    return f"{sum(one['held'] for one in checked)} of {len(checked)}" if checked else ""
+
+
+def number(value: float | None, form: str = ".3g", unit: str = "") -> str:
+    """A number as the page shows it; a dash for what was not measured."""
+    return "–" if value is None else f"{value:{form}}{unit}"
+
+
+def rate(bps: float | None) -> str:
+    """``1.25 Mbit/s`` or ``800 kbit/s``."""
+    if bps is None:
+        return "–"
+    return f"{bps / 1e6:.2f} Mbit/s" if bps >= 1e6 else f"{bps / 1e3:.0f} kbit/s"
+
+
+def flatten(value: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """``{"host": {"cores": 2}}`` as ``("host.cores", "2")``."""
+    facts: list[tuple[str, str]] = []
+    for key, item in value.items():
+        name = f"{prefix}{key}"
+        if isinstance(item, dict):
+            facts += flatten(item, f"{name}.")
+        else:
+            facts.append((name, item if isinstance(item, str) else json.dumps(item)))
+    return facts
+
+
+_PICTURES: tuple[tuple[str, str, str, Callable[[RunMetrics], figures.Figure]], ...] = (
+    (
+        "accuracy",
+        "Accuracy over time",
+        "How well the student each camera runs finds what is really there (COCO mAP, 0 to 1, over its newest "
+        "frames). A fall after ▼ is drift; a rise after ○ is what retraining won. Shaded bands are "
+        "retraining windows, red lines are faults.",
+        figures.accuracy,
+    ),
+    (
+        "groups",
+        "Groups over time",
+        "Cameras in bars of one colour were in one group: they shared a student and its retraining job. The "
+        "thin strip under each row is the weather that camera saw.",
+        figures.groups,
+    ),
+    (
+        "gpu",
+        "Where the GPU time went",
+        "All GPUs train one job per micro-window: each block is one of them, in the row of the job "
+        "that got it. A red edge is a missed deadline.",
+        figures.gpu,
+    ),
+    (
+        "bandwidth",
+        "Bandwidth against target",
+        "What the server received of each camera's video (first arrivals only), against its weighted max-min "
+        "share of the bottleneck (dashed). Red lines are faults.",
+        figures.bandwidth,
+    ),
+    (
+        "segments",
+        "What became of the video segments",
+        "Late segments arrived after their deadline; lost ones were given up. Neither is trained on.",
+        figures.segments,
+    ),
+)
+
+
+def _pictures(metrics: RunMetrics) -> list[Picture]:
+    """Every picture there is data for."""
+    built = [Picture(key, title, caption, draw(metrics)) for key, title, caption, draw in _PICTURES]
+    return [picture for picture in built if picture.figure["data"]]
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("ecco_emu.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"number": number, "rate": rate}
+    return environment
+
+
+def _page(template: str, **context: Any) -> str:
+    plotly = Markup(get_plotlyjs())
+    return _environment().get_template(template).render(plotly=plotly, **context)
