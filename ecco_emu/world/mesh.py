@@ -9,13 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import numpy as np
 from panda3d import core as p3
 
 Color = tuple[float, float, float]
 Point = tuple[float, float, float]
 
-_SUN = np.array([-0.45, -0.62, 0.64])
+_SUN = (-0.45, -0.62, 0.64)
 _AMBIENT = 0.58
 _DIFFUSE = 0.46
 
@@ -39,10 +38,12 @@ class Mesh:
         self._triangles.extend((first, first + i, first + i + 1) for i in range(1, len(corners) - 1))
 
     def _light(self, corners: Sequence[Point]) -> float:
-        a, b, c = (np.array(corner) for corner in corners[:3])
-        normal = np.cross(b - a, c - a)
-        normal = normal / max(1e-9, float(np.linalg.norm(normal)))
-        return _AMBIENT + _DIFFUSE * max(0.0, float(normal @ _SUN)) + 0.1 * float(normal[2] > 0.5)
+        (ax, ay, az), (bx, by, bz), (cx, cy, cz) = corners[:3]
+        ux, uy, uz, vx, vy, vz = bx - ax, by - ay, bz - az, cx - ax, cy - ay, cz - az
+        nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
+        length = max(1e-9, math.sqrt(nx * nx + ny * ny + nz * nz))
+        facing = (nx * _SUN[0] + ny * _SUN[1] + nz * _SUN[2]) / length
+        return _AMBIENT + _DIFFUSE * max(0.0, facing) + 0.1 * float(nz / length > 0.5)
 
     def box(self, low: Point, high: Point, color: Color, top: Color | None = None) -> None:
         """An upright box without its underside."""

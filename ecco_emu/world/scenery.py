@@ -178,9 +178,8 @@ def windows(building: Building) -> list[tuple[Point, Point, Point, Point]]:
     return panes
 
 
-def tree_mesh(tree: Tree) -> Mesh:
+def tree_mesh(mesh: Mesh, tree: Tree) -> None:
     """A trunk and a crown."""
-    mesh = Mesh()
     x, y = tree.at
     leaf, r, top = _LEAVES[tree.look % len(_LEAVES)], tree.radius_m, tree.height_m
     mesh.box((x - 0.14, y - 0.14, 0), (x + 0.14, y + 0.14, top * 0.5), (0.33, 0.24, 0.16))
@@ -193,9 +192,8 @@ def tree_mesh(tree: Tree) -> Mesh:
     return mesh
 
 
-def lamp_mesh(lamp: Lamp) -> Mesh:
+def lamp_mesh(mesh: Mesh, lamp: Lamp) -> None:
     """A pole, an arm and a head."""
-    mesh = Mesh()
     x, y = lamp.at
     hx, hy, z = lamp.head
     steel: Color = (0.35, 0.36, 0.38)
@@ -203,4 +201,3 @@ def lamp_mesh(lamp: Lamp) -> Mesh:
     low, high = (min(x, hx) - 0.06, min(y, hy) - 0.06, z), (max(x, hx) + 0.06, max(y, hy) + 0.06, z + 0.08)
     mesh.box(low, high, steel)
     mesh.box((hx - 0.18, hy - 0.18, z - 0.12), (hx + 0.18, hy + 0.18, z + 0.08), (0.9, 0.88, 0.8))
-    return mesh

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import defaultdict
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +32,7 @@ _LIT = 255
 """Blue in the id pass: this pixel is a window with light behind it (at night)."""
 LIT_WINDOWS = 0.3
 _MAX_IDS = 1 << 16
+_PIECE_M = 30.0
 _ANY = (1.0, 1.0, 1.0)
 _KIND_OF: tuple[Kind, ...] = CLASSES  # type: ignore[assignment]
 
@@ -65,6 +67,11 @@ def _flat(number: int, blue: int = 0) -> p3.ColorAttrib:
     """The one colour of a number. The half makes the renderer's rounding land on the very byte."""
     red, green, blue_share = ((byte + 0.5) / 256 for byte in (number & 255, number >> 8, blue))
     return p3.ColorAttrib.make_flat((red, green, blue_share, 1.0))
+
+
+def _piece(at: tuple[float, float]) -> tuple[int, int]:
+    """Which piece of town a point belongs to: few enough to draw fast, small enough to leave out."""
+    return math.floor(at[0] / _PIECE_M), math.floor(at[1] / _PIECE_M)
 
 
 class Solids:
@@ -199,11 +206,11 @@ class Stage:
     def _read_color(self) -> Image:
         width, height = self._size
         raw = Pictures.frombuffer(
-            "RGBA",
+            "RGBX",  # not RGBA: nothing to premultiply
             (width * SUPERSAMPLING, height * SUPERSAMPLING),
             bytes(self._color.get_ram_image()),
             "raw",
-            "RGBA",
+            "RGBX",
             0,
             1,
         )
@@ -225,29 +232,34 @@ class Stage:
             layer.hide(_IDS)
 
     def _put_solids(self) -> None:
-        """What stands still: pretty for the colour pass, plain boxes' worth of numbers for the id pass."""
+        """What stands still: pretty and in big pieces for the colour pass, plain and one by one for ids."""
         number = self.solids.first
         rng = stream(0, "stage", "windows")
+        pieces: dict[tuple[int, int], Mesh] = defaultdict(Mesh)
         for building in self._layout.buildings:
-            color, ids, lit = Mesh(), Mesh(shade=False), Mesh(shade=False)
-            scenery.building_mesh(color, building)
-            scenery.building_solid(ids, building)
+            plain, lit = Mesh(shade=False), Mesh(shade=False)
+            scenery.building_mesh(pieces[_piece(building.low)], building)
+            scenery.building_solid(plain, building)
             for pane in scenery.windows(building):
                 if rng.random() < LIT_WINDOWS:
                     lit.face(pane, _ANY)
-            self._put(color, ids, number)
+            self._put_numbered(plain, number)
             self._put_numbered(lit, number, _LIT)
             number += 1
         for tree in self._layout.trees:
-            self._put(scenery.tree_mesh(tree), scenery.tree_mesh(tree), number)
+            plain = Mesh(shade=False)
+            scenery.tree_mesh(pieces[_piece(tree.at)], tree)
+            scenery.tree_mesh(plain, tree)
+            self._put_numbered(plain, number)
             number += 1
         for lamp in self._layout.lamps:
-            self._put(scenery.lamp_mesh(lamp), scenery.lamp_mesh(lamp), number)
+            plain = Mesh(shade=False)
+            scenery.lamp_mesh(pieces[_piece(lamp.at)], lamp)
+            scenery.lamp_mesh(plain, lamp)
+            self._put_numbered(plain, number)
             number += 1
-
-    def _put(self, color: Mesh, ids: Mesh, number: int) -> None:
-        self._root.attach_new_node(color.node("color")).hide(_IDS)
-        self._put_numbered(ids, number)
+        for piece in pieces.values():
+            self._root.attach_new_node(piece.node("piece")).hide(_IDS)
 
     def _put_numbered(self, mesh: Mesh, number: int, blue: int = 0) -> None:
         node = self._root.attach_new_node(mesh.node("ids"))
