@@ -66,10 +66,12 @@ class DriftParameters:
     """How far below the reference the recent mean is low."""
     margin_errors: float = 3.0
     """The same in standard errors of the two means' difference; the larger margin counts."""
+    margin_most: float = 0.4
+    """But no noise makes a margin larger than this fraction of the reference: near 0 is always low."""
     confirm_s: float = 1.0
     """How long values must be low before the alarm."""
     insist_s: float = 5.0
-    """Values low for this long are drift even if the change test never spoke (never less than ``confirm_s``)."""
+    """Values low for this long are drift even if the change test never spoke; at least ``confirm_s``."""
     suspect_s: float = 2.0
     """A suspicion is dropped after this long with the recent mean within half the margin."""
     memory_s: float = 60.0
@@ -82,7 +84,7 @@ class DriftParameters:
             raise ValueError("recent_s, memory_s and rearm_s must be positive and warm_up_values at least 2")
         not_negative = (
             *(self.warm_up_s, self.cooldown_s, self.confirm_s, self.insist_s, self.suspect_s),
-            *(self.margin, self.margin_errors),
+            *(self.margin, self.margin_errors, self.margin_most),
         )
         if any(value < 0 for value in not_negative):
             raise ValueError("times and margins must not be negative")
@@ -119,6 +121,13 @@ class DriftDetector:
         """The mean of the recent values (NaN before the first)."""
         return self._mean_since(-math.inf) if self._recent else math.nan
 
+    @property
+    def correlation(self) -> float:
+        """Of neighbouring values, as learnt with the reference; 0 to 0.9."""
+        if self._variance <= 0.0:
+            return 0.0
+        return min(0.9, max(0.0, self._covariance / self._variance))
+
     def reset(self, t: float) -> None:
         """A new student runs since ``t``: what was usual is forgotten."""
         self._phase = Phase.WARM_UP
@@ -129,6 +138,8 @@ class DriftDetector:
         self._count = 0
         self._mean = 0.0
         self._variance = 0.0
+        self._covariance = 0.0
+        self._deviation = 0.0
         self._last_t = t
         self._low_since: float | None = None
         self._suspect_until = -math.inf
@@ -175,9 +186,15 @@ class DriftDetector:
         return True
 
     def _margin(self) -> float:
-        """How far below the reference the recent mean must be: clearly, and beyond chance."""
+        """How far below the reference the recent mean must be: clearly, and beyond chance.
+
+        Cars that stay in view for seconds make neighbouring values alike, and so many values say no
+        more than a few independent ones: n of them count as n * (1 - r) / (1 + r), r their correlation.
+        """
         error = math.sqrt(self._variance * (1.0 / len(self._recent) + 1.0 / self._count))
-        return max(self.parameters.margin, self.parameters.margin_errors * error)
+        r = self.correlation
+        chance = self.parameters.margin_errors * error * math.sqrt((1.0 + r) / (1.0 - r))
+        return max(self.parameters.margin, min(chance, self.parameters.margin_most * self._mean))
 
     def _mean_since(self, t: float) -> float:
         """Mean of the recent values at or after ``t``; the newest always counts."""
@@ -190,7 +207,7 @@ class DriftDetector:
             self._recent.popleft()
 
     def _learn(self, t: float, value: float) -> None:
-        """Mean and variance, all values alike at first, then forgetting with ``memory_s``."""
+        """Mean, variance, covariance of neighbours: every value alike at first, then with ``memory_s``."""
         self._count += 1
         fresh = -math.expm1(-(t - self._last_t) / self.parameters.memory_s)
         self._last_t = t
@@ -198,6 +215,8 @@ class DriftDetector:
         deviation = value - self._mean
         self._mean += weight * deviation
         self._variance = (1.0 - weight) * (self._variance + weight * deviation**2)
+        self._covariance = (1.0 - weight) * (self._covariance + weight * deviation * self._deviation)
+        self._deviation = deviation
 
 
 def make_change_test(name: DetectorName) -> ChangeTest:

@@ -56,6 +56,18 @@ def test_a_fall_is_noticed_within_four_seconds_and_not_before(
     assert 31.0 <= alarm <= 34.0
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_noise_of_cars_that_come_and_stay_widens_the_margin(seed: int) -> None:
+    """Neighbouring values alike (correlation 0.7): taken for independent, they gave an alarm every 2 min."""
+    noise = np.random.default_rng(seed).normal(0.0, 0.1, 600)
+    for index in range(1, 600):
+        noise[index] = 0.7 * noise[index - 1] + noise[index] * np.sqrt(1 - 0.7**2)
+    detector = DriftDetector()
+    assert not any(detector.update(index / RATE_HZ, 0.6 + error) for index, error in enumerate(noise))
+    assert 0.4 < detector.correlation < 0.9
+    assert any(detector.update(150.0 + index / RATE_HZ, 0.1 + noise[index]) for index in range(16))
+
+
 @pytest.mark.parametrize("name", DETECTORS)
 def test_a_rise_is_not_drift(name: DetectorName) -> None:
     assert first_alarm(DriftDetector(name), step(0.4, 0.8), 90.0) is None

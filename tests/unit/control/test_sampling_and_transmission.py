@@ -66,8 +66,8 @@ def test_a_clock_slower_than_the_least_rate_is_used_whole() -> None:
 
 
 def test_a_group_divides_the_frame_rate_and_keeps_the_size() -> None:
-    alone = GpuProportional(TABLE).plan(4.0, 0.6, 1, SOURCE)
-    shared = GpuProportional(TABLE).plan(4.0, 0.6, 2, SOURCE)
+    alone = GpuProportional(TABLE, alpha_sum=1.0).plan(4.0, 0.6, 1, SOURCE)
+    shared = GpuProportional(TABLE, alpha_sum=1.0).plan(4.0, 0.6, 2, SOURCE)
     assert (alone.fps, alone.stride, alone.width, alone.height) == (10.0, 1, 320, 192)
     assert (shared.fps, shared.stride, shared.width, shared.height) == (5.0, 2, 320, 192)
     assert alone.alpha == pytest.approx(0.6)

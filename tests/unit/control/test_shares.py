@@ -12,8 +12,8 @@ def test_alphas_of_all_cameras_sum_to_alpha_sum() -> None:
 
 
 def test_root_mapping_squares_the_weight() -> None:
-    assert gaimd_alpha(0.5, 1, mapping="root") == pytest.approx(0.25)
-    assert gaimd_alpha(0.6, 3, mapping="root") == pytest.approx(0.04)
+    assert gaimd_alpha(0.5, 1, alpha_sum=1.0, mapping="root") == pytest.approx(0.25)
+    assert gaimd_alpha(0.6, 3, alpha_sum=1.0, mapping="root") == pytest.approx(0.04)
 
 
 def test_alpha_never_vanishes() -> None:
