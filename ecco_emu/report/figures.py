@@ -10,24 +10,18 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
-from ecco_emu.core import events as ev
-from ecco_emu.report import palette
+from ecco_emu.report import axes, palette
 from ecco_emu.report.metrics import CameraMetrics, JobMetrics, RunMetrics
 
 Figure = dict[str, Any]
 
-_FONT = {
-    "family": "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif",
-    "size": 13,
-    "color": palette.INK,
-}
 _SHORT_HASH = 6
 
 
 def accuracy(metrics: RunMetrics) -> Figure:
     """mAP over time, one line per camera and their mean, with what changed marked on the lines."""
     figure = _accuracy(metrics, highest_map([metrics]), height=460)
-    figure["layout"]["annotations"] = _window_names(metrics) + _fault_names(metrics)
+    figure["layout"]["annotations"] = axes.window_names(metrics) + axes.fault_names(metrics)
     return figure
 
 
@@ -35,7 +29,7 @@ def small_accuracy(metrics: RunMetrics, top: float) -> Figure:
     """``accuracy`` to stand beside others, up to the same ``top`` mAP, its legend below."""
     figure = _accuracy(metrics, top, height=420)
     figure["layout"]["legend"] |= {"y": -0.22, "yanchor": "top"}
-    figure["layout"]["margin"] |= {"t": 12}
+    figure["layout"]["margin"] |= {"t": 32}
     for trace in figure["data"]:
         trace["showlegend"] = trace["mode"] == "lines"
     return figure
@@ -55,8 +49,10 @@ def _accuracy(metrics: RunMetrics, top: float, *, height: int) -> Figure:
         _drift_marks(metrics, colours),
         _student_marks(metrics, colours),
     ]
-    layout = _layout(height, x=_time_axis(metrics), y=_axis("accuracy (mAP)", range=_headroom(top)))
-    layout["shapes"] = _window_bands(metrics) + [_fault_line(fault) for fault in metrics.faults]
+    layout = axes.layout(
+        height, x=axes.time_axis(metrics), y=axes.axis("accuracy (mAP)", range=_headroom(top))
+    )
+    layout["shapes"] = axes.window_bands(metrics) + [axes.fault_line(fault) for fault in metrics.faults]
     return {"data": [*lines, _mean_line(metrics), *(m for m in marks if m["x"])], "layout": layout}
 
 
@@ -70,8 +66,8 @@ def groups(metrics: RunMetrics) -> Figure:
     rows = {camera: row for row, camera in enumerate(metrics.cameras)}
     colours = palette.assign(metrics.jobs, palette.JOBS)
     bars = [_stay_bars(job, rows, colours[job.id], metrics.t) for job in metrics.jobs.values() if job.stays]
-    layout = _layout(90 + 44 * max(len(rows), 1), x=_time_axis(metrics), y=_rows_axis(list(rows)))
-    layout |= {"barmode": "overlay", "shapes": _window_bands(metrics)}
+    layout = axes.layout(90 + 44 * max(len(rows), 1), x=axes.time_axis(metrics), y=axes.rows_axis(list(rows)))
+    layout |= {"barmode": "overlay", "shapes": axes.window_bands(metrics)}
     return {"data": bars + _weather_bars(metrics, rows), "layout": layout}
 
 
@@ -84,8 +80,9 @@ def gpu(metrics: RunMetrics) -> Figure:
     if idle:
         bars.append(_idle_bars(metrics, len(rows)))
     names = [*rows, "(none)"] if idle else rows
-    layout = _layout(100 + 44 * max(len(names), 1), x=_time_axis(metrics), y=_rows_axis(names))
-    layout |= {"barmode": "overlay", "shapes": _window_bands(metrics), "showlegend": False}
+    layout = axes.layout(100 + 44 * max(len(names), 1), x=axes.time_axis(metrics), y=axes.rows_axis(names))
+    layout |= {"barmode": "overlay", "shapes": axes.window_bands(metrics), "showlegend": False}
+    layout["margin"] |= {"t": 32}
     return {"data": bars, "layout": layout}
 
 
@@ -95,7 +92,7 @@ def bandwidth(metrics: RunMetrics) -> Figure:
     colours = palette.assign(metrics.cameras, palette.CAMERAS)
     columns = 1 if len(senders) <= 1 else 2 if len(senders) <= 4 else 3
     rows = max(1, -(-len(senders) // columns))
-    layout = _layout(110 + 190 * rows, x={}, y={})
+    layout = axes.layout(110 + 190 * rows, x={}, y={})
     layout["margin"] = layout["margin"] | {"t": 72}
     layout["legend"] = layout["legend"] | {"y": 1 + 26 / (190 * rows)}
     layout["grid"] = {"rows": rows, "columns": columns, "pattern": "independent", "ygap": 0.32, "xgap": 0.1}
@@ -103,14 +100,14 @@ def bandwidth(metrics: RunMetrics) -> Figure:
     annotations: list[dict[str, Any]] = []
     for index, camera in enumerate(senders):
         suffix = "" if index == 0 else str(index + 1)
-        layout[f"xaxis{suffix}"] = _time_axis(metrics, title=index >= len(senders) - columns)
+        layout[f"xaxis{suffix}"] = axes.time_axis(metrics, title=index >= len(senders) - columns)
         title = "Mbit/s" if index % columns == 0 else ""
         matches = {"matches": "y"} if index else {}
-        layout[f"yaxis{suffix}"] = _axis(title, rangemode="tozero", **matches)
+        layout[f"yaxis{suffix}"] = axes.axis(title, rangemode="tozero", **matches)
         data += _bandwidth_lines(camera, colours[camera.id], suffix, first=index == 0)
         annotations.append(_panel_title(camera.id, colours[camera.id], suffix))
     layout["annotations"] = annotations
-    layout["shapes"] = _panel_faults(metrics, senders)
+    layout["shapes"] = axes.panel_faults(metrics, senders)
     return {"data": data, "layout": layout}
 
 
@@ -133,8 +130,8 @@ def segments(metrics: RunMetrics) -> Figure:
         for fate, colour, counts in fates
         if any(counts)
     ]  # fmt: skip
-    y = _axis("", autorange="reversed", type="category", showgrid=False)
-    layout = _layout(110 + 36 * max(len(cameras), 1), x=_axis("segments"), y=y)
+    y = axes.axis("", autorange="reversed", type="category", showgrid=False)
+    layout = axes.layout(110 + 36 * max(len(cameras), 1), x=axes.axis("segments"), y=y)
     return {"data": bars, "layout": layout | {"barmode": "stack"}}
 
 
@@ -153,8 +150,10 @@ def mean_accuracy(runs: Sequence[tuple[str, RunMetrics]]) -> Figure:
         )  # fmt: skip
     longest = max((metrics for _, metrics in runs), key=lambda metrics: metrics.duration_s)
     top = max((max(trace["y"], default=0.0) for trace in data), default=0.0) or 1.0
-    layout = _layout(420, x=_time_axis(longest), y=_axis("mean accuracy (mAP)", range=_headroom(top)))
-    layout |= {"shapes": _window_bands(longest), "annotations": _window_names(longest)}
+    layout = axes.layout(
+        420, x=axes.time_axis(longest), y=axes.axis("mean accuracy (mAP)", range=_headroom(top))
+    )
+    layout |= {"shapes": axes.window_bands(longest), "annotations": axes.window_names(longest)}
     return {"data": data, "layout": layout}
 
 
@@ -299,14 +298,14 @@ def _idle_bars(metrics: RunMetrics, row: int) -> dict[str, Any]:
 
 def _bandwidth_lines(camera: CameraMetrics, colour: str, suffix: str, *, first: bool) -> list[dict[str, Any]]:
     times = [traffic.t for traffic in camera.traffic]
-    axes = {"xaxis": f"x{suffix}", "yaxis": f"y{suffix}", "x": times, "type": "scatter", "mode": "lines"}
-    got = axes | {
+    place = {"xaxis": f"x{suffix}", "yaxis": f"y{suffix}", "x": times, "type": "scatter", "mode": "lines"}
+    got = place | {
         "name": "received (camera's colour)", "y": [t.goodput_bps / 1e6 for t in camera.traffic],
         "line": {"color": colour, "width": 2}, "fill": "tozeroy", "fillcolor": palette.faint(colour, 0.12),
         "hovertemplate": f"{escape(camera.id)} received %{{y:.2f}} Mbit/s at %{{x:.1f}} s<extra></extra>",
         "legendgroup": "got", "showlegend": first,
     }  # fmt: skip
-    target = axes | {
+    target = place | {
         "name": "target share", "y": [t.target_bps / 1e6 for t in camera.traffic],
         "line": {"color": palette.INK, "width": 1.5, "dash": "dash", "shape": "vh"},
         "hovertemplate": f"{escape(camera.id)} target %{{y:.2f}} Mbit/s at %{{x:.1f}} s<extra></extra>",
@@ -326,88 +325,3 @@ def _panel_title(name: str, colour: str, suffix: str) -> dict[str, Any]:
 def _pending(camera: CameraMetrics) -> int:
     done = camera.segments_delivered + camera.segments_late + camera.segments_lost
     return max(0, camera.segments_sent - done)
-
-
-def _layout(height: int, *, x: dict[str, Any], y: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "height": height, "autosize": True, "font": _FONT, "xaxis": x, "yaxis": y,
-        "paper_bgcolor": "#ffffff", "plot_bgcolor": "#ffffff", "hovermode": "closest",
-        "margin": {"l": 64, "r": 16, "t": 52, "b": 48},
-        "legend": {"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom", "traceorder": "normal"},
-        "hoverlabel": {"bgcolor": "#ffffff", "font": _FONT},
-    }  # fmt: skip
-
-
-def _axis(title: str, **more: Any) -> dict[str, Any]:
-    base = {"title": {"text": title}, "gridcolor": palette.GRID, "zeroline": False, "linecolor": palette.GRID}
-    return base | {"automargin": True} | more
-
-
-def _time_axis(metrics: RunMetrics, *, title: bool = True) -> dict[str, Any]:
-    end = max(metrics.duration_s, metrics.t, 1.0)
-    return _axis("emulated time (s)" if title else "", range=[0, end], showgrid=False)
-
-
-def _rows_axis(names: list[str]) -> dict[str, Any]:
-    return _axis(
-        "", tickmode="array", tickvals=list(range(len(names))), ticktext=[escape(name) for name in names],
-        range=[len(names) - 0.45, -0.55], showgrid=False,
-    )  # fmt: skip
-
-
-def _windows(metrics: RunMetrics) -> list[tuple[float, float]]:
-    started = metrics.started
-    if started is None:
-        return []
-    return [(i * started.window_s, (i + 1) * started.window_s) for i in range(started.windows)]
-
-
-def _window_bands(metrics: RunMetrics) -> list[dict[str, Any]]:
-    return [
-        {
-            "type": "rect", "xref": "x", "yref": "paper", "x0": start, "x1": end, "y0": 0, "y1": 1,
-            "fillcolor": palette.BAND, "line": {"width": 0}, "layer": "below",
-        }
-        for start, end in _windows(metrics)[::2]
-    ]  # fmt: skip
-
-
-def _window_names(metrics: RunMetrics) -> list[dict[str, Any]]:
-    windows = _windows(metrics)
-    every = -(-len(windows) // 12)
-    return [
-        {
-            "text": f"window {i + 1}", "xref": "x", "yref": "paper", "x": (start + end) / 2, "y": 0.995,
-            "yanchor": "top", "showarrow": False, "font": {"size": 11, "color": palette.MUTED},
-        }
-        for i, (start, end) in enumerate(windows)
-        if i % every == 0
-    ]  # fmt: skip
-
-
-def _panel_faults(metrics: RunMetrics, senders: list[CameraMetrics]) -> list[dict[str, Any]]:
-    """In each camera's panel, the faults on its own link and on those everybody shares."""
-    return [
-        _fault_line(fault, "" if index == 0 else str(index + 1))
-        for index, camera in enumerate(senders)
-        for fault in metrics.faults
-        if fault.on == camera.id or fault.on not in metrics.cameras
-    ]
-
-
-def _fault_line(fault: ev.FaultApplied, suffix: str = "") -> dict[str, Any]:
-    return {
-        "type": "line", "xref": f"x{suffix}", "yref": f"y{suffix} domain", "x0": fault.applied,
-        "x1": fault.applied, "y0": 0, "y1": 1, "line": {"color": palette.BAD, "width": 1, "dash": "dot"},
-    }  # fmt: skip
-
-
-def _fault_names(metrics: RunMetrics) -> list[dict[str, Any]]:
-    return [
-        {
-            "text": f"{escape(fault.on)} {escape(fault.action)}", "xref": "x", "yref": "y domain", "y": 0.01,
-            "x": fault.applied, "xanchor": "right", "yanchor": "bottom", "textangle": -90, "showarrow": False,
-            "font": {"size": 11, "color": palette.BAD},
-        }
-        for fault in metrics.faults
-    ]  # fmt: skip
