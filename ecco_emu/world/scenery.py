@@ -189,7 +189,6 @@ def tree_mesh(mesh: Mesh, tree: Tree) -> None:
         (x - neck, y - neck, low), (x + neck, y + neck, waist), (out, out, out, out), _dim(leaf, 0.8)
     )
     mesh.frustum((x - r, y - r, waist), (x + r, y + r, top), (cut, cut, cut, cut), leaf, _dim(leaf, 1.15))
-    return mesh
 
 
 def lamp_mesh(mesh: Mesh, lamp: Lamp) -> None:
