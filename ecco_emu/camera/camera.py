@@ -41,8 +41,8 @@ from ecco_emu.core.messages import (
     encode,
 )
 from ecco_emu.scenario import schema
-from ecco_emu.transport.adapter import ConnectionClosed, Peer
-from ecco_emu.transport.connection import MessageReceived
+from ecco_emu.transport.adapter import Peer
+from ecco_emu.transport.events import ConnectionClosed, MessageReceived
 
 REQUEST_FRAMES = 8
 """Frames a retraining request carries: enough to compare models on (Algorithm 2's subset)."""
@@ -96,7 +96,8 @@ class Camera:
 
     @property
     def peer(self) -> Peer | None:
-        return self._peer
+        """The open connection to the server, if there is one now."""
+        return None if self._peer is None or self._peer.closed else self._peer
 
     async def run(self) -> None:
         await self._ports.detector.add_model(self.running, self._weights(self.running))
@@ -111,29 +112,27 @@ class Camera:
         clock = self._ports.clock
         while True:
             try:
-                await self._converse(await self._ports.connect())
-            except (ConnectionClosed, TimeoutError) as error:
-                self._trouble(f"connection lost: {error}; dialling again")
+                async with self._ports.connect() as peer:
+                    self._peer = peer
+                    await self._converse(peer)
+            except ConnectionClosed as error:
+                self._trouble(f"{error}; dialling again")
             finally:
                 self._peer = None
                 self._shelf.forget_fetch()
             await clock.sleep_until(clock.now() + RECONNECT_S)
 
     async def _converse(self, peer: Peer) -> None:
-        try:
-            self._peer = peer
-            peer.send(CONTROL, encode(Register(self.id, self._camera.at, self.running)))
-            if self._plan is not None:
-                peer.set_alpha(self._plan.alpha)
-            if self._requested:
-                await self._send_request()
-            self._fetch()
-            while True:
-                event = await peer.receive()
-                if isinstance(event, MessageReceived):
-                    await self._handle(event.data)
-        finally:
-            await peer.close()
+        peer.send(CONTROL, encode(Register(self.id, self._camera.at, self.running)))
+        if self._plan is not None:
+            peer.set_alpha(self._plan.alpha)
+        if self._requested:
+            await self._send_request()
+        self._fetch()
+        while True:
+            event = await peer.receive()
+            if isinstance(event, MessageReceived):
+                await self._handle(event.data)
 
     async def _handle(self, data: bytes) -> None:
         try:
@@ -158,8 +157,8 @@ class Camera:
         self._plan = self._rule.plan(
             assignment.c, assignment.p, assignment.members, Source(source.fps, *source.size)
         )
-        if self._peer is not None:
-            self._peer.set_alpha(self._plan.alpha)
+        if (peer := self.peer) is not None:
+            peer.set_alpha(self._plan.alpha)
         self._streaming.set()
         self._configured()
 
@@ -197,11 +196,11 @@ class Camera:
         model = self._shelf.next_fetch()
         if model is None:
             return
-        if self._peer is None:
+        if (peer := self.peer) is None:  # asked again once there is a connection
             self._shelf.forget_fetch()
             return
         self._fetch_started = self._ports.clock.now()
-        self._peer.send(CONTROL, encode(NeedModel(model)))
+        peer.send(CONTROL, encode(NeedModel(model)))
 
     async def _weights_arrived(self, model: ModelHash, weights: bytes) -> None:
         self._shelf.arrived(model, weights)
@@ -227,8 +226,8 @@ class Camera:
         weights = self._shelf.weights(model)
         if weights is None:
             raise ProtocolError(f"the server asked for student {model}, which this camera does not hold")
-        if self._peer is not None:
-            self._peer.send(WEIGHTS, encode(Weights(model, weights)))
+        if (peer := self.peer) is not None:
+            peer.send(WEIGHTS, encode(Weights(model, weights)))
 
     def _weights(self, model: ModelHash) -> bytes:
         weights = self._shelf.weights(model)
@@ -258,11 +257,11 @@ class Camera:
     async def _send_request(self) -> None:
         frames = list(self._recent)
         segment = await self._sender.encode_request(frames, self._infer_fps, REQUEST_BITS)
-        if self._peer is None:  # no connection now: sent again as soon as there is one
+        if (peer := self.peer) is None:  # sent again as soon as there is a connection
             return
         now = self._ports.clock.now()
         request = RetrainingRequest(self.id, now, self._camera.at, self.running, segment)
-        self._peer.send(CONTROL, encode(request))
+        peer.send(CONTROL, encode(request))
         self._ports.emit(RequestSent(t=now, camera=self.id, model=self.running))
 
     # -- sampling --
@@ -279,7 +278,7 @@ class Camera:
             if ticks is None or ticks.fps != plan.fps:
                 ticks = FrameTicks.at_rate(self._camera.source.fps, plan.fps)
             frame = await self._take(ticks)
-            await self._sender.offer(frame, plan, self._peer)
+            await self._sender.offer(frame, plan, self.peer)
 
     async def _take(self, ticks: FrameTicks) -> Frame:
         index, due, missed = ticks.next(self._ports.clock.now())

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -36,7 +37,8 @@ class CameraPorts:
     clock: Clock
     source: FrameSource
     detector: Detector
-    connect: Callable[[], Awaitable[Peer]]
+    connect: Callable[[], AbstractAsyncContextManager[Peer]]
+    """Dials the server; the connection is closed when the context ends. Raises ``ConnectionClosed``."""
     emit: Callable[[AnyEvent], None]
     observe: Observer
     missed_deadline: Callable[[str], None]

@@ -13,7 +13,7 @@ from ecco_emu.core.frames import Frame
 from ecco_emu.core.ids import CameraId
 from ecco_emu.core.messages import Segment, encode
 from ecco_emu.transport.adapter import Peer
-from ecco_emu.transport.connection import VideoOutcome
+from ecco_emu.transport.events import VideoOutcome
 from ecco_emu.video.encoder import SegmentEncoder
 from ecco_emu.video.messages import to_message
 from ecco_emu.video.segmenter import Segmenter
@@ -75,6 +75,9 @@ class VideoSender:
             self._report(outcome.outcome, sequence, len(frames), len(data))
 
         self._report("sent", sequence, len(frames), len(data))
+        if peer.closed:  # while it was encoded
+            self._report("lost", sequence, len(frames), len(data))
+            return
         peer.send_video(data, frames[0].t + self._deadline_s, settled)
 
     async def encode_request(self, frames: Sequence[Frame], fps: float, bits: int) -> Segment:

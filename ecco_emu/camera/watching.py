@@ -16,9 +16,13 @@ from ecco_emu.scenario import schema
 class DriftWatch(Protocol):
     """Fed every frame the student looked at; says once when the data has drifted."""
 
-    name: str
-    value: float
-    """The newest monitored value, for the record."""
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def value(self) -> float:
+        """The newest monitored value, for the record."""
+        ...
 
     def update(self, t: float, scores: npt.NDArray[np.float32]) -> bool: ...
 

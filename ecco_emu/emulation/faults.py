@@ -81,7 +81,7 @@ class FaultInjector:
         return self._lab.link(SERVER if on in SHARED_LINKS else on)
 
     @staticmethod
-    def _limited_direction(on: str) -> netns.Direction:
+    def _limited_direction(on: str) -> Literal["ingress", "egress"]:
         """The direction whose rate the scenario names: a camera's uplink, the bottleneck towards the
         server, the downlink away from it."""
         return "ingress" if on == "bottleneck" else "egress"

@@ -11,6 +11,7 @@ import asyncio
 import gc
 import os
 import secrets
+import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -88,6 +89,7 @@ class System:
         self._tokens = tokens
         self._world = workers.world
         self._emit = emit
+        self._config = transport_config(scenario)
         self.targets = ShareTargets(scenario)
         self.injector = FaultInjector(
             lab,
@@ -144,16 +146,14 @@ class System:
         self.health.report()
 
     def _camera(self, camera: schema.Camera, student: bytes, workers: Workers) -> Camera:
-        async def dial() -> Peer:
-            socket = await self._lab.udp_socket(camera.id)
-            return await connect(
-                socket,
-                (self._lab.address(SERVER), SERVER_PORT),
-                name=camera.id,
-                token=self._tokens[camera.id],
-                config=transport_config(self._scenario),
-                clock=self.clock,
-            )
+        @asynccontextmanager
+        async def dial() -> AsyncIterator[Peer]:
+            with await self._lab.udp_socket(camera.id) as sock:
+                server = (self._lab.address(SERVER), SERVER_PORT)
+                async with dialled(
+                    sock, server, camera.id, self._tokens[camera.id], self._config, self.clock
+                ) as peer:
+                    yield peer
 
         ports = CameraPorts(
             clock=self.clock,
@@ -182,6 +182,28 @@ class System:
         for at, camera_id, district, weather in sorted(changes):
             await self.clock.sleep_until(at)
             self._emit(Condition(t=at, camera=camera_id, district=district, weather=weather))
+
+
+@asynccontextmanager
+async def dialled(
+    sock: socket.socket,
+    server: tuple[str, int],
+    name: str,
+    token: bytes,
+    config: TransportConfig,
+    clock: RunClock,
+) -> AsyncIterator[Peer]:
+    """A connection that is over, and off the event loop, before its socket is closed."""
+    try:
+        peer = await connect(sock, server, name=name, token=token, config=config, clock=clock)
+        try:
+            yield peer
+        finally:
+            await peer.close()
+    finally:
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(sock)
+        loop.remove_writer(sock)
 
 
 def transport_config(scenario: schema.Scenario) -> TransportConfig:
@@ -223,8 +245,8 @@ async def build(
             )
         )
         tokens = {camera.id: secrets.token_bytes(16) for camera in scenario.cameras}
-        socket = await lab.udp_socket(SERVER, port=SERVER_PORT)
-        listener = Listener(socket, tokens, transport_config(scenario), clock)
+        sock = stack.enter_context(await lab.udp_socket(SERVER, port=SERVER_PORT))
+        listener = Listener(sock, tokens, transport_config(scenario), clock)
         stack.push_async_callback(listener.close)
         await workers.trainer.add_model(model_hash(student), student)
         system = System(scenario, student, workers, lab, listener, clock, models, emit, tokens)

@@ -32,7 +32,8 @@ from ecco_emu.server.jobs import Job, JobBook, Member
 from ecco_emu.server.models import ModelStore
 from ecco_emu.server.ports import ServerPorts
 from ecco_emu.server.session import CameraSession, MessageToServer
-from ecco_emu.transport.adapter import ConnectionClosed, Peer
+from ecco_emu.transport.adapter import Peer
+from ecco_emu.transport.events import ConnectionClosed
 
 
 class Accepts(Protocol):
@@ -51,6 +52,8 @@ class EdgeServer:
         ports: ServerPorts,
     ) -> None:
         self.jobs = JobBook()
+        self.gpus = asyncio.Lock()
+        """Held by whoever uses the trainer: requests are weighed between micro-windows, not in them."""
         self.intake = Intake(ports.teacher, ports.trainer)
         self._scenario = scenario
         self._policy = policy
@@ -109,7 +112,8 @@ class EdgeServer:
         while True:
             request = await self._requests.get()
             try:
-                await self._admit(request)
+                async with self.gpus:
+                    await self._admit(request)
             except EccoError as error:
                 self._trouble(request.camera, f"retraining request refused: {error}")
 
@@ -123,9 +127,15 @@ class EdgeServer:
         await self.intake.take(request.frames)
         await self.place(camera, Metadata(request.t, request.at), model)
 
-    async def place(self, camera: CameraId, request: Metadata, model: ModelHash) -> Job:
-        """Puts a camera into the job whose model serves it best, or into a new one."""
-        gains = await self._gains(camera, request, model)
+    async def place(
+        self, camera: CameraId, request: Metadata, model: ModelHash, *, left: JobId | None = None
+    ) -> Job:
+        """Puts a camera into the job whose model serves it best, or into a new one.
+
+        ``left`` is the job it was just split from: ``model`` is that job's own, rounded to float16 for
+        the file, so a gain over it would be noise.
+        """
+        gains = await self._gains(camera, request, model, left)
         chosen = grouping.choose(gains)
         now = self._ports.clock.now()
         named_gains = {str(job): gain for job, gain in gains.items()}
@@ -144,14 +154,16 @@ class EdgeServer:
             self.send_assignment(each)
         return job
 
-    async def _gains(self, camera: CameraId, request: Metadata, model: ModelHash) -> dict[JobId, float]:
+    async def _gains(
+        self, camera: CameraId, request: Metadata, model: ModelHash, left: JobId | None
+    ) -> dict[JobId, float]:
         """gain_j = Acc(model_j, frames) - Acc(request.model, frames) for every candidate job."""
         if not self._policy.grouping:
             return {}
         limits = self._scenario.grouping
         candidates = grouping.candidates(
             request,
-            {job.id: job.metadata() for job in self.jobs},
+            {job.id: job.metadata() for job in self.jobs if job.id != left},
             time_window_s=limits.time_window,
             range_m=limits.range,
         )
@@ -184,7 +196,8 @@ class EdgeServer:
         await self._ports.trainer.add_model(model, weights)
         self._ports.emit(JobLeft(t=now, job=job.id, camera=camera, drop=drop))
         self.jobs.leave(camera)
-        await self.place(camera, Metadata(now, member.request.at), model)
+        await self.place(camera, Metadata(now, member.request.at), model, left=job.id)
+
     def send_assignment(self, job: Job) -> None:
         """Tells a group's cameras its (c_j, p_j) and n_j."""
         assignment = Assignment(job.id, c=job.c, p=min(1.0, job.p), members=len(job.members))

@@ -16,13 +16,14 @@ from ecco_emu.core.messages import (
     Released,
     RetrainingRequest,
     Segment,
+    ServerMessage,
     Weights,
     decode_from_camera,
     encode,
 )
 from ecco_emu.server.models import ModelStore
 from ecco_emu.transport.adapter import Peer
-from ecco_emu.transport.connection import MessageReceived, VideoReceived
+from ecco_emu.transport.events import MessageReceived, VideoReceived
 
 MessageToServer = Register | RetrainingRequest | Segment
 
@@ -59,13 +60,17 @@ class CameraSession:
                 self._trouble(self.camera, str(error))
 
     def assign(self, assignment: Assignment) -> None:
-        self._peer.send(CONTROL, encode(assignment))
+        self._say(CONTROL, assignment)
 
     def offer_student(self, job: str, model: ModelHash) -> None:
-        self._peer.send(CONTROL, encode(NewStudent(job, model)))
+        self._say(CONTROL, NewStudent(job, model))
 
     def release(self, reason: str) -> None:
-        self._peer.send(CONTROL, encode(Released(reason)))
+        self._say(CONTROL, Released(reason))
+
+    def _say(self, channel: int, message: ServerMessage) -> None:
+        if not self._peer.closed:  # ``run`` is about to end if it is
+            self._peer.send(channel, encode(message))
 
     async def _handle(self, data: bytes) -> None:
         message = decode_from_camera(data)
@@ -98,7 +103,7 @@ class CameraSession:
             return True
         if model not in self._wanted:
             self._wanted.clear()  # one camera runs one student: an older request is superseded
-            self._peer.send(CONTROL, encode(NeedModel(model)))
+            self._say(CONTROL, NeedModel(model))
         self._wanted[model] = [request]
         return False
 
@@ -115,7 +120,7 @@ class CameraSession:
     def _send_weights(self, model: ModelHash) -> None:
         if model not in self._models:
             raise ProtocolError(f"asked for student {model}, which is not here")
-        self._peer.send(WEIGHTS, encode(Weights(model, self._models.get(model))))
+        self._say(WEIGHTS, Weights(model, self._models.get(model)))
 
     def _must_be_own(self, camera: str) -> None:
         if camera != self.camera:

@@ -1,8 +1,8 @@
 """The retraining windows: every micro-window one job on all GPUs, and what happens at a window's end.
 
 The policy says which job is next (Algorithm 1, or a baseline's rule); this loop carries it out on the
-emulated clock and records what it gained. A micro-window that is not done when the next one begins is
-a missed deadline: it is counted, and the next one starts late rather than never.
+emulated clock and records what it gained. Where it is in its windows, and what becomes of a
+micro-window that overruns, is control.windows' machine's to say.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from statistics import fmean
 
 from ecco_emu.control import grouping
 from ecco_emu.control.allocator import Allocator
+from ecco_emu.control.windows import Calendar, WindowMachine
 from ecco_emu.core.events import GroupState, MicroWindow, WindowEnded
 from ecco_emu.core.ids import CameraId, JobId
 from ecco_emu.policies.base import Policy
@@ -20,6 +21,9 @@ from ecco_emu.server.jobs import Job
 from ecco_emu.server.ports import ServerPorts
 from ecco_emu.server.server import EdgeServer
 
+RESEND_P = 0.02
+"""Shares that moved by less are not worth a message."""
+
 
 class RetrainingLoop:
     """Runs ``windows.count`` retraining windows from emulated time 0."""
@@ -27,70 +31,92 @@ class RetrainingLoop:
     def __init__(
         self, scenario: schema.Scenario, policy: Policy, server: EdgeServer, ports: ServerPorts
     ) -> None:
-        self._windows = scenario.windows
-        self._images = round(scenario.trainer.gpus * scenario.trainer.gpu_speed * scenario.windows.micro)
+        windows = scenario.windows
+        self._machine = WindowMachine(Calendar(windows.length, windows.micro, windows.count))
+        self._images = round(scenario.trainer.gpus * scenario.trainer.gpu_speed * windows.micro)
+        """One micro-window's budget: what all GPUs together train on in its time."""
         self._drop_threshold = scenario.grouping.drop_threshold
-        self._resend_p = 0.02
-        """Shares that moved by less are not worth a message."""
         self._known: dict[JobId, int] = {}
         self._policy = policy
         self._server = server
         self._ports = ports
 
     async def run(self) -> None:
-        for window in range(self._windows.count):
-            await self._run_window(window)
+        while self._machine.remaining_windows:
+            await self._sleep_until_boundary()
+            await self._run_window(self._machine.open())
+        self._machine.finish()
 
     async def _run_window(self, window: int) -> None:
-        start = window * self._windows.length
         self._known = {job.id: len(job.members) for job in self._server.jobs}
         for job in self._server.jobs:
             job.micro_windows = 0
         allocator = self._policy.new_window(self._known)
-        for index in range(self._windows.micro_per_window):
-            micro_start = start + index * self._windows.micro
-            await self._ports.clock.sleep_until(micro_start)
-            await self._run_micro(window, index, micro_start, allocator)
-        await self._ports.clock.sleep_until(start + self._windows.length)
-        await self._end_window(window, start)
+        while await self._reach_slot(allocator):
+            async with self._server.gpus:
+                await self._use_slot(allocator)
+        await self._sleep_until_boundary()
+        self._machine.close()
+        async with self._server.gpus:
+            await self._end_window(window)
 
-    async def _run_micro(self, window: int, index: int, start: float, allocator: Allocator) -> None:
+    async def _reach_slot(self, allocator: Allocator) -> bool:
+        """Waits for the next micro-window that can still be used; False when the window has none."""
+        lost = self._machine.lose(self._ports.clock.now())
+        if lost:
+            allocator.skip(lost)
+            self._ports.missed_deadline(f"{lost} micro-windows begun too late to use")
+        if self._machine.upcoming() is None:
+            return False
+        await self._sleep_until_boundary()
+        return True
+
+    async def _use_slot(self, allocator: Allocator) -> None:
         self._follow_jobs(allocator)
         chosen = allocator.next_job()
         if chosen is None:
             allocator.skip()
-            self._ports.emit(MicroWindow(t=start, window=window, index=index, start=start, job=None))
+            slot = self._machine.idle()
+            self._ports.emit(
+                MicroWindow(
+                    t=slot.start_s, window=slot.window, index=slot.index, start=slot.start_s, job=None
+                )
+            )
             return
+        slot = self._machine.train()
         job = self._server.jobs[chosen]
-        cameras = job.cameras
         await self._server.intake.hand_over()
         before = mean(await self._accuracies(job))
-        trained = await self._ports.trainer.train(job.id, cameras, self._images)
-        after = mean(await self._accuracies(job))
-        job.map = after
+        trained = await self._ports.trainer.train(job.id, job.cameras, self._images)
+        job.map = mean(await self._accuracies(job))
         job.micro_windows += 1
-        allocator.record(job.id, before, after)
+        allocator.record(job.id, before, job.map)
         now = self._ports.clock.now()
-        late = now > start + self._windows.micro
-        if late:
-            self._ports.missed_deadline(f"micro-window {window}.{index} of {job.id}")
+        end = self._machine.trained(now)
+        if end.late:
+            self._ports.missed_deadline(f"micro-window {slot.window}.{slot.index} of {job.id}")
         self._ports.emit(
             MicroWindow(
                 t=now,
-                window=window,
-                index=index,
-                start=start,
+                window=slot.window,
+                index=slot.index,
+                start=slot.start_s,
                 job=job.id,
                 steps=trained.steps,
                 images=trained.images,
                 losses=trained.losses,
                 map_before=before,
-                map_after=after,
+                map_after=job.map,
                 train_wall_s=trained.wall_s,
-                late=late,
+                late=end.late,
             )
         )
         self._publish_estimate(allocator)
+
+    async def _sleep_until_boundary(self) -> None:
+        boundary = self._machine.next_deadline()
+        assert boundary is not None
+        await self._ports.clock.sleep_until(boundary)
 
     def _follow_jobs(self, allocator: Allocator) -> None:
         """Tells the allocator of jobs and members that came and went since the last micro-window."""
@@ -116,12 +142,12 @@ class RetrainingLoop:
         estimates = allocator.estimate()
         for job in self._server.jobs:
             estimate = estimates.get(job.id)
-            if estimate is None or abs(estimate.p - job.p) < self._resend_p:
+            if estimate is None or abs(estimate.p - job.p) < RESEND_P:
                 continue
             job.c, job.p = estimate.c, estimate.p
             self._server.send_assignment(job)
 
-    async def _end_window(self, window: int, start: float) -> None:
+    async def _end_window(self, window: int) -> None:
         """Delivers every group's student, then splits off members that its model no longer fits."""
         await self._server.intake.hand_over()
         ended = []
@@ -136,7 +162,14 @@ class RetrainingLoop:
             job.map = mean(current)
             ended.append(group_state(job))
             await self._server.deliver_student(job, job.cameras)
-        self._ports.emit(WindowEnded(t=self._ports.clock.now(), window=window, start=start, groups=ended))
+        self._ports.emit(
+            WindowEnded(
+                t=self._ports.clock.now(),
+                window=window,
+                start=self._machine.calendar.window_start(window),
+                groups=ended,
+            )
+        )
         for camera, drop in splits:
             await self._server.split(camera, drop)
 

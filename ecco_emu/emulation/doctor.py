@@ -1,0 +1,125 @@
+"""``ecco-emu doctor``: what this host can do, found out by trying, and the way out where it cannot."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import os
+import platform
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Literal
+
+import av.codec
+import psutil
+
+import netns
+from ecco_emu.scenario import profiles
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """``missing`` means that a run cannot start; ``degraded`` that something stands in."""
+
+    what: str
+    state: Literal["ok", "degraded", "missing"]
+    found: str
+    way_out: str = ""
+
+
+def examine() -> list[Finding]:
+    """Everything a run needs, in the order it needs it. Takes well under a second; changes nothing."""
+    capabilities = asyncio.run(netns.probe())
+    return [
+        _python(),
+        *_network(capabilities),
+        _encoder(),
+        _library("torch"),
+        _library("ultralytics"),
+        _library("panda3d"),
+        _library("uvloop", needed=False),
+        _gpus(),
+        _students(),
+        _size(),
+    ]
+
+
+def _python() -> Finding:
+    return Finding("Python", "ok", f"{platform.python_version()} on Linux {platform.release()}")
+
+
+def _network(host: netns.Capabilities) -> list[Finding]:
+    def must(what: str, name: str, way_out: str) -> Finding:
+        if getattr(host, name):
+            return Finding(what, "ok", "works")
+        return Finding(what, "missing", host.reasons.get(name, "does not work"), way_out)
+
+    root = "run it as root (sudo)"
+    found = [must("privileges", "privileged", root), must("network namespaces", "namespaces", root)]
+    found.append(must("veth pairs", "veth", "a kernel with CONFIG_VETH (modprobe veth)"))
+    found.append(must("bridge", "bridge", "a kernel with CONFIG_BRIDGE (modprobe bridge)"))
+    found.append(must("tbf (rates)", "tbf", "a kernel with CONFIG_NET_SCH_TBF (modprobe sch_tbf)"))
+    if host.netem:
+        found.append(Finding("netem (delay, loss)", "ok", "engine: kernel"))
+    else:
+        found.append(
+            Finding(
+                "netem (delay, loss)",
+                "degraded",
+                "not in this kernel; engine: relay, a real-time process",
+                "modprobe sch_netem, if your distribution ships it",
+            )
+        )
+    if host.sched_fifo:
+        found.append(Finding("real-time priority", "ok", "works"))
+    else:
+        found.append(
+            Finding(
+                "real-time priority",
+                "degraded",
+                host.reasons.get("sched_fifo", "not allowed"),
+                "CAP_SYS_NICE; without it the relay is late while the CPU is busy",
+            )
+        )
+    return found
+
+
+def _encoder() -> Finding:
+    try:
+        av.codec.Codec("libx264", "w")
+    except Exception as error:  # what PyAV raises differs from release to release
+        return Finding("H.264 encoder", "missing", str(error), "pip install --force-reinstall av")
+    return Finding("H.264 encoder", "ok", f"libx264, PyAV {metadata.version('av')}")
+
+
+def _library(name: str, *, needed: bool = True) -> Finding:
+    if importlib.util.find_spec(name) is not None:
+        return Finding(name, "ok", metadata.version(name))
+    state: Literal["missing", "degraded"] = "missing" if needed else "degraded"
+    return Finding(name, state, "not installed", f"pip install {name}")
+
+
+def _gpus() -> Finding:
+    devices = sorted(Path("/dev").glob("nvidia[0-9]*"))
+    if devices:
+        return Finding("GPUs", "ok", f"{len(devices)} NVIDIA")
+    return Finding(
+        "GPUs", "degraded", "none: trainer.gpus are virtual, on the CPU", "an NVIDIA GPU and its driver"
+    )
+
+
+def _students() -> Finding:
+    names = profiles.students()
+    if names:
+        return Finding("students", "ok", ", ".join(names))
+    return Finding("students", "missing", f"none in {profiles.students_dir()}", "ecco-emu pretrain")
+
+
+def _size() -> Finding:
+    memory_gib = psutil.virtual_memory().total / 2**30
+    cores = len(os.sched_getaffinity(0))
+    found = f"{cores} cores, {memory_gib:.0f} GiB"
+    if cores < 2 or memory_gib < 6:
+        return Finding("size", "degraded", found, "2 cores and 6 GiB are what `make demo` is made for")
+    return Finding("size", "ok", found)

@@ -1,0 +1,42 @@
+"""The frame clock, with literal times."""
+
+from __future__ import annotations
+
+import pytest
+
+from ecco_emu.camera.budget import MIN_SEGMENT_BITS, segment_budget_bits
+from ecco_emu.camera.ticks import FrameTicks
+
+
+def test_ticks_follow_one_another_whatever_the_time_within_a_period() -> None:
+    ticks = FrameTicks.at_rate(10.0, 5.0)
+    assert ticks.next(0.0) == (0, 0.0, 0)
+    assert ticks.next(0.01) == (2, 0.2, 0)
+    assert ticks.next(0.21) == (4, 0.4, 0)
+
+
+def test_a_stall_skips_frames_and_counts_them() -> None:
+    ticks = FrameTicks.at_rate(10.0, 5.0)
+    ticks.next(0.0)
+    index, due, missed = ticks.next(1.05)  # frames 2, 4, 6, 8 are past, 10 is late by a quarter period
+    assert (index, due, missed) == (10, 1.0, 4)
+    assert ticks.next(1.06) == (12, 1.2, 0)
+
+
+def test_it_begins_at_the_frame_that_is_due_now() -> None:
+    ticks = FrameTicks.at_rate(10.0, 5.0)
+    index, due, missed = ticks.next(7.33)
+    assert missed == 0
+    assert index % 2 == 0
+    assert 7.33 - 0.2 < due <= 7.33 + 0.2
+
+
+@pytest.mark.parametrize(("wanted", "got"), [(5.0, 5.0), (4.0, 5.0), (3.0, 10 / 3), (60.0, 10.0), (0.1, 0.1)])
+def test_the_rate_is_what_the_clock_can_make(wanted: float, got: float) -> None:
+    assert FrameTicks.at_rate(10.0, wanted).fps == pytest.approx(got)
+
+
+def test_the_budget_is_what_congestion_control_allows_less_what_waits() -> None:
+    assert segment_budget_bits(allowed_bps=400e3, backlog_bytes=0, duration_s=1.0) == 400e3
+    assert segment_budget_bits(allowed_bps=400e3, backlog_bytes=25_000, duration_s=1.0) == 200e3
+    assert segment_budget_bits(allowed_bps=400e3, backlog_bytes=10**6, duration_s=1.0) == MIN_SEGMENT_BITS

@@ -1,0 +1,77 @@
+"""Target rates follow configurations, faults and caps; loop lag is a quantile of what was probed."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from ecco_emu.core.events import CameraConfigured, FaultApplied
+from ecco_emu.emulation.clock import LoopLag, RunClock
+from ecco_emu.emulation.meters import ShareTargets, resident_bytes
+from tests.unit.emulation.test_topology import scenario
+
+
+def streams(camera: str, alpha: float) -> CameraConfigured:
+    state = "streaming" if alpha else "idle"
+    return CameraConfigured(t=1.0, camera=camera, state=state, fps=5.0, width=320, height=192, alpha=alpha)
+
+
+def fault(on: str, action: str) -> FaultApplied:
+    return FaultApplied(t=2.0, index=0, on=on, action=action, phase="start", requested=2.0, applied=2.0)
+
+
+def test_who_does_not_stream_gets_nothing() -> None:
+    targets = ShareTargets(scenario())
+    assert targets.now() == {"cam1": 0.0, "cam2": 0.0}
+    targets.see(streams("cam1", 0.3))
+    assert targets.now() == {"cam1": 4e6, "cam2": 0.0}  # capped by its own uplink
+
+
+def test_shares_are_by_alpha_under_the_uplinks_caps() -> None:
+    targets = ShareTargets(scenario())
+    targets.see(streams("cam1", 0.5))
+    targets.see(streams("cam2", 0.5))
+    assert targets.now() == pytest.approx({"cam1": 4e6, "cam2": 800e3})
+    targets.see(fault("bottleneck", "set rate=1mbit"))
+    assert targets.now() == pytest.approx({"cam1": 500e3, "cam2": 500e3})
+    targets.see(streams("cam1", 1.5))
+    assert targets.now() == pytest.approx({"cam1": 750e3, "cam2": 250e3})
+
+
+def test_a_link_that_is_down_has_no_target() -> None:
+    targets = ShareTargets(scenario())
+    targets.see(streams("cam1", 0.5))
+    targets.see(streams("cam2", 0.5))
+    targets.see(fault("cam1", "down"))
+    assert targets.now()["cam1"] == 0.0
+    targets.see(fault("cam1", "up"))
+    targets.see(fault("bottleneck", "down"))
+    assert set(targets.now().values()) == {0.0}
+
+
+async def test_the_clock_dilates() -> None:
+    clock = RunClock(0.1)
+    clock.start()
+    late = await clock.sleep_until(0.5)  # 50 ms of the wall
+    assert late >= 0.0
+    assert clock.now() >= 0.5
+    assert clock.wall_duration(2.0) == pytest.approx(0.2)
+
+
+async def test_lag_counts_what_blocks_the_loop() -> None:
+    lag = LoopLag()
+    assert lag.quantile_ms(0.99) == 0.0
+    probing = asyncio.create_task(lag.run())
+    await asyncio.sleep(0.05)
+    import time
+
+    time.sleep(0.1)  # noqa: ASYNC251 - blocking the loop is what is measured
+    await asyncio.sleep(0.05)
+    probing.cancel()
+    assert lag.quantile_ms(1.0) >= 60.0
+    assert lag.quantile_ms(0.0) < lag.quantile_ms(1.0)
+
+
+def test_resident_memory_is_at_least_this_process() -> None:
+    assert resident_bytes() > 10 * 2**20
