@@ -14,6 +14,7 @@ _NUMBER = re.compile(r"^\s*([+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)\s*([A
 _RATES = {"bit": 1.0, "kbit": 1e3, "mbit": 1e6, "gbit": 1e9}
 _TIMES = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0}
 _LENGTHS = {"cm": 0.01, "m": 1.0, "km": 1000.0}
+_FRACTIONS = {"%": 0.01}
 _SIZES = {"b": 1.0, "kb": 1e3, "mb": 1e6, "kib": 1024.0, "mib": 1024.0**2}
 
 
@@ -57,27 +58,35 @@ def parse_size(text: object) -> float:
 
 def parse_fraction(text: object) -> float:
     """A fraction from a percentage: ``parse_fraction("2%") == 0.02``."""
-    return _parse(text, {"%": 0.01}, "percentage", "0.5%")
+    return _parse(text, _FRACTIONS, "percentage", "0.5%")
+
+
+def _format(value: float, names: tuple[str, ...], units: dict[str, float]) -> str:
+    """In the largest of ``names`` (largest first) that reads back exactly, else exactly in the base unit."""
+    fitting = [name for name in names if abs(value) >= units[name]] or list(names[-1:])
+    for name in fitting:
+        number = f"{value / units[name]:.12g}"
+        if float(number) * units[name] == value:
+            return number + name
+    base = next((name for name, factor in units.items() if factor == 1.0), None)
+    return f"{value!r}{base}" if base else f"{value / units[names[-1]]!r}{names[-1]}"
 
 
 def format_rate(bps: float) -> str:
     """The shortest exact spelling: ``format_rate(800e3) == "800kbit"``."""
-    for unit, factor in (("gbit", 1e9), ("mbit", 1e6), ("kbit", 1e3)):
-        if abs(bps) >= factor:
-            return f"{bps / factor:.12g}{unit}"
-    return f"{bps:.12g}bit"
+    return _format(bps, ("gbit", "mbit", "kbit", "bit"), _RATES)
 
 
 def format_time(seconds: float) -> str:
-    if seconds == 0 or abs(seconds) >= 1:
-        return f"{seconds:.12g}s"
-    return f"{seconds * 1e3:.12g}ms"
+    """In seconds, or below one second in ms or us: ``format_time(0.2) == "200ms"``."""
+    return "0s" if seconds == 0 else _format(seconds, ("s", "ms", "us"), _TIMES)
 
 
 def format_length(metres: float) -> str:
-    return f"{metres:.12g}m"
+    """In metres: ``format_length(-4.0) == "-4m"``."""
+    return "0m" if metres == 0 else _format(metres, ("m", "cm"), _LENGTHS)
 
 
 def format_fraction(fraction: float) -> str:
     """As a percentage: ``format_fraction(0.005) == "0.5%"``."""
-    return f"{fraction * 100:.12g}%"
+    return _format(fraction, ("%",), _FRACTIONS)

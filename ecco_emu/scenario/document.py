@@ -21,6 +21,7 @@ MAX_DEPTH = 40
 
 _TAG = "tag:yaml.org,2002:"
 _PLAIN_TEXT = {f"{_TAG}str", f"{_TAG}timestamp", f"{_TAG}value", "!"}
+_COLLECTIONS = {f"{_TAG}map", f"{_TAG}seq"}
 _CONSTRUCTED = {f"{_TAG}{kind}" for kind in ("int", "float", "bool", "null")}
 
 
@@ -103,6 +104,8 @@ class _Reader:
         if len(path) > MAX_DEPTH:
             raise _TooMuchError(place, f"is nested deeper than {MAX_DEPTH} levels")
         self._document.values[path] = place
+        if not isinstance(node, ScalarNode) and str(node.tag) not in _COLLECTIONS:
+            self._refuse_tag(node, path)
         if isinstance(node, MappingNode):
             return self._mapping(node, path)
         if isinstance(node, SequenceNode):
@@ -154,8 +157,12 @@ class _Reader:
             except (ValueError, OverflowError, YAMLError):
                 self._problem(node, path, f"{shown(text)} is not a number that can be used")
                 return text
-        self._problem(node, path, f"the tag {shown(tag.replace(_TAG, '!!'))} is not allowed in a scenario")
+        self._refuse_tag(node, path)
         return text
+
+    def _refuse_tag(self, node: Node, path: Path) -> None:
+        tag = str(node.tag).replace(_TAG, "!!")
+        self._problem(node, path, f"the tag {shown(tag)} is not allowed in a scenario")
 
     def _place(self, node: Node) -> Place:
         mark = node.start_mark

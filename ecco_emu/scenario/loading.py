@@ -48,7 +48,7 @@ def load(
         raise InvalidScenario([problem])
     document = parse(text, str(path))
     problems = list(document.problems)
-    if document.data is not None:
+    if document.data is not None or not problems:
         options = {
             "seed": ("seed", seed),
             "dilation": ("clock.dilation", dilation),
@@ -127,15 +127,19 @@ def _absolute_weights(document: Document, folder: FilePath) -> None:
 
 
 def _validated(document: Document, files: bool) -> tuple[Scenario | None, list[Problem]]:
-    scenario, problems = None, []
+    """The scenario and what is wrong with it; what a place is known to be wrong for is not said twice."""
+    scenario, candidates = None, []
     try:
         scenario = Scenario.model_validate(document.data)
     except ValidationError as error:
-        problems = wording.problems_of(error, document)
-    known = {(problem.place, problem.path) for problem in problems}
+        candidates = wording.problems_of(error, document)
     for path, message in semantics.findings(semantics.Draft.of(document.data), files=files):
-        problem = Problem(document.place(path), path_text(path), message)
+        candidates.append(Problem(document.place(path), path_text(path), message))
+    known = {(problem.place, problem.path) for problem in document.problems}
+    problems = []
+    for problem in candidates:
         if (problem.place, problem.path) not in known:
+            known.add((problem.place, problem.path))
             problems.append(problem)
     return scenario, problems
 

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from ecco_emu.core.errors import ScenarioError
-from ecco_emu.scenario.problems import did_you_mean, shown
+from ecco_emu.scenario.problems import did_you_mean
 
 ENVIRONMENT = "ECCO_EMU_PROFILES"
 SUFFIX = ".safetensors"
@@ -45,16 +45,14 @@ def student_path(name_or_path: str) -> Path:
         path = Path(name_or_path)
         if path.is_file():
             return path
-        raise ScenarioError(f"no student's weights at {shown(name_or_path)}; ecco-emu pretrain makes some")
+        raise ScenarioError(f"no student's weights at {name_or_path!r}; ecco-emu pretrain makes some")
     path = students_dir() / f"{name_or_path}{SUFFIX}"
     if path.is_file():
         return path
     known = students()
     listing = f"there are: {', '.join(known)}" if known else f"there are none in {students_dir()}"
     hint = did_you_mean(name_or_path, known)
-    raise ScenarioError(
-        f"no student {shown(name_or_path)}{hint or '; ' + listing}; ecco-emu pretrain makes one"
-    )
+    raise ScenarioError(f"no student {name_or_path!r}{hint or '; ' + listing}; ecco-emu pretrain makes one")
 
 
 def description_path(weights: Path) -> Path:

@@ -122,7 +122,9 @@ def findings(draft: Draft, *, files: bool = True) -> Iterator[Finding]:
 
 def problems_in(scenario: Scenario, *, files: bool = True) -> list[Finding]:
     """The same for a scenario built in Python."""
-    return list(findings(Draft.of(scenario.model_dump(by_alias=True, exclude_unset=True)), files=files))
+    return list(
+        findings(Draft.of(scenario.model_dump(mode="json", by_alias=True, exclude_unset=True)), files=files)
+    )
 
 
 def _present(items: Iterable[M | None]) -> Iterator[tuple[int, M]]:
@@ -283,5 +285,5 @@ def _weights(trainer: Trainer) -> Iterator[Finding]:
         hint = did_you_mean(trainer.teacher, ["oracle"])
         yield (
             ("trainer", "teacher"),
-            f"no weights at {shown(trainer.teacher)}{hint or '; give oracle, or a path to YOLO11x weights'}",
+            f"no weights at {trainer.teacher!r}{hint or '; give oracle, or a path to YOLO11x weights'}",
         )

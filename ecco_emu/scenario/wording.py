@@ -15,12 +15,13 @@ from ecco_emu.scenario.problems import Path, Problem, did_you_mean, path_text, s
 from ecco_emu.scenario.shape import fields_of, model_at
 
 _UNIT = re.compile(r"[A-Za-z%]+\s*$")
-_FORMATS: tuple[tuple[frozenset[str], Callable[[float], str]], ...] = (
-    (frozenset({"bit", "kbit", "mbit", "gbit"}), units.format_rate),
-    (frozenset({"us", "ms", "s", "min", "h"}), units.format_time),
-    (frozenset({"cm", "m", "km"}), units.format_length),
-    (frozenset({"%"}), units.format_fraction),
-)
+UNITS: dict[str, tuple[frozenset[str], Callable[[float], str]]] = {
+    "rate": (frozenset({"bit", "kbit", "mbit", "gbit"}), units.format_rate),
+    "time": (frozenset({"us", "ms", "s", "min", "h"}), units.format_time),
+    "length": (frozenset({"cm", "m", "km"}), units.format_length),
+    "fraction": (frozenset({"%"}), units.format_fraction),
+}
+"""Each kind of quantity: its units, and how a base-unit value is written."""
 _TYPES = {
     "int_type": "a whole number",
     "int_parsing": "a whole number",
@@ -133,7 +134,7 @@ def _bound(kind: str, context: Mapping[str, Any], given: object, path: Path) -> 
 def _like(given: object) -> Callable[[float], str]:
     """How to write a base-unit value the way ``given`` was written."""
     match = _UNIT.search(given) if isinstance(given, str) else None
-    for names, form in _FORMATS:
+    for names, form in UNITS.values():
         if match and match[0].strip().lower() in names:
             return form
     return "{:.12g}".format
