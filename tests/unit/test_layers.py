@@ -34,8 +34,8 @@ IO_MODULES = {
     "selectors",
     "multiprocessing",
 }
-IO_ADAPTERS = {"ecco_emu/transport/adapter.py", "ecco_emu/transport/asyncio_adapter.py"}
-"""The transport's one thin adapter, by its possible names."""
+ADAPTER = "ecco_emu/transport/adapter.py"
+"""Where the transport meets asyncio, and nowhere else."""
 HEAVY = {"torch", "torchvision", "ultralytics", "faster_coco_eval"}
 
 
@@ -103,17 +103,14 @@ def test_only_the_trainer_imports_torch(path: Path):
     assert part_of(path) == "trainer" or not heavy, "\n".join(heavy)
 
 
-@pytest.mark.parametrize("path", [path for path in sources() if part_of(path) in SANS_IO], ids=by_name)
+def pure() -> list[Path]:
+    return [path for path in sources() if part_of(path) in SANS_IO and by_name(path) != ADAPTER]
+
+
+@pytest.mark.parametrize("path", pure(), ids=by_name)
 def test_pure_logic_touches_no_clock_and_no_socket(path: Path):
-    if by_name(path) in IO_ADAPTERS:
-        pytest.skip("the adapter is where the transport meets asyncio")
     touched = [f"{by_name(path)}:{line} {name}" for line, name in imported(path) if top(name) in IO_MODULES]
     assert not touched, "\n".join(touched)
-
-
-def test_the_transport_has_one_adapter():
-    adapters = [path for path in modules("ecco_emu/transport") if by_name(path) in IO_ADAPTERS]
-    assert len(adapters) <= 1, adapters
 
 
 @pytest.mark.parametrize("path", sources(), ids=by_name)

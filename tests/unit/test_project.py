@@ -23,6 +23,7 @@ DISTRIBUTIONS = {
     "cv2": "ultralytics",  # which needs it; naming OpenCV here would clash with its headless build
     "direct": "panda3d",
     "faster_coco_eval": "faster-coco-eval",
+    "markupsafe": "jinja2",  # whose type for safe text it is
     "ruamel": "ruamel.yaml",
 }
 """Where an import's name is not its distribution's."""
