@@ -1,0 +1,90 @@
+"""Notable events, each told in one line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ecco_emu.core import events as ev
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    text: str
+    style: str = ""
+    """A rich style, empty for the ordinary."""
+
+
+def clean(text: str) -> str:
+    """Without what could steer a terminal: text from files and peers may hold escape sequences."""
+    return "".join(letter if letter.isprintable() else "�" for letter in text)
+
+
+def tell(event: ev.AnyEvent) -> Line | None:
+    """The event in a line; None for those that only feed figures (traffic, accuracy, segments, clocks)."""
+    line = _run_line(event) or _camera_line(event) or _job_line(event)
+    return None if line is None else Line(clean(line.text), line.style)
+
+
+def _run_line(event: ev.AnyEvent) -> Line | None:
+    match event:
+        case ev.RunStarted():
+            return Line(
+                f"{event.name} begins: {len(event.cameras)} cameras, policy {event.policy}, engine "
+                f"{event.engine}, dilation {event.dilation:g}"
+            )
+        case ev.RunEnded():
+            return Line(f"ended: {event.status}", "green" if event.status == "ok" else "red")
+        case ev.FaultApplied():
+            return Line(f"fault: {event.on} {event.action}", "magenta")
+        case ev.ExpectationChecked():
+            verdict = "held" if event.held else "FAILED"
+            return Line(
+                f"expectation {verdict}: {event.text} ({event.detail})", "green" if event.held else "red"
+            )
+        case ev.Trouble():
+            return Line(f"trouble in {event.where}: {event.text}", "red")
+    return None
+
+
+def _camera_line(event: ev.AnyEvent) -> Line | None:
+    match event:
+        case ev.Condition():
+            return Line(f"{event.camera}: {event.weather} in {event.district}", "yellow")
+        case ev.DriftNoticed():
+            return Line(f"{event.camera} noticed drift ({event.detector}, {event.statistic:.2f})", "yellow")
+        case ev.RequestSent():
+            return Line(f"{event.camera} asks for retraining")
+        case ev.StudentRunning():
+            moved = f", {event.transferred_bytes / 1e6:.1f} MB in {event.transfer_s:.1f} s"
+            return Line(
+                f"{event.camera} runs student {event.model[:6]}{moved if event.transferred_bytes else ''}",
+                "cyan",
+            )
+        case ev.CameraConfigured(state="streaming"):
+            return Line(f"{event.camera} streams {event.width}×{event.height} at {event.fps:g} fps")
+        case ev.CameraConfigured():
+            return Line(f"{event.camera} is idle") if event.t > 0 else None
+    return None
+
+
+def _job_line(event: ev.AnyEvent) -> Line | None:
+    match event:
+        case ev.JobCreated():
+            return Line(f"{event.job} begins with {event.camera}", "cyan")
+        case ev.JobJoined():
+            return Line(
+                f"{event.camera} joins {event.job} (gain {event.gains.get(event.job, 0.0):+.2f})", "cyan"
+            )
+        case ev.JobLeft():
+            return Line(f"{event.camera} leaves {event.job} (fell by {event.drop:.2f})", "cyan")
+        case ev.MicroWindow(late=True):
+            return Line(f"micro-window {event.index + 1} of window {event.window + 1} was late", "red")
+        case ev.WindowEnded():
+            groups = "; ".join(_group(group) for group in event.groups) or "nothing to train"
+            return Line(f"window {event.window + 1} ended: {groups}", "bold")
+    return None
+
+
+def _group(group: ev.GroupState) -> str:
+    accuracy = "" if group.map is None else f" mAP {group.map:.2f}"
+    return f"{group.id} ({', '.join(group.members)}){accuracy}"

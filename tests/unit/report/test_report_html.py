@@ -1,0 +1,132 @@
+import json
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+
+import plotly.graph_objects as go
+import pytest
+from synthetic import PLANS, Plan, started, story
+
+from ecco_emu.core import events as ev
+from ecco_emu.core.errors import ScenarioError
+from ecco_emu.report import figures, palette, words
+from ecco_emu.report.html import build_report, write_report
+from ecco_emu.report.log import EventLog
+from ecco_emu.report.metrics import RunMetrics
+from ecco_emu.report.rundir import RunDirectory
+
+EVIL = "</script><img src=x onerror=alert(1)>"
+
+
+def recorded(base: Path, name: str, events: list[ev.AnyEvent]) -> RunDirectory:
+    run = RunDirectory.create(base, name, datetime(2026, 11, 23, tzinfo=UTC))
+    with EventLog(run.events_path, lambda: 0.0) as log:
+        for event in events:
+            log.append(event)
+    return run
+
+
+def without_plotly(page: str) -> str:
+    """The page but its first script, which is plotly's own."""
+    return re.sub(r"<script>.*?</script>", "", page, count=1, flags=re.DOTALL)
+
+
+DRAWN = (figures.accuracy, figures.groups, figures.gpu, figures.bandwidth, figures.segments)
+
+
+@pytest.mark.parametrize("draw", DRAWN, ids=lambda draw: draw.__name__)
+@pytest.mark.parametrize("events", [story(), [started()], []], ids=["whole", "begun", "empty"])
+def test_pictures_are_valid_plotly(draw, events: list[ev.AnyEvent]) -> None:  # type: ignore[no-untyped-def]
+    figure = draw(RunMetrics.of(events))
+    assert go.Figure(figure).layout.height == figure["layout"]["height"]
+
+
+def test_the_gpu_is_one_hot(tmp_path: Path) -> None:
+    figure = figures.gpu(RunMetrics.of(story()))
+    starts = [start for trace in figure["data"] for start in trace["base"]]
+    assert sorted(starts) == [2.0 * index for index in range(30)]
+
+
+def test_mean_series_steps_with_every_measurement() -> None:
+    def at(t: float, camera: str, value: float) -> ev.Accuracy:
+        return ev.Accuracy(t=t, camera=camera, map=value, map50=value, frames=8, model="m")
+
+    metrics = RunMetrics.of([at(1, "a", 0.2), at(2, "b", 0.6), at(3, "a", 0.4)])
+    times, values = figures.mean_series(metrics)
+    assert times == [1, 2, 3]
+    assert values == pytest.approx([0.2, 0.4, 0.5])
+
+
+def test_a_page_is_one_file_that_needs_no_network(tmp_path: Path) -> None:
+    run = recorded(tmp_path, "quickstart", story())
+    page = write_report(run).read_text()
+    own = without_plotly(page)
+    assert "default-src 'none'" in own
+    assert not re.search(r"<(script|link|img)[^>]+(src|href)=[\"']?(http|//)", own)
+    for name in ("Accuracy over time", "Where the GPU time went", "Faults", "Clock health"):
+        assert name in own
+    payloads = re.findall(r'<script type="application/json"[^>]*>(.*?)</script>', own, re.DOTALL)
+    assert [bool(json.loads(payload)["data"]) for payload in payloads] == [True] * 5
+
+
+def test_names_cannot_break_out_of_the_page(tmp_path: Path) -> None:
+    plans = (Plan(EVIL, EVIL, 14.0, EVIL, EVIL, 19.0), *PLANS[1:])
+    run = recorded(tmp_path, "x", [*story(plans=plans)[:-1], ev.Trouble(t=59.0, where=EVIL, text=EVIL)])
+    run.write_manifest({EVIL: {EVIL: EVIL}})
+    own = without_plotly(build_report([run]))
+    assert "<img" not in own
+    assert "\\u003cimg" not in own
+
+
+def test_a_run_that_died_has_a_report(tmp_path: Path) -> None:
+    run = recorded(tmp_path, "x", story()[:200])
+    with run.events_path.open("ab") as file:
+        file.write(b'{"t":20.0,"wall":8')
+    assert "interrupted" in without_plotly(build_report([run.path]))
+
+
+def test_several_runs_are_compared_by_policy(tmp_path: Path) -> None:
+    runs = [recorded(tmp_path, policy, story(policy)) for policy in ("ecco", "naive")]
+    own = without_plotly(build_report(runs))
+    assert "Comparison of ecco and naive" in own
+    assert own.count('class="figure"') == 3
+
+
+def test_runs_of_one_policy_are_told_apart_by_directory(tmp_path: Path) -> None:
+    runs = [recorded(tmp_path, name, story()) for name in ("first", "second")]
+    assert "ecco (20261123T000000Z-second)" in without_plotly(build_report(runs))
+
+
+def test_a_report_needs_a_run(tmp_path: Path) -> None:
+    with pytest.raises(ScenarioError, match="at least one"):
+        build_report([])
+    with pytest.raises(ScenarioError, match="not a run directory"):
+        build_report([tmp_path])
+
+
+def test_the_story_says_what_happened() -> None:
+    told = " ".join(words.story(RunMetrics.of(story())))
+    assert "cam1 and cam2 saw fog from 14 s; cam3 saw fog from 15 s; cam4 saw night from 18 s" in told
+    assert "Nothing changed for cam5" in told
+    assert "cam1, cam2 and cam3 shared job1" in told
+    assert "cam4 alone had job2" in told
+    assert "1 of 2 expectations held" in told
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        ([], "nobody"),
+        (["a"], "a"),
+        (["a", "b"], "a and b"),
+        (list("abcdefgh"), "a, b, c, d, e, f and 2 more"),
+    ],
+)
+def test_lists_in_words(names: list[str], told: str) -> None:
+    assert words.listed(names) == told
+
+
+def test_a_hundred_cameras_have_a_hundred_colours() -> None:
+    colours = palette.assign([f"cam{i}" for i in range(100)], palette.CAMERAS)
+    assert len(set(colours.values())) == 100
+    assert all(re.fullmatch(r"#[0-9a-f]{6}", colour) for colour in colours.values())
