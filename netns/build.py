@@ -62,12 +62,27 @@ class BuiltLab:
         """Connects or cuts a link at the switch's port, so that nothing in the node's namespace changes."""
         self._switch.route.execute([netlink.set_up(self._links[name].port_index, up, f"link {name}")])
 
-    def set_shape(self, name: str, which: Direction, shape: Shape) -> None:
-        """Changes one direction; packets that are queued or under way stay."""
-        link, old = self._links[name], self._directions[name, which]
-        new = plan_direction(
-            shape, seed=old.seed, wire=link.wire, engine=self.plan.engine, mtu_bytes=self.plan.mtu_bytes
-        )
+    def set_shapes(self, name: str, shapes: dict[Direction, Shape]) -> None:
+        """Changes a link's directions; packets that are queued or under way stay.
+
+        Raises: ``CapabilityError`` if the wire cannot do that; then nothing was changed.
+        """
+        link = self._links[name]
+        planned = {
+            which: plan_direction(
+                shape,
+                seed=self._directions[name, which].seed,
+                wire=link.wire,
+                engine=self.plan.engine,
+                mtu_bytes=self.plan.mtu_bytes,
+            )
+            for which, shape in shapes.items()
+        }
+        for which, new in planned.items():
+            self._apply(link, which, new)
+
+    def _apply(self, link: LinkPlan, which: Direction, new: DirectionPlan) -> None:
+        name, old = link.name, self._directions[link.name, which]
         requests = self._qdisc_requests(link, which, old, new)
         if requests:
             if _kinds(old) != _kinds(new):

@@ -17,9 +17,12 @@ from netns.capabilities import probe_blocking
 from netns.counters import LinkCounters
 from netns.errors import LabError, SpecError
 from netns.planning import Plan, changed_shape, plan
+from netns.qdiscs import tbf_for
 from netns.spec import DIRECTIONS, EngineName, LabSpec, Shape
 
 T = TypeVar("T")
+
+_LEAST_BUFFER_BYTES, _MOST_BUFFER_BYTES = 1 << 20, 1 << 28
 
 
 class Keep(enum.Enum):
@@ -98,10 +101,15 @@ class Lab:
 
         A node's egress queue is charged to the socket that fills it: with a send buffer smaller than
         the queue it is ``send`` that blocks, not the network that drops. ``buffer_bytes`` sets both
-        buffers; by default the send buffer is large enough for the queue that the link was built with.
+        buffers, beyond the system's limits; by default they are large enough for the node's queue.
         """
-        namespace = self._live().node(self._known(node))
-        return await self._call(lambda: namespace.udp_socket(self.address(node), port, buffer_bytes))
+        built = self._live()
+        namespace, address = built.node(self._known(node)), self.address(node)
+
+        def make() -> socket.socket:
+            return namespace.udp_socket(address, port, buffer_bytes or _buffer_bytes(built, node))
+
+        return await self._call(make)
 
     def link(self, node: str) -> Link:
         """The link of a node."""
@@ -153,6 +161,12 @@ class Lab:
             raise cancelled
 
 
+def _buffer_bytes(built: BuiltLab, node: str) -> int:
+    # The kernel charges a small packet with several times its size.
+    tbf = tbf_for(built.shape(node, "egress"), built.plan.mtu_bytes)
+    return max(_LEAST_BUFFER_BYTES, min(8 * tbf.limit_bytes if tbf else 0, _MOST_BUFFER_BYTES))
+
+
 class Link:
     """One node's link, to be broken and changed while it is in use."""
 
@@ -200,9 +214,9 @@ class Link:
         built = self._lab._live()
 
         def apply() -> None:
-            shapes = {one: changed_shape(built.shape(self.name, one), changes) for one in which}
-            for one, shape in shapes.items():
-                built.set_shape(self.name, one, shape)
+            built.set_shapes(
+                self.name, {one: changed_shape(built.shape(self.name, one), changes) for one in which}
+            )
 
         await self._lab._call(apply)
 

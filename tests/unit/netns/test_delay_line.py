@@ -1,6 +1,6 @@
 import math
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from netns.relay.delay_line import PACKET_OVERHEAD_BYTES, DelayLine
@@ -74,6 +74,7 @@ packets = st.lists(
 )  # gap to the one before in seconds, size in bytes
 
 
+@settings(deadline=None)
 @given(
     packets=packets, delay=st.floats(0, 0.5), spread=st.floats(0, 1), loss=st.floats(0, 1), seed=st.integers()
 )
@@ -101,12 +102,14 @@ def test_order_delay_bounds_and_conservation(packets, delay, spread, loss, seed)
     assert wire.backlog_bytes == 0
 
 
+@settings(deadline=None)
 @given(seed=st.integers(), loss=st.floats(0, 1))
 def test_the_same_seed_loses_the_same_packets(seed, loss):
     first, second = line(seed=seed, loss=loss), line(seed=seed, loss=loss)
     assert [first.push(b"", 0.0) for _ in range(50)] == [second.push(b"", 0.0) for _ in range(50)]
 
 
+@settings(deadline=None)
 @given(sizes=st.lists(st.integers(0, 3000), max_size=200), limit=st.integers(1000, 100_000))
 def test_memory_is_bounded(sizes, limit):
     wire = line(delay_s=1.0, limit_bytes=limit)

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from netns import (
@@ -123,6 +123,7 @@ def test_describe_names_every_namespace_and_value():
     ]
 
 
+@settings(deadline=None, max_examples=20)
 @given(count=st.integers(1, 1000))
 def test_addresses_macs_and_ports_are_unique(count):
     links = plan(LabSpec(links=tuple(LinkSpec(f"n{i}") for i in range(count)))).links

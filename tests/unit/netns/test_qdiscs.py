@@ -3,7 +3,7 @@
 import struct
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from netns.netlink import parse_attributes
@@ -51,6 +51,7 @@ def test_the_queue_follows_the_rate():
     assert tbf_for(Shape(rate_bps=8e6, queue_bytes=12_345), 1500).limit_bytes == 12_345
 
 
+@settings(deadline=None)
 @given(
     rate=st.floats(8e3, 1e9),
     queue=st.one_of(st.none(), st.floats(1e-4, 10)),
@@ -104,6 +105,7 @@ def test_netem_extremes():
     assert struct.unpack("=Q", attributes[14]) == (2**64 - 1,)
 
 
+@settings(deadline=None)
 @given(rate=st.floats(8e3, 1e9), delay=st.floats(0, 5), queue=st.floats(0.001, 5))
 def test_netem_never_overflows_before_the_queue(rate, delay, queue):
     netem = netem_for(Shape(rate_bps=rate, delay_s=delay, queue_s=queue), seed=0)

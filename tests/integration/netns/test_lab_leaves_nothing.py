@@ -1,0 +1,200 @@
+"""After a lab, however it ended, there is nothing left: no process, descriptor, thread or namespace."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from netns import Lab, LabSpec, LinkSpec, Shape, build, netlink
+from netns.namespaces import Namespace, restored
+
+pytestmark = pytest.mark.netns
+
+SPEC = LabSpec(
+    links=(
+        LinkSpec("cam", egress=Shape(rate_bps=1e6, delay_s=0.005)),
+        LinkSpec("server", ingress=Shape(rate_bps=6e6)),
+    )
+)
+
+CHILD = """
+import asyncio, sys
+from netns import Lab, LabSpec, LinkSpec, Shape
+
+async def main():
+    spec = LabSpec(links=(LinkSpec("cam", egress=Shape(delay_s=0.005)), LinkSpec("server")))
+    async with Lab(spec) as lab:
+        print(lab.relay_pid or 0, lab.namespace_path("cam"), lab.namespace_path("server"), flush=True)
+        await asyncio.sleep(60)
+
+asyncio.run(main())
+"""
+
+
+def descriptors() -> set[str]:
+    found = set()
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            found.add(f"{name} {os.readlink(f'/proc/self/fd/{name}')}")
+        except OSError:
+            continue
+    return found
+
+
+def children() -> set[int]:
+    return {int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()}
+
+
+def until(condition, timeout_s: float = 10.0) -> bool:
+    """The kernel takes namespaces down in its own time."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+class Canary:
+    """A veth from a namespace that others own into one of ours: it disappears when theirs does."""
+
+    def __init__(self) -> None:
+        self._home = Namespace("canary")
+
+    def watch(self, path: str, number: int) -> None:
+        fd = os.open(path, os.O_RDONLY)
+        try:
+            with restored():
+                from netns.namespaces import _setns
+
+                _setns(fd)
+                route = netlink.RouteSocket()
+            try:
+                name, index = f"canary{number}", 9000 + number
+                route.execute(
+                    [
+                        netlink.add_veth(
+                            name, index, name, index, f"02:00:00:00:00:{number:02x}", self._home.fd, 1500
+                        )
+                    ]
+                )
+            finally:
+                route.close()
+        finally:
+            os.close(fd)
+
+    def alive(self) -> set[str]:
+        return {name for name in self._home.route.device_stats() if name.startswith("canary")}
+
+    def close(self) -> None:
+        self._home.close()
+
+
+@pytest.fixture
+def canary():
+    made = []
+    thread_result = Canary()  # made and used in this thread, which ends up where it was
+    made.append(thread_result)
+    yield thread_result
+    thread_result.close()
+
+
+@pytest.fixture
+def nothing_left():
+    gc.collect()
+    before = descriptors(), children(), set(threading.enumerate())
+    yield
+    gc.collect()
+    assert descriptors() - before[0] == set()
+    assert children() <= before[1]
+    assert set(threading.enumerate()) <= before[2]
+
+
+@pytest.mark.parametrize("which", [signal.SIGKILL, signal.SIGTERM])
+def test_a_killed_process_leaves_nothing(which, canary):
+    child = subprocess.Popen([sys.executable, "-c", CHILD], stdout=subprocess.PIPE, text=True)
+    with child:
+        relay_pid, *paths = child.stdout.readline().split()
+        for number, path in enumerate(paths):
+            canary.watch(path, number)
+        assert len(canary.alive()) == 2
+        child.send_signal(which)
+        child.wait()
+        assert until(lambda: not canary.alive()), "namespaces are still there"
+    if relay_pid != "0":
+        assert until(lambda: not Path(f"/proc/{relay_pid}").exists()), "the relay still runs"
+
+
+async def run_one(canary: Canary | None = None) -> int | None:
+    async with Lab(SPEC) as lab:
+        if canary is not None:
+            for number, name in enumerate(("cam", "server")):
+                canary.watch(lab.namespace_path(name), number)
+        return lab.relay_pid
+
+
+def test_a_normal_end(canary, nothing_left):
+    pid = asyncio.run(run_one(canary))
+    assert pid is None or not Path(f"/proc/{pid}").exists()
+    assert until(lambda: not canary.alive())
+
+
+def test_an_exception_inside(canary, nothing_left):
+    async def main() -> None:
+        async with Lab(SPEC) as lab:
+            canary.watch(lab.namespace_path("cam"), 0)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        asyncio.run(main())
+    assert until(lambda: not canary.alive())
+
+
+@pytest.mark.parametrize("step", ["add_bridge", "add_address", "set_qdiscs", "add_neighbours"])
+def test_a_build_that_fails_undoes_what_it_did(step, monkeypatch, nothing_left):
+    def fail(*arguments: object) -> None:
+        raise RuntimeError(step)
+
+    monkeypatch.setattr(build.netlink, step, fail)
+    # the probe uses the same functions, and is not what is tested here
+    monkeypatch.setattr("netns.lab.probe_blocking", lambda: None)
+    with pytest.raises(RuntimeError, match=step):
+        asyncio.run(Lab(LabSpec(links=SPEC.links, engine="relay")).__aenter__())
+
+
+@pytest.mark.parametrize("after_s", [0.0, 0.005, 0.02, 0.05])
+def test_a_cancelled_build_undoes_what_it_did(after_s, nothing_left):
+    async def main() -> None:
+        task = asyncio.create_task(run_one())
+        await asyncio.sleep(after_s)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
+
+
+def test_twenty_cycles_leak_no_descriptor(nothing_left):
+    async def main() -> None:
+        for _ in range(20):
+            await run_one()
+
+    asyncio.run(main())
+
+
+def test_two_labs_at_once_do_not_see_each_other(nothing_left):
+    async def main() -> None:
+        async with Lab(SPEC) as first, Lab(SPEC) as second:
+            assert first.address("cam") == second.address("cam")
+            assert first.namespace_path("cam") != second.namespace_path("cam")
+
+    asyncio.run(main())
