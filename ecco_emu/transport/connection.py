@@ -535,6 +535,8 @@ class Connection:
         expiry_s = self._video_out.next_expiry_s
         if expiry_s is not None and expiry_s <= now:
             self._expire_video(now)
+        if expiry_s is not None and not self._recovery.probe_count:
+            self._shed_video(now)
         datagrams: list[bytes] = []
         size = self.config.max_datagram_bytes
         while len(datagrams) < BATCH_DATAGRAMS:
@@ -544,6 +546,12 @@ class Connection:
                 break
             datagrams.append(datagram)
         return datagrams
+
+    def _shed_video(self, now: float) -> None:
+        """Uses the rate that sending is heading for: in slow start that is not known yet."""
+        window = max(self.controller.window, self.controller.ssthresh)
+        self._video_out.shed(now, window / self._recovery.rtt.smoothed_s)
+        self._collect_outcomes()
 
     def _next_packet(self, free: bool, now: float) -> bytes | None:
         """One packet: with data if ``free`` and there is some, or only an acknowledgement that is due."""

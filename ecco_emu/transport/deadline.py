@@ -133,6 +133,21 @@ class VideoSender:
             else:
                 video.expires_s = max(video.deadline_s + timeout_s, math.nextafter(now, math.inf))
 
+    def shed(self, now: float, rate_bytes_per_s: float) -> None:
+        """Gives up, in order of sending, what cannot be done by its deadline at this rate.
+
+        Without it, a sender that is offered more than fits would spend everything on messages that go
+        stale half sent. One that has begun is kept for as long as twice the rate would save it.
+        """
+        for video in list(self._live.values()):
+            pending = video.pending_bytes
+            if not pending:
+                continue
+            left_s = video.deadline_s - now
+            if pending <= left_s * rate_bytes_per_s * (2.0 if video.started else 1.0):
+                return
+            self._give_up(video)
+
     def abandon(self) -> None:
         """The connection is over: what is undecided is lost."""
         for video in list(self._live.values()):

@@ -17,6 +17,7 @@ from ecco_emu.transport import (
     MessageReceived,
     Peer,
     TransportConfig,
+    VideoOutcome,
     VideoReceived,
     connect,
 )
@@ -102,10 +103,8 @@ async def test_messages_and_video_both_ways() -> None:
     async with serving() as (listener, address), connected(address) as camera:
         server = await listener.accept()
         assert server.name == camera.name == "cam1"
-        outcomes: list[str] = []
-        video_id = camera.send_video(
-            b"v" * 30_000, WallClock().now() + 5, lambda done: outcomes.append(done.outcome)
-        )
+        decided: asyncio.Future[VideoOutcome] = asyncio.get_running_loop().create_future()
+        video_id = camera.send_video(b"v" * 30_000, WallClock().now() + 5, decided.set_result)
         camera.send(0, b"hello")
         received = [await server.receive(), await server.receive()]
         assert MessageReceived(0, b"hello") in received
@@ -114,9 +113,7 @@ async def test_messages_and_video_both_ways() -> None:
         server.send(1, weights)
         assert await camera.receive() == MessageReceived(1, weights)
         await server.drain(1)
-        while not outcomes:
-            await asyncio.sleep(0.01)
-        assert outcomes == ["delivered"]
+        assert await decided == VideoOutcome(video_id, "delivered")
 
 
 @on_both_loops
