@@ -11,8 +11,10 @@ import numpy.typing as npt
 from ecco_emu.core.frames import Image
 from ecco_emu.core.random_streams import stream
 from ecco_emu.world.backdrop import F32, Backdrop, lamp_light
-from ecco_emu.world.layout import SIZES, Layout, Poses
+from ecco_emu.world.layout import Layout
 from ecco_emu.world.looks import Look
+from ecco_emu.world.streets import SIZES
+from ecco_emu.world.traffic import Poses
 from ecco_emu.world.views import View, focal_px, project
 
 _LAMP_COLOR = np.array([1.0, 0.80, 0.50], np.float32)

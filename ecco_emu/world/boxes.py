@@ -6,7 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ecco_emu.core.frames import CLASSES, Labels
-from ecco_emu.world.layout import SIZES, Kind, Movers, Poses
+from ecco_emu.world.streets import SIZES
+from ecco_emu.world.traffic import Movers, Poses, kind_of
 from ecco_emu.world.views import View, project
 
 MIN_SHORT_PX = 4
@@ -20,7 +21,7 @@ A whole car fills some 0.7 of its box and a whole pedestrian some 0.45, so this 
 about two thirds or more.
 """
 
-_EXTENTS = np.array([SIZES[kind] for kind in CLASSES], dtype=np.float64)  # type: ignore[index]
+_EXTENTS = np.array([SIZES[kind_of(number)] for number in range(len(CLASSES))])
 _UNIT_CORNERS = np.array([(x, y, z) for x in (-0.5, 0.5) for y in (-0.5, 0.5) for z in (0.0, 1.0)])
 
 
@@ -83,8 +84,3 @@ def labels_of(ids: npt.NDArray[np.int32], view: View, movers: Movers, poses: Pos
     keep = (sides.min(axis=1, initial=1e9) >= MIN_SHORT_PX) & (sides.max(axis=1, initial=0) >= MIN_LONG_PX)
     keep &= pixels >= MIN_SHARE * whole
     return Labels(boxes[keep], movers.kinds[which[keep]])
-
-
-def kind_of(index: int) -> Kind:
-    """The kind with this class number."""
-    return CLASSES[index]  # type: ignore[return-value]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ecco_emu.world.layout import PALETTES, SIZES, Kind
 from ecco_emu.world.mesh import Color, Mesh
+from ecco_emu.world.streets import PALETTES, SIZES, Kind
 
 GLASS: Color = (0.10, 0.13, 0.17)
 _TYRE: Color = (0.07, 0.07, 0.08)

@@ -12,8 +12,9 @@ from PIL import ImageDraw
 
 from ecco_emu.core.frames import CLASSES, Image, Labels
 from ecco_emu.scenario import schema
-from ecco_emu.world.layout import CORRIDOR_HALF_M, ROAD_HALF_M, Layout, lay_out
+from ecco_emu.world.layout import Layout, lay_out
 from ecco_emu.world.renderer import TownRenderer
+from ecco_emu.world.streets import CORRIDOR_HALF_M, ROAD_HALF_M
 from ecco_emu.world.town import noise_key
 from ecco_emu.world.views import View, view_of
 from ecco_emu.world.weather import conditions_at, district_of

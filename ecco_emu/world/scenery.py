@@ -8,16 +8,10 @@ import numpy as np
 from panda3d import core as p3
 
 from ecco_emu.core.random_streams import stream
-from ecco_emu.world.layout import (
-    CORRIDOR_HALF_M,
-    ROAD_HALF_M,
-    Building,
-    Lamp,
-    Layout,
-    Tree,
-)
+from ecco_emu.world.layout import Building, Lamp, Layout, Tree
 from ecco_emu.world.mesh import Color, Mesh, Point
 from ecco_emu.world.models import GLASS
+from ecco_emu.world.streets import CORRIDOR_HALF_M, ROAD_HALF_M
 
 _GRASS: Color = (0.36, 0.48, 0.25)
 _ASPHALT: Color = (0.30, 0.30, 0.32)

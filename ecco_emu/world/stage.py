@@ -22,8 +22,10 @@ from ecco_emu.core.errors import HostError
 from ecco_emu.core.frames import CLASSES, Image
 from ecco_emu.core.random_streams import stream
 from ecco_emu.world import models, scenery
-from ecco_emu.world.layout import SIZES, Kind, Layout, Poses
+from ecco_emu.world.layout import Layout
 from ecco_emu.world.mesh import Mesh
+from ecco_emu.world.streets import SIZES, Kind
+from ecco_emu.world.traffic import Poses, kind_of
 from ecco_emu.world.views import FAR_M, NEAR_M, View
 
 SUPERSAMPLING = 2
@@ -34,7 +36,7 @@ LIT_WINDOWS = 0.3
 _MAX_IDS = 1 << 16
 _PIECE_M = 30.0
 _ANY = (1.0, 1.0, 1.0)
-_KIND_OF: tuple[Kind, ...] = CLASSES  # type: ignore[assignment]
+_KIND_OF: tuple[Kind, ...] = tuple(kind_of(number) for number in range(len(CLASSES)))
 
 _serial = itertools.count()
 

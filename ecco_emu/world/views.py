@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ecco_emu.scenario import schema
-from ecco_emu.world.layout import CORRIDOR_HALF_M, ROAD_HALF_M, Layout
+from ecco_emu.world.layout import Layout
+from ecco_emu.world.streets import CORRIDOR_HALF_M, ROAD_HALF_M
 
 Floats = npt.NDArray[np.float64]
 

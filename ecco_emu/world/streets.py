@@ -1,0 +1,38 @@
+"""The grid of streets and the sizes of what moves on it. Pure."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Kind = Literal["car", "truck", "pedestrian"]
+
+PITCH_M = 60.0
+"""Distance between parallel roads."""
+ROAD_HALF_M = 4.0
+LANE_M = 2.0
+"""Centre of a lane from the centre of its road."""
+PAVEMENT_M = 2.6
+"""Width of a pavement, outside the road's edge."""
+CORRIDOR_HALF_M = ROAD_HALF_M + PAVEMENT_M
+"""Nothing is built nearer to the centre of a road than this."""
+EDGE_M = 12.0
+"""From the outermost road's centre to the edge of town, at least."""
+
+SIZES: dict[Kind, tuple[float, float, float]] = {
+    "car": (4.3, 1.85, 1.55),
+    "truck": (7.6, 2.4, 3.2),
+    "pedestrian": (0.62, 0.66, 1.8),
+}
+"""Length (along the heading), width and height in metres."""
+
+PALETTES: dict[Kind, int] = {"car": 9, "truck": 6, "pedestrian": 10}
+"""How many looks each kind has."""
+
+
+def road_lines(size_m: float) -> tuple[float, ...]:
+    """Where roads run in a town of this size, the same for both directions."""
+    reach = size_m / 2 - EDGE_M
+    if reach < PITCH_M:
+        return (-reach, 0.0, reach)
+    count = int(reach // PITCH_M)
+    return tuple(PITCH_M * k for k in range(-count, count + 1))
