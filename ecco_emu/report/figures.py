@@ -20,7 +20,7 @@ _SHORT_HASH = 6
 
 def accuracy(metrics: RunMetrics) -> Figure:
     """mAP over time, one line per camera and their mean, with what changed marked on the lines."""
-    figure = _accuracy(metrics, highest_map([metrics]), height=460)
+    figure = _accuracy(metrics, highest_map([metrics]), height=430 + 7 * len(metrics.cameras))
     figure["layout"]["annotations"] = axes.window_names(metrics) + axes.fault_names(metrics)
     return figure
 

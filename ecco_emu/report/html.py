@@ -254,7 +254,7 @@ _PICTURES: tuple[tuple[str, str, str, Callable[[RunMetrics], figures.Figure]], .
     (
         "segments",
         "What became of the video segments",
-        "Late segments arrived after their deadline; lost ones were given up. Neither is trained on.",
+        "Late segments arrived after their deadline; lost ones were given up.",
         figures.segments,
     ),
 )

@@ -8,6 +8,11 @@ from statistics import fmean
 from ecco_emu.report.metrics import CameraMetrics, JobMetrics, RunMetrics
 from ecco_emu.report.summary import drift_times, map_after_drift, map_before_drift, response_time_s
 
+MOST_TURNS = 4
+"""More weather changes than this are told by weather, not one by one."""
+MOST_JOBS = 6
+"""More retraining jobs than this are only counted."""
+
 
 def story(metrics: RunMetrics) -> list[str]:
     """Sentences in the order things happen: setting, drift, groups, accuracy, network, expectations."""
@@ -34,25 +39,37 @@ def _setting(metrics: RunMetrics) -> str:
 
 
 def _drift(metrics: RunMetrics) -> str:
-    turned: dict[tuple[str, float], list[str]] = {}
-    for camera in metrics.cameras.values():
-        for change in camera.weather_changes:
-            turned.setdefault((change.weather, change.t), []).append(camera.id)
-    if not turned:
+    changes = [
+        (x.weather, x.t, x.camera) for camera in metrics.cameras.values() for x in camera.weather_changes
+    ]
+    if not changes:
         alarmed = [camera.id for camera in metrics.cameras.values() if camera.drifts]
         return f"Drift was noticed by {listed(alarmed)}." if alarmed else "Nothing drifted."
-    told = [
-        f"{listed(cameras)} saw {weather} from {t:g} s"
-        for (weather, t), cameras in sorted(turned.items(), key=lambda item: item[0][1])
-    ]
+    told = _turns(changes, exact=len({(weather, t) for weather, t, _ in changes}) <= MOST_TURNS)
     steady = [camera.id for camera in metrics.cameras.values() if not drift_times(camera)]
     rest = f" Nothing changed for {listed(steady)}." if steady else ""
     return f"What drifted: {'; '.join(told)}.{rest}"
 
 
+def _turns(changes: Sequence[tuple[str, float, str]], *, exact: bool) -> list[str]:
+    """Who saw which weather from when; not ``exact``: those of one weather in one breath."""
+    turns: dict[tuple[str, float], list[tuple[float, str]]] = {}
+    for weather, t, camera in sorted(changes, key=lambda change: change[1]):
+        turns.setdefault((weather, t if exact else 0.0), []).append((t, camera))
+    told = []
+    for (weather, _), saw in turns.items():
+        first, last = saw[0][0], saw[-1][0]
+        span = f"from {first:g} s" if first == last else f"from {first:g} to {last:g} s on"
+        told.append(f"{listed(list(dict.fromkeys(camera for _, camera in saw)))} saw {weather} {span}")
+    return told
+
+
 def _groups(metrics: RunMetrics) -> str:
     jobs = [job for job in metrics.jobs.values() if job.stays]
-    return f"Who was retrained together: {'; '.join(_job(job) for job in jobs)}." if jobs else ""
+    told = [_job(job) for job in jobs[:MOST_JOBS]]
+    if len(jobs) > MOST_JOBS:
+        told.append(f"and {_count(len(jobs) - MOST_JOBS, 'more job')}")
+    return f"Who was retrained together: {'; '.join(told)}." if told else ""
 
 
 def _job(job: JobMetrics) -> str:

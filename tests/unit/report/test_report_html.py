@@ -130,3 +130,12 @@ def test_a_hundred_cameras_have_a_hundred_colours() -> None:
     colours = palette.assign([f"cam{i}" for i in range(100)], palette.CAMERAS)
     assert len(set(colours.values())) == 100
     assert all(re.fullmatch(r"#[0-9a-f]{6}", colour) for colour in colours.values())
+
+
+def test_many_changes_and_jobs_are_told_in_short() -> None:
+    plans = tuple(Plan(f"c{i}", "d", 10.0 + i, ("fog", "night")[i % 2], f"job{i}", 20.0) for i in range(8))
+    told = " ".join(words.story(RunMetrics.of(story(plans=plans))))
+    assert (
+        "c0, c2, c4 and c6 saw fog from 10 to 16 s on; c1, c3, c5 and c7 saw night from 11 to 17 s on" in told
+    )
+    assert "and 2 more jobs" in told
