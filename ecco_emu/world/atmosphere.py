@@ -11,6 +11,7 @@ import numpy.typing as npt
 from ecco_emu.core.frames import Image
 from ecco_emu.core.random_streams import stream
 from ecco_emu.world.backdrop import F32, Backdrop, lamp_light
+from ecco_emu.world.boxes import distances
 from ecco_emu.world.layout import Layout
 from ecco_emu.world.looks import Look
 from ecco_emu.world.streets import SIZES
@@ -143,9 +144,8 @@ class Atmosphere:
         distance = backdrop.distance
         moving = (ids > 0) & (ids <= len(self._layout.movers))
         if moving.any():
-            away = np.sqrt((poses.x - view.at[0]) ** 2 + (poses.y - view.at[1]) ** 2 + view.height_m**2)
             distance = distance.copy()
-            distance[moving] = away.astype(np.float32)[ids[moving] - 1]
+            distance[moving] = distances(view, poses).astype(np.float32)[ids[moving] - 1]
         kept = np.exp(distance * np.float32(-look.haze_per_m))[..., None]
         haze = 255 * np.array(look.haze, np.float32)
         out -= haze

@@ -20,6 +20,8 @@ MIN_SHARE = 0.2
 A whole car fills some 0.7 of its box and a whole pedestrian some 0.45, so this drops what is hidden to
 about two thirds or more.
 """
+MIN_CONTRAST = 0.04
+"""Nor one that haze leaves less than this share of its colours: nobody could see it."""
 
 _EXTENTS = np.array([SIZES[kind_of(number)] for number in range(len(CLASSES))])
 _UNIT_CORNERS = np.array([(x, y, z) for x in (-0.5, 0.5) for y in (-0.5, 0.5) for z in (0.0, 1.0)])
@@ -75,7 +77,15 @@ def whole_areas(
     return np.asarray(np.where(ahead, sides.prod(axis=1), 0.0))
 
 
-def labels_of(ids: npt.NDArray[np.int32], view: View, movers: Movers, poses: Poses) -> Labels:
+def distances(view: View, poses: Poses) -> npt.NDArray[np.float64]:
+    """Metres from the camera to the foot of every object, (N,)."""
+    flat = (poses.x - view.at[0]) ** 2 + (poses.y - view.at[1]) ** 2
+    return np.asarray(np.sqrt(flat + view.height_m**2))
+
+
+def labels_of(
+    ids: npt.NDArray[np.int32], view: View, movers: Movers, poses: Poses, haze_per_m: float = 0.0
+) -> Labels:
     """The labels of the picture whose id pass this is (H, W), ordered by mover."""
     height, width = ids.shape
     which, boxes, pixels = visible_boxes(ids, len(movers))
@@ -83,4 +93,6 @@ def labels_of(ids: npt.NDArray[np.int32], view: View, movers: Movers, poses: Pos
     whole = whole_areas(view, (width, height), movers, poses, which)
     keep = (sides.min(axis=1, initial=1e9) >= MIN_SHORT_PX) & (sides.max(axis=1, initial=0) >= MIN_LONG_PX)
     keep &= pixels >= MIN_SHARE * whole
+    away = distances(view, poses)[which]
+    keep &= np.exp(-haze_per_m * away) >= MIN_CONTRAST
     return Labels(boxes[keep], movers.kinds[which[keep]])

@@ -48,7 +48,7 @@ class TownRenderer:
         sky = tuple(min(1.0, s / max(light, 1e-3)) for s, light in zip(look.sky, look.light, strict=True))
         picture, ids = self._stage.shoot(view, (sky[0], sky[1], sky[2]))
         image = self._atmosphere.apply(picture, ids, backdrop, view, poses, look, noise_key)
-        return image, labels_of(ids, view, self.layout.movers, poses)
+        return image, labels_of(ids, view, self.layout.movers, poses, look.haze_per_m)
 
     def close(self) -> None:
         """Frees the renderer's buffers."""
