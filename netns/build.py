@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 from netns import netlink
 from netns.counters import LinkCounters, direction_counters
@@ -29,6 +30,7 @@ from netns.relay.client import RelayClient
 from netns.spec import DIRECTIONS, Direction, Shape
 
 _LOOPBACK_INDEX = 1
+_MOST_CLOSERS = 32
 
 
 class BuiltLab:
@@ -43,7 +45,8 @@ class BuiltLab:
             (link.name, which): link.direction(which) for link in plan.links for which in DIRECTIONS
         }
         self._drops_before: dict[tuple[str, Direction], int] = dict.fromkeys(self._directions, 0)
-        self._owned = contextlib.ExitStack()
+        self._namespaces: list[Namespace] = []
+        self._taps: list[int] = []
         try:
             self._build()
         except BaseException:
@@ -52,7 +55,17 @@ class BuiltLab:
 
     def close(self) -> None:
         """Removes everything. The kernel finishes with the namespaces in its own time."""
-        self._owned.close()
+        relay, self.relay = self.relay, None
+        taps, self._taps = self._taps, []
+        namespaces, self._namespaces = self._namespaces, []
+        with contextlib.ExitStack() as last:
+            for namespace in namespaces:
+                last.callback(namespace.close)
+            # Whoever closes a TAP device last waits some 20 ms for it, so that must not be the relay, one
+            # after the other; in threads they wait together.
+            last.callback(_close_together, taps)
+            if relay is not None:
+                last.callback(relay.close)
 
     def node(self, name: str) -> Namespace:
         """The namespace of a node."""
@@ -118,7 +131,6 @@ class BuiltLab:
     def _build(self) -> None:
         if self.plan.needs_relay:  # first: it starts while the rest is being made
             self.relay = RelayClient()
-            self._owned.callback(self.relay.close)
         self._switch = self._new_namespace("switch")
         taps = {link.name: self._make_node(link) for link in self.plan.links}
         self._switch.route.execute(list(self._switch_requests()))
@@ -130,7 +142,7 @@ class BuiltLab:
 
     def _new_namespace(self, name: str) -> Namespace:
         made = Namespace(name)
-        self._owned.callback(made.close)
+        self._namespaces.append(made)
         return made
 
     def _make_node(self, link: LinkPlan) -> tuple[int, int] | None:
@@ -143,7 +155,7 @@ class BuiltLab:
             (self._switch, link.port, link.port_index),
         ):
             fd = namespace.tap(device, index)
-            self._owned.callback(os.close, fd)
+            self._taps.append(fd)
             descriptors.append(fd)
         return descriptors[0], descriptors[1]
 
@@ -212,6 +224,12 @@ class BuiltLab:
         if old.qdiscs and _kinds(old) != _kinds(new):
             requests.append(netlink.delete_qdiscs(index, what))
         return requests + netlink.set_qdiscs(index, new.qdiscs, what)
+
+
+def _close_together(descriptors: list[int]) -> None:
+    if descriptors:
+        with ThreadPoolExecutor(min(len(descriptors), _MOST_CLOSERS)) as threads:
+            list(threads.map(os.close, descriptors))
 
 
 def _kinds(direction: DirectionPlan) -> list[str]:

@@ -50,19 +50,12 @@ class Namespace:
         """A path that ``nsenter --net=`` takes, valid while this process holds the namespace."""
         return f"/proc/{os.getpid()}/fd/{self.fd}"
 
-    @contextlib.contextmanager
-    def entered(self) -> Iterator[None]:
-        """The calling thread is inside for the time of the block."""
-        with restored():
-            _setns(self.fd)
-            yield
-
     def udp_socket(self, address: str, port: int, buffer_bytes: int | None) -> socket.socket:
         """A non-blocking UDP socket that lives in here, bound to ``address``.
 
         ``buffer_bytes`` sets both buffers, beyond the system's limits.
         """
-        with self.entered():
+        with entered(self.fd):
             made = socket.socket(
                 socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
             )
@@ -78,7 +71,7 @@ class Namespace:
 
     def tap(self, name: str, index: int) -> int:
         """A TAP device in here, which exists while the descriptor that is returned is open."""
-        with self.entered():
+        with entered(self.fd):
             return open_tap(name, index)
 
     def close(self) -> None:
@@ -105,6 +98,14 @@ def open_tap(name: str, index: int) -> int:
         os.close(fd)
         raise CapabilityError(f"cannot make the TAP device {name}: {error.strerror}") from error
     return fd
+
+
+@contextlib.contextmanager
+def entered(fd: int) -> Iterator[None]:
+    """The calling thread is inside the namespace that ``fd`` holds, for the time of the block."""
+    with restored():
+        _setns(fd)
+        yield
 
 
 @contextlib.contextmanager

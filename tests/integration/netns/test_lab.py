@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import socket
 import statistics
 import struct
@@ -19,7 +21,10 @@ SO_TIMESTAMPNS = 35
 HEADERS_BYTES = 14 + 20 + 8
 
 
-def two(egress: Shape = Shape(), ingress: Shape = Shape(), **options) -> LabSpec:
+UNSHAPED = Shape()
+
+
+def two(egress: Shape = UNSHAPED, ingress: Shape = UNSHAPED, **options) -> LabSpec:
     return LabSpec(links=(LinkSpec("cam", egress=egress, ingress=ingress), LinkSpec("server")), **options)
 
 
@@ -175,10 +180,9 @@ async def test_the_same_seed_loses_the_same_packets():
     assert first != await survivors(6)
 
 
-@pytest.mark.parametrize(
-    "shape", [Shape(rate_bps=5e6), Shape(rate_bps=5e6, delay_s=0.002)], ids=["veth", "relay"]
-)
-async def test_down_and_up_leave_sockets_working(shape):
+@pytest.mark.parametrize("delay_s", [0.0, 0.002], ids=["veth", "relay"])
+async def test_down_and_up_leave_sockets_working(delay_s):
+    shape = Shape(rate_bps=5e6, delay_s=delay_s)
     async with Lab(two(egress=shape)) as lab:
         sender, receiver = await pair(lab)
         with sender, receiver:
@@ -269,9 +273,6 @@ async def test_the_network_is_silent_when_nobody_speaks():
 
 
 async def test_a_dead_relay_is_an_error_that_says_so():
-    import os
-    import signal
-
     async with Lab(two(egress=Shape(delay_s=0.001))) as lab:
         if lab.engine != "relay":
             pytest.skip("the kernel engine has no relay")
@@ -285,7 +286,7 @@ async def test_misuse_is_told_apart():
     with pytest.raises(LabError, match="async with"):
         await lab.counters()
     async with lab:
-        with pytest.raises(SpecError, match="no node 'cam9'.*cam, server"):
+        with pytest.raises(SpecError, match=r"no node 'cam9'.*cam, server"):
             lab.link("cam9")
         with pytest.raises(SpecError, match="rate_bps"):
             await lab.link("cam").set(rate_bps=-1)

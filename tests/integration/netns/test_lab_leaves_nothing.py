@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from netns import Lab, LabSpec, LinkSpec, Shape, build, netlink
-from netns.namespaces import Namespace, restored
+from netns.namespaces import Namespace, entered
 
 pytestmark = pytest.mark.netns
 
@@ -73,20 +73,11 @@ class Canary:
     def watch(self, path: str, number: int) -> None:
         fd = os.open(path, os.O_RDONLY)
         try:
-            with restored():
-                from netns.namespaces import _setns
-
-                _setns(fd)
+            with entered(fd):
                 route = netlink.RouteSocket()
+            name, index, mac = f"canary{number}", 9000 + number, f"02:00:00:00:00:{number:02x}"
             try:
-                name, index = f"canary{number}", 9000 + number
-                route.execute(
-                    [
-                        netlink.add_veth(
-                            name, index, name, index, f"02:00:00:00:00:{number:02x}", self._home.fd, 1500
-                        )
-                    ]
-                )
+                route.execute([netlink.add_veth(name, index, name, index, mac, self._home.fd, 1500)])
             finally:
                 route.close()
         finally:
@@ -101,11 +92,9 @@ class Canary:
 
 @pytest.fixture
 def canary():
-    made = []
-    thread_result = Canary()  # made and used in this thread, which ends up where it was
-    made.append(thread_result)
-    yield thread_result
-    thread_result.close()
+    made = Canary()
+    yield made
+    made.close()
 
 
 @pytest.fixture
