@@ -18,7 +18,9 @@ from ecco_emu.world.stage import Stage
 from ecco_emu.world.views import View, random_view
 from ecco_emu.world.weather import Conditions
 
-_KEPT_BACKDROPS = 128
+_BACKDROPS_BYTES = 256 * 1024 * 1024
+_BACKDROP_BYTES_PER_PX = 32
+"""About what a backdrop holds, all of it computed: rays, distance, lamplight, numbers, masks."""
 
 
 class TownRenderer:
@@ -33,6 +35,7 @@ class TownRenderer:
         self._stage = Stage(self.layout, size)
         self._atmosphere = Atmosphere(self.layout, size, seed)
         self._backdrops: OrderedDict[View, Backdrop] = OrderedDict()
+        self._kept = max(4, _BACKDROPS_BYTES // (_BACKDROP_BYTES_PER_PX * size[0] * size[1]))
 
     def render(
         self, view: View, t: float, conditions: Conditions, noise_key: int = 0
@@ -64,7 +67,7 @@ class TownRenderer:
         solids = self._stage.solids
         backdrop = Backdrop(self.layout, view, numbers, lit, solids.first, solids.boxes, solids.first_lamp)
         self._backdrops[view] = backdrop
-        if len(self._backdrops) > _KEPT_BACKDROPS:
+        if len(self._backdrops) > self._kept:
             self._backdrops.popitem(last=False)
         return backdrop
 
