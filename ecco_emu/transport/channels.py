@@ -55,7 +55,7 @@ class SendChannel:
             self._append(message)
 
     def has_data(self) -> bool:
-        return bool(self._lost) or self._next < min(self.end, self._limit)
+        return (self._next < self.end and self._next < self._limit) or bool(self._lost)
 
     def take(self, limit: int) -> tuple[int, bytes | memoryview, bool] | None:
         """Offset, at most ``limit`` bytes to send now, and whether they were sent before."""

@@ -178,7 +178,7 @@ class Connection:
 
     def next_event(self) -> Event | None:
         """Signals first, then messages and video in order of completion."""
-        return self.next_signal() or self.next_delivery()
+        return self._signals.popleft() if self._signals else self.next_delivery()
 
     def next_signal(self) -> Signal | None:
         """``Connected``, ``VideoOutcome`` or ``Closed``."""
@@ -529,7 +529,10 @@ class Connection:
     def _has_data(self) -> bool:
         if self._windows or self._ping_pending or self._done_pending or self._video_out.drops:
             return True
-        return any(channel.has_data() for channel in self._send_channels) or self._video_out.has_data()
+        for channel in self._send_channels:
+            if channel.has_data():
+                return True
+        return self._video_out.has_data()
 
     def _data_to_send(self, now: float) -> list[bytes]:
         expiry_s = self._video_out.next_expiry_s
@@ -562,7 +565,7 @@ class Connection:
             if self._probes:
                 self._probes -= 1
                 self._ping_pending |= not self._has_data()
-            eliciting = self._has_data()
+            eliciting = self._has_data()  # a probe has made sure of it
         ack_due = self._ack_s is not None and (eliciting or self._ack_s <= now)
         if not eliciting and not ack_due:
             return None
@@ -595,7 +598,7 @@ class Connection:
     def _ack_frame(self, now: float) -> bytes:
         self._ack_s = None
         self._unacked = 0
-        delay_us = int((now - self._largest_received_s) * 1e6)
+        delay_us = round((now - self._largest_received_s) * 1e6)
         return wire.encode_ack(self._received.newest(wire.MAX_ACK_RANGES), max(delay_us, 0))
 
     def _add_control(self, parts: list[bytes | memoryview], contents: list[_Content], room: int) -> int:

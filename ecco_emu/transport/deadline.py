@@ -88,7 +88,9 @@ class VideoSender:
 
     @property
     def next_expiry_s(self) -> float | None:
-        return min((video.expires_s for video in self._live.values()), default=None)
+        if not self._live:
+            return None
+        return min(video.expires_s for video in self._live.values())
 
     def queue(self, message: bytes, deadline_s: float) -> int:
         if not 0 < len(message) <= self._config.video_message_bytes:
@@ -103,7 +105,7 @@ class VideoSender:
         return number
 
     def has_data(self) -> bool:
-        return any(video.pending_bytes for video in self._live.values())
+        return bool(self._live) and any(video.pending_bytes for video in self._live.values())
 
     def take(self, limit: int) -> tuple[OutgoingVideo, int, memoryview, bool] | None:
         """Message, offset, at most ``limit`` bytes, and whether they were sent before."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from ecco_emu.core.errors import EccoError, PeerError
@@ -9,7 +10,8 @@ from ecco_emu.core.errors import EccoError, PeerError
 Outcome = Literal["delivered", "late", "lost"]
 
 
-class Connected(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Connected:
     """The handshake is done; sending is allowed."""
 
 

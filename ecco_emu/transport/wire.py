@@ -7,6 +7,7 @@ frames are views into the datagram. What a frame *means* here and now is the con
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from struct import Struct
 from typing import Final, NamedTuple
 
@@ -49,7 +50,8 @@ class Header(NamedTuple):
     packet_number: int
 
 
-class Ping(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Ping:
     """Asks for an acknowledgement."""
 
 
@@ -90,7 +92,8 @@ class Window(NamedTuple):
     limit: int
 
 
-class HandshakeDone(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class HandshakeDone:
     """The server has the connection."""
 
 
