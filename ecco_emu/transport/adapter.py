@@ -392,7 +392,8 @@ class Listener:
         self._by_id: dict[bytes, Peer] = {}
         self._by_name: dict[str, Peer] = {}
         self._touched: dict[Peer, None] = {}
-        self._accepted: asyncio.Queue[Peer] = asyncio.Queue(backlog)
+        self._accepted: asyncio.Queue[Peer | None] = asyncio.Queue(backlog + 1)
+        self._backlog = backlog
         self.unknown = 0
         """Datagrams of no connection here."""
 
@@ -407,10 +408,12 @@ class Listener:
         return self._handshake.rejected
 
     async def accept(self) -> Peer:
-        """The next authenticated connection."""
-        while (peer := await self._accepted.get()).closed:
-            pass
-        return peer
+        """The next authenticated connection. Raises ``ConnectionClosed`` once the listener is closed."""
+        while (peer := await self._accepted.get()) is not None:
+            if not peer.closed:
+                return peer
+        self._accepted.put_nowait(None)  # for whoever else waits
+        raise ConnectionClosed("the listener is closed")
 
     async def close(self) -> None:
         """Closes every connection and stops listening. The socket stays open."""
@@ -421,6 +424,9 @@ class Listener:
         self._by_id.clear()
         self._by_name.clear()
         self._wire.close()
+        while not self._accepted.empty():
+            self._accepted.get_nowait()
+        self._accepted.put_nowait(None)
 
     def _datagram(self, datagram: bytes, address: Address) -> None:
         if len(datagram) >= HEADER.size and datagram[1] == DATA:
@@ -438,7 +444,7 @@ class Listener:
             self._wire.send(answer, address)
 
     def _open(self, session: Session, address: Address) -> None:
-        if self._accepted.full():
+        if self._accepted.qsize() >= self._backlog:
             self._handshake.release(session)
             return
         connection = Connection.accept(self._config, session, self._clock.now())

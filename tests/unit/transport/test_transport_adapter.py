@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 import uvloop
@@ -207,3 +210,47 @@ async def test_a_new_address_moves_the_path() -> None:
         assert await camera.receive() == MessageReceived(0, b"I see")
         await camera.close()
         other.close()
+
+
+class FailingSocket(socket.socket):
+    """Refuses to send with the errors given, in order, then works."""
+
+    errors: list[int]
+
+    def sendto(self, *args: Any) -> int:  # type: ignore[override]
+        if self.errors:
+            number = self.errors.pop(0)
+            raise OSError(number, os.strerror(number))
+        return super().sendto(*args)
+
+
+async def test_a_link_that_is_down_is_loss_and_a_full_socket_is_waited_for() -> None:
+    async with serving() as (listener, address):
+        sock = FailingSocket(socket.AF_INET, socket.SOCK_DGRAM)
+        sock.setblocking(False)
+        sock.errors = [errno.ENETUNREACH, errno.ENETDOWN, errno.EAGAIN]
+        config = TransportConfig(handshake_retry_s=0.02)
+        peer = await connect(
+            sock, address, name="cam1", token=TOKENS["cam1"], config=config, clock=WallClock()
+        )
+        server = await listener.accept()
+        sock.errors = [errno.EPERM, errno.ENOBUFS, errno.EAGAIN, errno.EHOSTUNREACH]
+        for index in range(20):
+            peer.send(0, bytes([index]) * 2000)
+        for index in range(20):
+            assert await server.receive() == MessageReceived(0, bytes([index]) * 2000)
+        assert not sock.errors
+        await peer.close()
+        sock.close()
+
+
+async def test_closing_the_listener_ends_everybody_who_waits() -> None:
+    async with serving() as (listener, address), connected(address) as camera:
+        await listener.accept()
+        waiting = asyncio.ensure_future(listener.accept())
+        await asyncio.sleep(0)
+        await listener.close()
+        with pytest.raises(ConnectionClosed, match="listener"):
+            await waiting
+        with pytest.raises(ConnectionClosed, match="going away"):
+            await camera.receive()
