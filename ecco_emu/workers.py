@@ -30,7 +30,7 @@ class Worker:
         self._executor = ProcessPoolExecutor(
             max_workers=1,
             mp_context=multiprocessing.get_context("spawn"),
-            initializer=_settle_child,
+            initializer=settle_child,
             initargs=(os.getpid(), niceness, dict(environment or {})),
         )
 
@@ -52,7 +52,8 @@ class Worker:
                 process.join(timeout=5)
 
 
-def _settle_child(parent_pid: int, niceness: int, environment: dict[str, str]) -> None:
+def settle_child(parent_pid: int, niceness: int, environment: dict[str, str]) -> None:
+    """First thing in a child: Ctrl-C is the parent's, and the parent's death is the child's."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -160,7 +160,7 @@ async def pretrain(
     finally:
         painter.close()
     provenance = Provenance(
-        command=f"ecco-emu pretrain --seed {seed} --steps {steps} --scenes {scenes}",
+        command=_command(seed, steps, minutes, scenes),
         sha256=hashlib.sha256(weights).hexdigest(),
         seed=seed,
         scenes=len(training.pool),
@@ -206,6 +206,11 @@ async def _train(
     while training.done < steps and late() < 1:
         await asyncio.to_thread(training.run, 50, late)
         progress(_state(training))
+
+
+def _command(seed: int, steps: int, minutes: float | None, scenes: int) -> str:
+    limit = "" if minutes is None else f" --minutes {minutes:g}"
+    return f"ecco-emu pretrain --seed {seed} --steps {steps}{limit} --scenes {scenes}"
 
 
 def _state(training: Pretraining) -> str:

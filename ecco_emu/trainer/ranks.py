@@ -23,6 +23,7 @@ from ultralytics.nn.tasks import DetectionModel
 from ecco_emu.trainer import student
 from ecco_emu.trainer.session import TrainingSession
 from ecco_emu.trainer.types import Picture, Settings, TrainResult
+from ecco_emu.workers import settle_child
 
 Batches = list[list[Picture]]
 
@@ -73,7 +74,7 @@ class Team:
         for rank in range(1, self.ranks):
             ours, theirs = context.Pipe()
             process = context.Process(
-                target=_serve, args=(rank, self.ranks, port, self._settings, theirs), daemon=True
+                target=_serve, args=(os.getpid(), rank, self.ranks, port, self._settings, theirs), daemon=True
             )
             process.start()
             theirs.close()
@@ -86,8 +87,9 @@ class Team:
             pipe.send(message)
 
 
-def _serve(rank: int, ranks: int, port: int, settings: Settings, pipe: Connection) -> None:
+def _serve(parent_pid: int, rank: int, ranks: int, port: int, settings: Settings, pipe: Connection) -> None:
     """Another rank's life: does what rank 0 does, in the same order, until the pipe closes."""
+    settle_child(parent_pid, 0, {})  # niceness and environment are inherited
     torch.set_num_threads(max(1, settings.threads // ranks))
     _join(rank, ranks, port)
     sessions: dict[str, TrainingSession] = {}

@@ -141,6 +141,10 @@ class TrainingServer:
             raise UnknownModelError("no teacher is loaded")
         return self._teacher.label(images)
 
+    def close(self) -> None:
+        """Ends the other ranks, if there are any."""
+        self._team.close()
+
     def _session(self, job: JobId) -> TrainingSession:
         try:
             return self._sessions[job]

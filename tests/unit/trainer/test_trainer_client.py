@@ -1,0 +1,143 @@
+"""The clients and their processes together, and what may be imported without torch."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import numpy as np
+import pytest
+from trainer_pictures import labels, samples
+
+from ecco_emu.core.errors import ScenarioError
+from ecco_emu.core.frames import CLASSES
+from ecco_emu.core.ids import CameraId, JobId, ModelHash, model_hash
+from ecco_emu.scenario import schema
+from ecco_emu.trainer import student
+from ecco_emu.trainer.client import EdgeClient, TrainingClient
+from ecco_emu.trainer.teacher import OracleTeacher, YoloTeacher
+from ecco_emu.trainer.types import BadStudentError, NoSamplesError, UnknownModelError
+
+A, B, NONE = CameraId("a"), CameraId("b"), CameraId("none")
+JOB = JobId("job-1")
+
+
+@pytest.fixture(scope="module")
+def weights() -> bytes:
+    return student.to_bytes(student.build(seed=1), (128, 96))
+
+
+@asynccontextmanager
+async def training(**config: object) -> AsyncIterator[TrainingClient]:
+    client = TrainingClient(schema.Trainer.model_validate(config), seed=3, threads=1)
+    try:
+        yield client
+    finally:
+        await client.close()
+
+
+@pytest.mark.parametrize("module", ["client", "evaluate", "teacher", "types", "samples"])
+def test_the_event_loops_modules_do_not_import_torch(module: str) -> None:
+    code = (
+        f"import sys, ecco_emu.trainer.{module}; print('torch' in sys.modules, 'ultralytics' in sys.modules)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == ["False", "False"]
+
+
+async def test_a_job_from_start_to_export(weights: bytes) -> None:
+    model = model_hash(weights)
+    async with training(gpus=2, batch=2, eval_frames=4) as client:
+        info = await client.start()
+        assert (info.device, info.gpus, info.virtual, info.threads) == ("cpu", 2, True, 1)
+        assert not await client.has_model(model)
+        await client.add_model(model, weights)
+        assert await client.has_model(model)
+        await client.create_job(JOB, model)
+        with pytest.raises(NoSamplesError, match="job-1"):
+            await client.train(JOB, [A, B], 8)
+
+        await client.add_samples(samples("a", 20) + samples("b", 5, seed=1))
+        result = await client.train(JOB, [A, B, NONE], 13)
+        assert (result.steps, result.images, len(result.losses)) == (3, 12, 3)  # steps of 2 GPUs x 2 images
+        accuracy = await client.evaluate([JOB, model], [A, B, NONE])
+        assert set(accuracy) == {(JOB, A), (JOB, B), (model, A), (model, B)}
+        assert all(0 <= value <= 1 for value in accuracy.values())
+
+        trained, exported = await client.export(JOB)
+        assert trained == model_hash(exported) != model
+        assert student.load(exported).size == (128, 96)
+        assert await client.export(JOB) == (trained, exported)
+        await client.drop_job(JOB)
+        await client.drop_job(JOB)
+        with pytest.raises(UnknownModelError, match="job-1"):
+            await client.train(JOB, [A], 8)
+
+
+async def test_what_the_training_process_refuses(weights: bytes) -> None:
+    async with training() as client:
+        await client.start()
+        with pytest.raises(BadStudentError, match="not a safetensors file"):
+            await client.add_model(model_hash(b"noise"), b"noise")
+        with pytest.raises(BadStudentError, match="hash to"):
+            await client.add_model(ModelHash("0" * 16), weights)
+        with pytest.raises(UnknownModelError, match="ffffffffffffffff"):
+            await client.create_job(JOB, ModelHash("f" * 16))
+        with pytest.raises(UnknownModelError, match="ffffffffffffffff"):
+            await client.evaluate([ModelHash("f" * 16)], [A])
+        with pytest.raises(UnknownModelError, match="no teacher"):
+            await client.label([np.zeros((96, 128, 3), np.uint8)])
+
+
+async def test_equal_seeds_train_alike_and_speed_is_measured(weights: bytes) -> None:
+    model = model_hash(weights)
+
+    async def losses(*, measure: bool) -> list[float]:
+        async with training(batch=2) as client:
+            await client.start()
+            await client.add_model(model, weights)
+            if measure:
+                speed = await client.calibrate()
+                assert min(speed.train_images_per_s, speed.inference_images_per_s) > 0
+            await client.add_samples(samples("a", 12))
+            await client.create_job(JOB, model)
+            return (await client.train(JOB, [A], 6)).losses
+
+    assert await losses(measure=True) == await losses(measure=False)
+
+
+async def test_the_cameras_inference(weights: bytes) -> None:
+    model = model_hash(weights)
+    client = EdgeClient()
+    try:
+        await client.start()
+        with pytest.raises(UnknownModelError):
+            await client.detect(model, [])
+        await client.add_model(model, weights)
+        assert await client.has_model(model)
+        images = [sample.image for sample in samples("a", 2)]
+        found = await client.detect(model, images)
+        assert len(found) == 2
+        assert all((each.classes < len(CLASSES)).all() for each in found)
+        assert [len(each) for each in await client.detect(model, images, min_score=0.99)] == [0, 0]
+        assert await client.calibrate() > 0
+    finally:
+        await client.close()
+        await client.close()
+
+
+async def test_the_oracle_scales_its_labels_to_the_picture() -> None:
+    truth = labels([(32, 24, 64, 48)], [1])
+    small = np.zeros((96, 160, 3), np.uint8)
+    assert await OracleTeacher(lambda camera, index: truth).label(A, 1, small) is truth
+    teacher = OracleTeacher(lambda camera, index: truth, lambda camera: (320, 192))
+    assert (await teacher.label(A, 1, small)).boxes.tolist() == [[16, 12, 32, 24]]
+    assert await teacher.label(A, 1, np.zeros((192, 320, 3), np.uint8)) is truth
+
+
+def test_a_teacher_without_weights_says_what_to_do() -> None:
+    client = TrainingClient(schema.Trainer(), seed=0)
+    with pytest.raises(ScenarioError, match=r"no weight file at nowhere/yolo11x\.pt; .*oracle"):
+        YoloTeacher("nowhere/yolo11x.pt", client)
