@@ -11,6 +11,7 @@ import json
 import signal
 import sys
 from collections.abc import Callable, Coroutine
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
@@ -104,8 +105,7 @@ def run(
         out=out_dir,
         progress=lambda text: err.print(f"[dim]{text} …[/]", highlight=False),
     )
-    show = live if live is not None else sys.stdout.isatty() and not as_json
-    status = run_async(_run(emulation, show, quiet=as_json))
+    status = run_async(_run(emulation, live, quiet=as_json))
     from ecco_emu.report.html import write_report
     from ecco_emu.report.rundir import RunDirectory
 
@@ -118,16 +118,15 @@ def run(
     sys.exit(EXIT_CODES[status])
 
 
-async def _run(emulation: Emulation, live: bool, quiet: bool) -> Status:
+async def _run(emulation: Emulation, live: bool | None, quiet: bool) -> Status:
     """The run itself, with a view of it. Ctrl-C cancels this task; leaving the contexts cleans up."""
-    from ecco_emu.report.live import LiveView, PlainProgress
+    from ecco_emu.report.live import open_progress
 
+    view = None if quiet else open_progress(out, live=live)
+    if view is not None:
+        emulation.subscribe(view.on_event)
     async with emulation:
-        if quiet:
-            return await emulation.finish()
-        view = LiveView(out) if live else PlainProgress(out)
-        with view:
-            emulation.subscribe(view)
+        with view if view is not None else nullcontext():
             return await emulation.finish()
 
 

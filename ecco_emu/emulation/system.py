@@ -164,7 +164,7 @@ class System:
             observe=self.accuracy.observe,
             missed_deadline=self._missed,
         )
-        rule = transmission_rule(self._scenario.policy.name)
+        rule = transmission_rule(self._scenario.policy.name, mapping=self._scenario.transport.mapping)
         return Camera(camera, self._scenario, student, rule, ports)
 
     def _missed(self, what: str) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TypeVar
 
+from ecco_emu.control import shares
 from ecco_emu.control.sampling import SamplingTable
 from ecco_emu.control.transmission import (
     FixedTransmission,
@@ -38,8 +39,18 @@ def _naive(settings: PolicySettings, gpus: int, micro_windows: int) -> Policy:
 _POLICIES: Mapping[str, Callable[[PolicySettings, int, int], Policy]] = MappingProxyType(
     {"ecco": _ecco, "naive": _naive}
 )
-_RULES: Mapping[str, Callable[[SamplingTable | None], TransmissionRule]] = MappingProxyType(
-    {"ecco": GpuProportional, "naive": lambda table: FixedTransmission()}
+
+
+def _proportional(table: SamplingTable | None, mapping: shares.Mapping) -> TransmissionRule:
+    return GpuProportional(table, mapping=mapping)
+
+
+def _fixed(table: SamplingTable | None, mapping: shares.Mapping) -> TransmissionRule:
+    return FixedTransmission()
+
+
+_RULES: Mapping[str, Callable[[SamplingTable | None, shares.Mapping], TransmissionRule]] = MappingProxyType(
+    {"ecco": _proportional, "naive": _fixed}
 )
 POLICY_NAMES = tuple(_POLICIES)
 
@@ -52,9 +63,11 @@ def make_policy(settings: PolicySettings, *, gpus: int, micro_windows: int) -> P
     return _known(_POLICIES, settings.name)(settings, gpus, micro_windows)
 
 
-def transmission_rule(policy: str, table: SamplingTable | None = None) -> TransmissionRule:
+def transmission_rule(
+    policy: str, table: SamplingTable | None = None, mapping: shares.Mapping = "linear"
+) -> TransmissionRule:
     """What a camera under this policy does with its (c_j, p_j, n_j); ``table``: its profile, if any."""
-    return _known(_RULES, policy)(table)
+    return _known(_RULES, policy)(table, mapping)
 
 
 def plan_transmission(

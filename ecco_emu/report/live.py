@@ -32,6 +32,7 @@ SPARKS = "▁▂▃▄▅▆▇█"
 SPARK_POINTS = 20
 RECENT_EVENTS = 8
 LOW_MAP, GOOD_MAP = 0.25, 0.4
+STATE_STYLES = {"streaming": "green", "stalled": "red", "idle": "bright_black"}
 WEATHER_STYLES = {"day": "yellow", "night": "blue", "rain": "cyan", "fog": "bright_black"}
 
 
@@ -195,7 +196,7 @@ def _cameras(metrics: RunMetrics) -> Table:
 
 
 def _camera_cells(camera: CameraMetrics) -> list[Text]:
-    traffic = camera.traffic[-1] if camera.traffic and camera.state == "streaming" else None
+    traffic = camera.traffic[-1] if camera.traffic and camera.state != "idle" else None
     unwell = camera.segments_late + camera.segments_lost > 0
     weather = camera.weather or "–"
     history = sparkline([point.map for point in camera.accuracy[-SPARK_POINTS:]])
@@ -203,7 +204,7 @@ def _camera_cells(camera: CameraMetrics) -> list[Text]:
     return [
         Text(clean(camera.id), style="bold"),
         Text(clean(weather), style=WEATHER_STYLES.get(weather, "")),
-        Text(camera.state, style="green" if camera.state == "streaming" else "bright_black"),
+        Text(camera.state, style=STATE_STYLES[camera.state]),
         Text((camera.model or "–")[:6], style="bright_black"),
         Text("–" if camera.map is None else f"{camera.map:.2f}", style=style),
         Text(history, style=style),

@@ -75,9 +75,15 @@ class CameraMetrics:
     memberships: list[Membership] = field(default_factory=list)
     segment_counts: dict[str, int] = field(default_factory=dict)
 
+    stalled: bool = False
+    """Its video does not get through: a link was cut or a segment given up, and none delivered since."""
+
     @property
-    def state(self) -> Literal["idle", "streaming"]:
-        return self.configured[-1].state if self.configured else "idle"
+    def state(self) -> Literal["idle", "streaming", "stalled"]:
+        """``stalled`` is a camera that should stream, while nothing of it arrives."""
+        if not self.configured or self.configured[-1].state == "idle":
+            return "idle"
+        return "stalled" if self.stalled else "streaming"
 
     @property
     def map(self) -> float | None:
@@ -382,10 +388,17 @@ class RunMetrics:
         camera = self._camera(event.camera)
         insert(camera.segments, event)
         camera.segment_counts[event.state] = camera.segment_counts.get(event.state, 0) + 1
+        if event.state != "sent":
+            camera.stalled = event.state == "lost"
 
     @_fold.register
     def _(self, event: ev.FaultApplied) -> None:
         insert(self.faults, event)
+        if event.action != "down":
+            return
+        cut = [self.cameras[event.on]] if event.on in self.cameras else list(self.cameras.values())
+        for camera in cut:
+            camera.stalled = True
 
     @_fold.register
     def _(self, event: ev.ClockReport) -> None:

@@ -88,16 +88,17 @@ def pair(faults: Sequence[Fault | None]) -> tuple[dict[int, FaultEnd], list[tupl
         key=lambda item: (item[1].at, item[0]),
     )
     for index, fault in ordered:
-        before = down.get(fault.on)
+        wire = _wire(fault.on)
+        before = down.get(wire)
         if before is not None and before in ends and ends[before].at <= fault.at:
             before = None
-            del down[fault.on]
+            del down[wire]
         if fault.down is not None:
             if before is not None:
                 until = f" until {units.format_time(ends[before].at)}" if before in ends else ""
                 problems.append((index, f"{fault.on} is down already: fault[{before}] holds it down{until}"))
                 continue
-            down[fault.on] = index
+            down[wire] = index
             if fault.down.for_ is not None:
                 ends[index] = FaultEnd(fault.at + fault.down.for_, None)
         elif fault.up:
@@ -107,8 +108,13 @@ def pair(faults: Sequence[Fault | None]) -> tuple[dict[int, FaultEnd], list[tupl
                 )
                 continue
             ends[before] = FaultEnd(fault.at, index)
-            del down[fault.on]
+            del down[wire]
     return ends, problems
+
+
+def _wire(on: str) -> str:
+    """Bottleneck and downlink are the two directions of the server's one wire, cut and mended together."""
+    return "the server's" if on in SHARED_LINKS else on
 
 
 def unknown_link(on: str, cameras: Iterable[str]) -> str | None:

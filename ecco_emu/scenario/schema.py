@@ -157,8 +157,8 @@ class Transport(Strict):
     """``gaimd``: general AIMD, alpha from the GPU share, beta fixed."""
     beta: Annotated[Number, Field(gt=0, lt=1)] = 0.5
     """The fraction of the window kept after a cut."""
-    mapping: Literal["linear", "root", "auto"] = "linear"
-    """From GPU share to alpha: ``linear`` is the paper's."""
+    mapping: Literal["linear", "root"] = "linear"
+    """From GPU share to alpha: ``linear`` is the paper's, ``root`` squares it for paths with random loss."""
     segment_deadline: Annotated[Time, Field(gt=0)] = 4.0
     """A video segment not delivered this long after its capture is dropped and counted."""
 

@@ -1,0 +1,129 @@
+"""Whole runs from the command line: a loop end to end, and what is left after every way to stop one."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+pytestmark = pytest.mark.netns
+
+ROOT = Path(__file__).parents[2]
+FLAP = ROOT / "scenarios" / "faults" / "uplink-flap.yaml"
+DEADLINE_S = 120.0
+"""For what takes seconds: a hung run fails, a slow machine does not."""
+
+
+def command(*arguments: object) -> list[str]:
+    return [sys.executable, "-m", "ecco_emu", *map(str, arguments)]
+
+
+def eventually(holds: Callable[[], bool], what: str, deadline_s: float = DEADLINE_S) -> None:
+    end = time.monotonic() + deadline_s
+    while not holds():
+        assert time.monotonic() < end, f"not within {deadline_s:g} s: {what}"
+        time.sleep(0.1)
+
+
+def events(runs: Path) -> list[dict[str, object]]:
+    files = list(runs.glob("*/events.jsonl"))
+    return [json.loads(line) for file in files for line in file.read_text().splitlines(True) if line[-1] == "\n"]
+
+
+def host_links() -> set[str]:
+    return set(os.listdir("/sys/class/net"))
+
+
+def family(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    parent = psutil.Process(process.pid)
+    return [parent, *parent.children(recursive=True)]
+
+
+def is_over(process: psutil.Process) -> bool:
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def network_namespaces() -> set[str]:
+    """Every network namespace that some process is in or holds open."""
+    found = set()
+    for folder in Path("/proc").glob("[0-9]*"):
+        for link in (folder / "ns" / "net", *folder.glob("fd/*")):
+            try:
+                target = os.readlink(link)
+            except OSError:
+                continue
+            if target.startswith("net:["):
+                found.add(target)
+    return found
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], Path]]:
+    """A run that has cameras streaming through its network."""
+    runs = tmp_path / "runs"
+    process = subprocess.Popen(
+        command("run", FLAP, "--out", runs, "--no-live", "--set", "windows.count=20"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=ROOT,
+        start_new_session=True,
+    )
+    try:
+        eventually(
+            lambda: process.poll() is not None
+            or any(event["kind"] == "segment" and event["state"] == "delivered" for event in events(runs)),
+            "a delivered segment",
+        )
+        assert process.poll() is None, process.communicate()[0]
+        yield process, runs
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+def test_sigkill_leaves_no_process_namespace_or_link(
+    running: tuple[subprocess.Popen[str], Path],
+) -> None:
+    process, runs = running
+    members = family(process)
+    assert len(members) >= 4  # the run, its trainer, its cameras' inference, its world
+    own = set(network_namespaces())
+    process.send_signal(signal.SIGKILL)
+    process.wait(DEADLINE_S)
+    eventually(lambda: all(is_over(member) for member in members), "its processes end")
+    eventually(
+        lambda: network_namespaces() <= own - held_only_by_dead(own), "its namespaces are gone"
+    )
+    assert all(name in ("lo", "eth0") or not name.startswith(("veth", "br")) for name in host_links())
+    assert events(runs)[-1]  # the log is readable
+
+
+def held_only_by_dead(namespaces: set[str]) -> set[str]:
+    return namespaces - network_namespaces()
+
+
+def test_ctrl_c_ends_cleanly_with_130(running: tuple[subprocess.Popen[str], Path]) -> None:
+    process, runs = running
+    members = family(process)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=DEADLINE_S)
+    assert process.returncode == 130, output
+    assert "Traceback" not in output
+    eventually(lambda: all(is_over(member) for member in members), "its processes end")
+    [directory] = runs.iterdir()
+    summary = json.loads((directory / "summary.json").read_text())
+    assert summary["status"] == "interrupted"
+    assert events(runs)[-1]["kind"] == "run_ended"
