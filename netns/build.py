@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from netns import netlink
-from netns.counters import LinkCounters, direction_counters
+from netns.counters import CutLedger, Frames, LinkCounters, direction_counters
 from netns.errors import LinkVanishedError
 from netns.namespaces import Namespace
 from netns.netlink import DeviceStats, Request
@@ -45,6 +45,7 @@ class BuiltLab:
             (link.name, which): link.direction(which) for link in plan.links for which in DIRECTIONS
         }
         self._drops_before: dict[tuple[str, Direction], int] = dict.fromkeys(self._directions, 0)
+        self._cuts = {link.name: CutLedger() for link in plan.links}
         self._namespaces: list[Namespace] = []
         self._taps: list[int] = []
         try:
@@ -72,8 +73,36 @@ class BuiltLab:
         return self._nodes[name]
 
     def set_up(self, name: str, up: bool) -> None:
-        """Connects or cuts a link at the switch's port, so that nothing in the node's namespace changes."""
-        self._switch.route.execute([netlink.set_up(self._links[name].port_index, up, f"link {name}")])
+        """Joins or cuts a link. Cut, its port forwards nothing, and what was on its way to the node is lost.
+
+        The port stays up: taking it down would take the carrier from the node's device, whose queue the
+        kernel then empties and some time after the port is up again puts back.
+        """
+        link, cut = self._links[name], self._cuts[name]
+        if cut.is_cut is not up:
+            return
+        requests = [netlink.set_port_forwarding(link.port_index, up, name)]
+        if not up:
+            requests += self._flush_requests(link)
+        self._switch.route.execute(requests)
+        port = _device(self._switch.route.device_stats(), link.port, name)
+        if up:
+            cut.join(port)
+            return
+        cut.cut(port)
+        if self.relay is not None and link.wire == "relay":
+            self.relay.clear(_line(link, "egress"))
+            self.relay.clear(_line(link, "ingress"))
+
+    def _flush_requests(self, link: LinkPlan) -> list[Request]:
+        chain, what = self._directions[link.name, "ingress"].qdiscs, f"{link.name} ingress"
+        if not chain:
+            return []
+        self._drops_before[link.name, "ingress"] += self._lost_with_qdisc(link, "ingress")
+        return [
+            netlink.delete_qdiscs(link.port_index, what),
+            *netlink.set_qdiscs(link.port_index, chain, what),
+        ]
 
     def set_shapes(self, name: str, shapes: dict[Direction, Shape]) -> None:
         """Changes a link's directions; packets that are queued or under way stay.
@@ -99,7 +128,7 @@ class BuiltLab:
         requests = self._qdisc_requests(link, which, old, new)
         if requests:
             if _kinds(old) != _kinds(new):
-                self._drops_before[name, which] += self._root_drops(link, which)
+                self._drops_before[name, which] += self._lost_with_qdisc(link, which)
             self._sender(link, which)[0].route.execute(requests)
         if new.relayed is not None and new.relayed != old.relayed and self.relay is not None:
             self.relay.set(_line(link, which), new.relayed)
@@ -122,9 +151,24 @@ class BuiltLab:
                 port_qdiscs.get(link.port_index),
             )
             out, back = lines.get(_line(link, "egress")), lines.get(_line(link, "ingress"))
+            before = self._drops_before
             found[name] = LinkCounters(
-                direction_counters(node, port, node_queue, out, self._drops_before[name, "egress"]),
-                direction_counters(port, node, port_queue, back, self._drops_before[name, "ingress"]),
+                direction_counters(
+                    node,
+                    port,
+                    node_queue,
+                    out,
+                    drops_before=before[name, "egress"],
+                    discarded=self._cuts[name].discarded(port),
+                ),
+                direction_counters(
+                    port,
+                    node,
+                    port_queue,
+                    back,
+                    drops_before=before[name, "ingress"],
+                    discarded=Frames(),
+                ),
             )
         return found
 
@@ -208,10 +252,11 @@ class BuiltLab:
             return self._nodes[link.name], NODE_DEVICE_INDEX
         return self._switch, link.port_index
 
-    def _root_drops(self, link: LinkPlan, which: Direction) -> int:
+    def _lost_with_qdisc(self, link: LinkPlan, which: Direction) -> int:
+        """What a qdisc dropped so far and holds now, both of which go when it is removed."""
         namespace, index = self._sender(link, which)
         found = namespace.route.qdisc_stats().get(index)
-        return found.drops if found else 0
+        return found.drops + found.backlog_packets if found else 0
 
     def _qdisc_requests(
         self, link: LinkPlan, which: Direction, old: DirectionPlan, new: DirectionPlan

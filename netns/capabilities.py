@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import threading
 from collections.abc import Callable
@@ -44,6 +45,12 @@ def probe_blocking() -> Capabilities:
     thread.start()
     thread.join()
     return result[0]
+
+
+@functools.cache
+def host_capabilities() -> Capabilities:
+    """``probe_blocking``, once per process: a host does not change between two labs."""
+    return probe_blocking()
 
 
 def _probe() -> Capabilities:

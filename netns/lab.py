@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Literal, TypeVar
 
 from netns.build import BuiltLab
-from netns.capabilities import probe_blocking
+from netns.capabilities import host_capabilities
 from netns.counters import LinkCounters
 from netns.errors import LabError, SpecError
 from netns.planning import Plan, changed_shape, plan
@@ -131,7 +131,7 @@ class Lab:
         return self._built
 
     def _build(self) -> None:
-        self._built = BuiltLab(plan(self._spec, probe_blocking()))
+        self._built = BuiltLab(plan(self._spec, host_capabilities()))
 
     def _unbuild(self) -> None:
         built, self._built = self._built, None
@@ -175,7 +175,7 @@ class Link:
         self.name = name
 
     async def down(self) -> None:
-        """Cuts it at the switch: nothing passes; sockets, addresses and routes stay."""
+        """Cuts it: nothing arrives any more, but sockets, addresses and routes stay and work after ``up``."""
         built = self._lab._live()
         await self._lab._call(lambda: built.set_up(self.name, False))
 

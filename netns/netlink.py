@@ -39,6 +39,8 @@ _HANDLE_STEP = 0x10000
 _TCA_KIND, _TCA_OPTIONS, _TCA_STATS2 = 1, 2, 7
 _IFLA_IFNAME, _IFLA_STATS64 = 3, 23
 _IFF_UP = 1
+_AF_BRIDGE, _NLA_NESTED = 7, 0x8000
+_BR_STATE_DISABLED, _BR_STATE_FORWARDING = 0, 3
 _CHUNK_BYTES = 60_000
 _RECEIVE_BYTES = 1 << 20
 _TIMEOUT_S = 10.0
@@ -75,6 +77,7 @@ class QdiscStats:
     packets: int
     drops: int
     backlog_bytes: int
+    backlog_packets: int
 
 
 class RouteSocket:
@@ -246,23 +249,23 @@ def enslave(index: int, bridge_index: int, alias: str, mtu_bytes: int) -> Reques
 
 def set_port_static(index: int, alias: str) -> Request:
     """A port neither learns addresses nor gets frames for unknown ones: all are in the table already."""
-    attributes = [
-        (
-            "IFLA_LINKINFO",
-            {
-                "attrs": [
-                    ("IFLA_INFO_SLAVE_KIND", "bridge"),
-                    (
-                        "IFLA_INFO_SLAVE_DATA",
-                        {"attrs": [("IFLA_BRPORT_LEARNING", 0), ("IFLA_BRPORT_UNICAST_FLOOD", 0)]},
-                    ),
-                ]
-            },
-        )
-    ]
-    return Request(
-        RTM_NEWLINK, 0, _encode(_link(attributes, index=index)), f"set up the switch's port to {alias}"
-    )
+    settings = [("IFLA_BRPORT_LEARNING", 0), ("IFLA_BRPORT_UNICAST_FLOOD", 0)]
+    return _set_port(index, settings, f"set up the switch's port to {alias}")
+
+
+def set_port_forwarding(index: int, forwarding: bool, alias: str) -> Request:
+    """Lets a port forward frames, or discard all that come and go, at once."""
+    state = _BR_STATE_FORWARDING if forwarding else _BR_STATE_DISABLED
+    return _set_port(index, [("IFLA_BRPORT_STATE", state)], f"{'join' if forwarding else 'cut'} link {alias}")
+
+
+def _set_port(index: int, settings: Sequence[tuple[str, int]], what: str) -> Request:
+    # Through the bridge's own family: the same in IFLA_INFO_SLAVE_DATA also announces a change of the
+    # device, upon which the bridge enables a disabled port again.
+    message = ifinfmsg()
+    message["family"], message["index"] = _AF_BRIDGE, index
+    message["attrs"] = [("IFLA_PROTINFO", {"attrs": list(settings)}, _NLA_NESTED)]
+    return Request(RTM_SETLINK, 0, _encode(message), what)
 
 
 def configure_device(index: int, mac: str, mtu_bytes: int) -> Request:
@@ -303,8 +306,8 @@ def add_neighbours(index: int, neighbours: Sequence[tuple[str, str]]) -> list[Re
 def add_forwarding(index: int, mac: str) -> Request:
     """A permanent entry in the bridge's table: frames to ``mac`` leave through this port."""
     message = _neighbour(index, [("NDA_LLADDR", mac)])
-    # PF_BRIDGE, NTF_MASTER, NUD_NOARP: static. NUD_PERMANENT would mean an address of the bridge itself.
-    message["family"], message["flags"], message["state"] = 7, 0x04, 0x40
+    # NTF_MASTER, NUD_NOARP: static. NUD_PERMANENT would mean an address of the bridge itself.
+    message["family"], message["flags"], message["state"] = _AF_BRIDGE, 0x04, 0x40
     return Request(RTM_NEWNEIGH, _NLM_CREATE | _NLM_REPLACE, _encode(message), f"forward to {mac}")
 
 
@@ -347,9 +350,9 @@ def _parse_qdisc_stats(body: bytes) -> QdiscStats:
     attributes = dict(parse_attributes(body, _TCMSG.size))
     stats = dict(parse_attributes(attributes.get(_TCA_STATS2, b""), 0))
     sent_bytes, packets = struct.unpack_from("=QI", stats.get(1, bytes(16)))
-    _, backlog, drops, _, _ = struct.unpack_from("=5I", stats.get(3, bytes(20)))
+    waiting, backlog, drops, _, _ = struct.unpack_from("=5I", stats.get(3, bytes(20)))
     kind = attributes[_TCA_KIND].rstrip(b"\0").decode()
-    return QdiscStats(kind, sent_bytes, packets, drops, backlog)
+    return QdiscStats(kind, sent_bytes, packets, drops, backlog, waiting)
 
 
 def _link(

@@ -94,6 +94,10 @@ class RelayClient:
         }
         self._ask(request)
 
+    def clear(self, line: int) -> None:
+        """Loses all packets that are under way in a line."""
+        self._ask({"op": "clear", "line": line})
+
     def counters(self) -> dict[int, LineCounters]:
         """All lines' counters, by line."""
         return {int(line): LineCounters(*values) for line, values in self._ask({"op": "counters"}).items()}

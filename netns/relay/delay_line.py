@@ -34,6 +34,13 @@ class DelayLine:
         """Changes the impairment for packets to come."""
         self._delay_s, self._jitter_s, self._loss = delay_s, jitter_s, loss
 
+    def clear(self) -> int:
+        """Loses every packet under way; returns how many."""
+        count = len(self._waiting)
+        self._waiting.clear()
+        self._held_bytes, self._last_due = 0, 0.0
+        return count
+
     def push(self, packet: bytes, now: float) -> bool:
         """A packet enters at ``now`` (seconds, never decreasing); False if it will not come out."""
         fate, spread = self._random(), self._random()

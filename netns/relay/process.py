@@ -105,6 +105,12 @@ class Relay:
                 line = self._lines[request["line"]]
                 line.set(delay_s=request["delay_s"], jitter_s=request["jitter_s"], loss=request["loss"])
                 return {}
+            case "clear":
+                number = request["line"]
+                self._refused[number] += self._lines[number].clear()
+                self._due = [entry for entry in self._due if entry[1] != number]
+                heapq.heapify(self._due)
+                return {}
             case "counters":
                 return {str(number): self._count(number) for number in self._lines}
             case other:

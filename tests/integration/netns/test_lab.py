@@ -200,6 +200,36 @@ async def test_down_and_up_leave_sockets_working(delay_s):
                 assert await asyncio.wait_for(loop.sock_recv(sender, 100), 2) == b"back"
 
 
+async def test_a_cut_link_loses_what_was_under_way_and_counts_it():
+    # 20 packets at 80 kbit/s take 2 s, so most are in the queue of the server's ingress when it is cut
+    slow = Shape(rate_bps=80e3, queue_s=10.0, delay_s=0.05)
+    spec = LabSpec(links=(LinkSpec("cam"), LinkSpec("server", ingress=slow)))
+    async with Lab(spec) as lab:
+        sender, receiver = await pair(lab)
+        with sender, receiver:
+            for _ in range(20):
+                sender.sendto(bytes(958), receiver.getsockname())
+            got = len(await arrived(receiver, 2))
+            await lab.link("server").down()
+            got += len(drain(receiver))
+            assert await arrived(receiver, 1, timeout_s=0.3) == []
+            receiver.sendto(bytes(958), sender.getsockname())
+            await asyncio.sleep(0.1)
+            counters = (await lab.counters())["server"]
+            assert (counters.egress.packets, counters.egress.drops) == (0, 1)
+            assert (counters.ingress.packets, counters.ingress.drops) == (got, 20 - got)
+            assert counters.ingress.backlog_bytes == 0
+            await lab.link("server").up()
+            await lab.link("server").up()
+            receiver.sendto(b"back", sender.getsockname())
+            loop = asyncio.get_running_loop()
+            assert await asyncio.wait_for(loop.sock_recv(sender, 100), 2) == b"back"
+            sender.sendto(b"again", receiver.getsockname())
+            assert len(await arrived(receiver, 1)) == 1
+            counters = (await lab.counters())["server"]
+            assert (counters.egress.packets, counters.egress.drops) == (1, 1)
+
+
 def drain_plain(sock: socket.socket) -> list[bytes]:
     found = []
     while True:

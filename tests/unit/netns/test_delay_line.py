@@ -61,6 +61,18 @@ def test_a_full_line_drops_and_counts():
     assert wire.push(b"x", 1.0)
 
 
+def test_a_cleared_line_is_empty_and_owes_nothing_to_what_was_in_it():
+    wire = line(delay_s=5.0)
+    wire.push(b"a", 0.0)
+    wire.push(b"b", 0.0)
+    assert wire.clear() == 2
+    assert wire.next_due is None
+    assert wire.backlog_bytes == 0
+    wire.set(delay_s=0.5, jitter_s=0.0, loss=0.0)
+    wire.push(b"c", 1.0)
+    assert wire.next_due == 1.5
+
+
 def test_jitter_does_not_shift_which_packets_are_lost():
     def fates(jitter_s):
         wire = line(seed=5, delay_s=0.1, jitter_s=jitter_s, loss=0.3)
