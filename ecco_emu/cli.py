@@ -156,8 +156,8 @@ def run_async(coroutine: Coroutine[Any, Any, T]) -> T:
 
 def print_summary(summary: dict[str, Any], directory: Path, report: Path) -> None:
     """What a run ends with: each camera's accuracy, the expectations, and where to look further."""
-    table = Table(title=f"{summary['policy']}: {summary['status']}", title_justify="left")
-    for heading in ("camera", "mAP after drift", "mAP at the end", "segments", "goodput / target"):
+    table = Table(title=f"policy {summary['policy']}: {summary['status']}", title_justify="left")
+    for heading in ("camera", "mAP after drift", "at the end", "segments", "goodput", "target"):
         table.add_column(heading, justify="left" if heading == "camera" else "right")
     for name, camera in summary["cameras"].items():
         sent, delivered = camera["segments_sent"], camera["segments_delivered"]
@@ -166,19 +166,29 @@ def print_summary(summary: dict[str, Any], directory: Path, report: Path) -> Non
             _figure(camera["map_after_drift"]),
             _figure(camera["map_final"]),
             f"{delivered}/{sent}",
-            f"{_kbit(camera['goodput_bps'])} / {_kbit(camera['target_bps'])}",
+            _kbit(camera["goodput_bps"]),
+            _kbit(camera["target_bps"]),
         )
     out.print(table)
     for expectation in summary["expectations"]:
         mark = "[green]held[/]" if expectation["held"] else "[red]failed[/]"
         out.print(f"{mark}: ", end="")
-        out.print(f"{expectation['text']} ({expectation['detail']})", markup=False, highlight=False)
+        detail = f"{expectation['text']} ({expectation['detail']})"
+        out.print(detail, markup=False, highlight=False, soft_wrap=True)
     clock = summary["clock"]
     out.print(
         f"engine {summary['engine']}, one emulated second = {summary['dilation']:g} s, loop lag p99 "
-        f"{clock['lag_p99_ms']:.1f} ms, {clock['deadline_misses']} deadlines missed",
+        f"{clock['lag_p99_ms']:.1f} ms, deadlines missed: {clock['deadline_misses']}",
         highlight=False,
+        soft_wrap=True,
     )
+    if summary["status"] == "degraded":
+        out.print(
+            "degraded: this host did not keep up, so timing is not to be trusted; "
+            "give it more time with --dilation, or fewer other jobs",
+            highlight=False,
+            soft_wrap=True,
+        )
     out.print(f"run directory  {directory}", highlight=False, soft_wrap=True)
     out.print(f"report         {report}", highlight=False, soft_wrap=True)
 
@@ -188,7 +198,7 @@ def _figure(value: float | None) -> str:
 
 
 def _kbit(value: float | None) -> str:
-    return "–" if value is None else f"{value / 1e3:.0f} kbit/s"
+    return "–" if value is None else f"{value / 1e3:.0f} kbit"
 
 
 @app.command()

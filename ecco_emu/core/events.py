@@ -191,6 +191,9 @@ class FaultApplied(Event, frozen=True, kw_only=True, tag="fault"):
 
 
 class ClockReport(Event, frozen=True, kw_only=True, tag="clock"):
+    """How well the host kept up, from the run's beginning until ``t``. Lags are of the event loop, in
+    milliseconds of wall time."""
+
     lag_p50_ms: float
     lag_p99_ms: float
     lag_max_ms: float

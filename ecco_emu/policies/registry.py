@@ -41,16 +41,16 @@ _POLICIES: Mapping[str, Callable[[PolicySettings, int, int], Policy]] = MappingP
 )
 
 
-def _proportional(table: SamplingTable | None, mapping: shares.Mapping) -> TransmissionRule:
+def _proportional(table: SamplingTable | None, mapping: shares.AlphaMapping) -> TransmissionRule:
     return GpuProportional(table, mapping=mapping)
 
 
-def _fixed(table: SamplingTable | None, mapping: shares.Mapping) -> TransmissionRule:
+def _fixed(table: SamplingTable | None, mapping: shares.AlphaMapping) -> TransmissionRule:
     return FixedTransmission()
 
 
-_RULES: Mapping[str, Callable[[SamplingTable | None, shares.Mapping], TransmissionRule]] = MappingProxyType(
-    {"ecco": _proportional, "naive": _fixed}
+_RULES: Mapping[str, Callable[[SamplingTable | None, shares.AlphaMapping], TransmissionRule]] = (
+    MappingProxyType({"ecco": _proportional, "naive": _fixed})
 )
 POLICY_NAMES = tuple(_POLICIES)
 
@@ -64,7 +64,7 @@ def make_policy(settings: PolicySettings, *, gpus: int, micro_windows: int) -> P
 
 
 def transmission_rule(
-    policy: str, table: SamplingTable | None = None, mapping: shares.Mapping = "linear"
+    policy: str, table: SamplingTable | None = None, mapping: shares.AlphaMapping = "linear"
 ) -> TransmissionRule:
     """What a camera under this policy does with its (c_j, p_j, n_j); ``table``: its profile, if any."""
     return _known(_RULES, policy)(table, mapping)

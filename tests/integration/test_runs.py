@@ -35,7 +35,9 @@ def eventually(holds: Callable[[], bool], what: str, deadline_s: float = DEADLIN
 
 def events(runs: Path) -> list[dict[str, object]]:
     files = list(runs.glob("*/events.jsonl"))
-    return [json.loads(line) for file in files for line in file.read_text().splitlines(True) if line[-1] == "\n"]
+    return [
+        json.loads(line) for file in files for line in file.read_text().splitlines(True) if line[-1] == "\n"
+    ]
 
 
 def host_links() -> set[str]:
@@ -82,8 +84,10 @@ def running(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], Path]]:
     )
     try:
         eventually(
-            lambda: process.poll() is not None
-            or any(event["kind"] == "segment" and event["state"] == "delivered" for event in events(runs)),
+            lambda: (
+                process.poll() is not None
+                or any(event["kind"] == "segment" and event["state"] == "delivered" for event in events(runs))
+            ),
             "a delivered segment",
         )
         assert process.poll() is None, process.communicate()[0]
@@ -104,9 +108,7 @@ def test_sigkill_leaves_no_process_namespace_or_link(
     process.send_signal(signal.SIGKILL)
     process.wait(DEADLINE_S)
     eventually(lambda: all(is_over(member) for member in members), "its processes end")
-    eventually(
-        lambda: network_namespaces() <= own - held_only_by_dead(own), "its namespaces are gone"
-    )
+    eventually(lambda: network_namespaces() <= own - held_only_by_dead(own), "its namespaces are gone")
     assert all(name in ("lo", "eth0") or not name.startswith(("veth", "br")) for name in host_links())
     assert events(runs)[-1]  # the log is readable
 

@@ -1,0 +1,101 @@
+"""The loop from Python: real packets, real video, real training, and a link broken while it runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from ecco_emu.core.errors import EccoError, ScenarioError
+from ecco_emu.emulation.emulation import Emulation
+from ecco_emu.report.log import read
+from ecco_emu.report.metrics import RunMetrics
+
+pytestmark = [pytest.mark.netns, pytest.mark.timeout(600)]
+
+SMALL = Path(__file__).parent / "small.yaml"
+Emulate = Callable[..., Awaitable[Emulation]]
+
+
+async def test_the_whole_loop(emulate: Emulate) -> None:
+    emu = await emulate(SMALL)
+    status = await emu.finish()
+    assert status in ("ok", "degraded")  # a busy machine may miss a deadline; nothing else may go wrong
+    seen = emu.summary()
+    assert seen.troubles == []
+    for name in ("cam1", "cam2"):
+        camera = seen.camera(name)
+        assert camera.segments_delivered > 0
+        assert camera.job is not None
+        fetched = [student for student in camera.students if student.transferred_bytes > 0]
+        assert fetched, f"{name} got no student over the network"
+        assert fetched[0].transferred_bytes > 4_000_000
+        assert fetched[0].transfer_s > fetched[0].transferred_bytes * 8 / 50e6  # the downlink is 50 Mbit/s
+    trained = [micro for micro in seen.micro_windows if micro.job is not None]
+    assert all(micro.steps > 0 and len(micro.losses) == micro.steps for micro in trained)
+    assert {micro.images for micro in trained} == {32}  # 1 GPU * 16 images/s * 2 s
+    assert [expectation.held for expectation in seen.expectations] == [True]
+    check_run_directory(emu.directory)
+
+
+def check_run_directory(directory: Path) -> None:
+    summary = json.loads((directory / "summary.json").read_text())
+    manifest = json.loads((directory / "manifest.json").read_text())
+    assert summary["version"] == 1
+    assert summary["engine"] == manifest["engine"]
+    assert summary["dilation"] == manifest["dilation"] >= 1
+    assert len(summary["windows"]) == 2
+    assert len(summary["map_by_window"]) == 2
+    assert set(summary["cameras"]) == {"cam1", "cam2"}
+    assert manifest["student"]["hash"] in {path.stem for path in (directory / "models").iterdir()}
+    again = RunMetrics.of(event for event, _ in read(directory / "events.jsonl"))
+    assert again.segments_delivered == sum(
+        camera["segments_delivered"] for camera in summary["cameras"].values()
+    )
+
+
+async def test_a_camera_streams_again_after_its_uplink_was_down(emulate: Emulate) -> None:
+    emu = await emulate(SMALL, overrides=["windows.count=6", "trainer.gpu_speed=2"])
+    await emu.until(
+        lambda s: all(camera.segments_delivered >= 2 for camera in s.cameras.values()), timeout=30
+    )
+    broken = emu.now()
+    await emu.link("cam2").down(duration=4)
+    assert emu.summary().camera("cam2").state == "stalled"
+    await emu.until(lambda s: s.camera("cam2").state == "streaming", timeout=25)
+    back = emu.now()
+    assert back - broken >= 4
+    cam1, cam2 = emu.summary().camera("cam1"), emu.summary().camera("cam2")
+    # What was acknowledged before the cut may be told just after it, hence the half second.
+    assert cam2.segments_delivered_between(broken + 0.5, broken + 3.9) == 0
+    assert cam1.segments_delivered_between(broken + 0.5, back) > 0
+    assert cam2.segments_lost > 0  # stale video was dropped, and counted
+    down, up = emu.summary().faults
+    assert (down.action, down.phase, up.action, up.phase) == ("down", "start", "up", "end")
+    assert up.applied - down.applied == pytest.approx(4, abs=0.5)
+
+
+async def test_a_narrower_uplink_is_what_arrives(emulate: Emulate) -> None:
+    emu = await emulate(SMALL, overrides=["windows.count=8", "trainer.gpu_speed=2"])
+    await emu.until(lambda s: s.camera("cam1").segments_delivered >= 3, timeout=40)
+    await emu.link("cam1").set(rate="200kbit")
+    changed = emu.now()
+    await emu.until(t=changed + 15)
+    late = [traffic for traffic in emu.summary().camera("cam1").traffic if traffic.t > changed + 5]
+    goodput = sum(traffic.goodput_bps * traffic.period_s for traffic in late) / sum(
+        traffic.period_s for traffic in late
+    )
+    assert 0 < goodput < 200e3
+    assert emu.summary().camera("cam1").segments_delivered_between(changed + 5, changed + 15) > 0
+
+
+async def test_what_cannot_be_is_refused_and_nothing_hangs(emulate: Emulate) -> None:
+    emu = await emulate(SMALL, overrides=["windows.count=1", "trainer.gpu_speed=2"])
+    with pytest.raises(ScenarioError, match="cam3"):
+        emu.link("cam3")
+    with pytest.raises(TimeoutError):
+        await emu.until(lambda s: False, timeout=0.2)
+    with pytest.raises(EccoError, match="ended"):
+        await emu.until(lambda s: False, timeout=100)
