@@ -60,5 +60,5 @@ def settle_child(parent_pid: int, niceness: int, environment: dict[str, str]) ->
     if os.getppid() != parent_pid:  # the parent died before the line above took effect
         os._exit(1)
     os.environ.update(environment)
-    if niceness:
-        os.nice(niceness)
+    # Absolute, not relative: the parent may have raised its own priority before it started the child.
+    os.setpriority(os.PRIO_PROCESS, 0, niceness)

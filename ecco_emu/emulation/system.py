@@ -12,6 +12,7 @@ import gc
 import os
 import secrets
 import socket
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -49,7 +50,9 @@ from ecco_emu.world.town import open_world
 
 SERVER_PORT = 4711
 PRIORITY = -10
-"""The event loop's thread outranks training and encoding, which can wait; packets and timers cannot."""
+"""Niceness of this process while a run goes on."""
+SWITCH_INTERVAL_S = 0.001
+"""How long a thread may keep the interpreter's lock from the event loop."""
 
 Emit = Callable[[AnyEvent], None]
 
@@ -226,7 +229,7 @@ async def build(
     """
     await require_privileges()
     async with AsyncExitStack() as stack:
-        stack.enter_context(ordinary_threads())
+        stack.enter_context(precedence())
         workers = await _start_workers(scenario, stack, progress)
         dilation = scenario.clock.dilation
         clock = RunClock(choose_dilation(scenario, workers.speed) if dilation == "auto" else dilation)
@@ -250,7 +253,6 @@ async def build(
         stack.push_async_callback(listener.close)
         await workers.trainer.add_model(model_hash(student), student)
         system = System(scenario, student, workers, lab, listener, clock, models, emit, tokens)
-        stack.enter_context(raised_priority())
         gc.freeze()  # what is alive now stays: no collection need walk it while packets wait
         stack.callback(gc.unfreeze)
         clock.start()
@@ -332,27 +334,25 @@ def run_started(scenario: schema.Scenario, *, engine: str, dilation: float) -> R
 
 
 @contextmanager
-def ordinary_threads() -> Iterator[None]:
-    """Encoding and decoding run in threads of ordinary priority, whatever the event loop's is."""
+def precedence() -> Iterator[None]:
+    """Makes this process outrank its workers, whose work can wait; packets and timers cannot.
 
-    def settle() -> None:
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 0)
-
-    executor = ThreadPoolExecutor(4, "ecco-emu", initializer=settle)
-    asyncio.get_running_loop().set_default_executor(executor)
-    try:
-        yield
-    finally:
-        executor.shutdown(wait=False, cancel_futures=True)
-
-
-@contextmanager
-def raised_priority() -> Iterator[None]:
-    """Raises the calling thread (the event loop's) only: on Linux, niceness belongs to threads."""
+    The threads that encode and decode are raised along with the event loop's: one that is preempted
+    while it holds the interpreter's lock would hold up the loop. They are this executor's, made while
+    the priority is raised, because on Linux niceness is inherited by, and belongs to, threads.
+    """
     thread = threading.get_native_id()
     before = os.getpriority(os.PRIO_PROCESS, thread)
+    switch_interval_s = sys.getswitchinterval()
     os.setpriority(os.PRIO_PROCESS, thread, PRIORITY)
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    executor = ThreadPoolExecutor(4, "ecco-emu")
+    loop = asyncio.get_running_loop()
+    loop.set_default_executor(executor)
     try:
         yield
     finally:
+        loop.set_default_executor(ThreadPoolExecutor())  # for whatever runs on this loop afterwards
+        executor.shutdown(wait=False, cancel_futures=True)
+        sys.setswitchinterval(switch_interval_s)
         os.setpriority(os.PRIO_PROCESS, thread, before)
