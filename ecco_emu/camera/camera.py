@@ -114,7 +114,11 @@ class Camera:
             try:
                 async with self._ports.connect() as peer:
                     self._peer = peer
-                    await self._converse(peer)
+                    try:
+                        await self._converse(peer)
+                    except asyncio.CancelledError:
+                        self._sender.end()
+                        raise
             except ConnectionClosed as error:
                 self._trouble(f"{error}; dialling again")
             finally:

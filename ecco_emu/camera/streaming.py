@@ -42,6 +42,11 @@ class VideoSender:
         self._segmenter: Segmenter | None = None
         self._encoder: SegmentEncoder | None = None
         self._sequence = 0
+        self._ended = False
+
+    def end(self) -> None:
+        """The run is over: what is still on its way is neither delivered nor lost."""
+        self._ended = True
 
     def restart(self) -> None:
         """Forgets a half-collected segment: the camera stopped streaming."""
@@ -72,7 +77,8 @@ class VideoSender:
         data = encode(segment)
 
         def settled(outcome: VideoOutcome) -> None:
-            self._report(outcome.outcome, sequence, len(frames), len(data))
+            if not self._ended:
+                self._report(outcome.outcome, sequence, len(frames), len(data))
 
         self._report("sent", sequence, len(frames), len(data))
         if peer.closed:  # while it was encoded
