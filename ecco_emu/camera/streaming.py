@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from ecco_emu.camera.budget import segment_budget_bits
 from ecco_emu.control.transmission import TransmissionPlan
 from ecco_emu.core.clock import Clock
-from ecco_emu.core.events import AnyEvent, SegmentMoved
+from ecco_emu.core.events import AnyEvent, SegmentMoved, SegmentState
 from ecco_emu.core.frames import Frame
 from ecco_emu.core.ids import CameraId
 from ecco_emu.core.messages import Segment, encode
@@ -105,13 +105,13 @@ class VideoSender:
         self._sequence += 1
         return self._sequence - 1
 
-    def _report(self, state: str, sequence: int, frames: int, size: int) -> None:
+    def _report(self, state: SegmentState, sequence: int, frames: int, size: int) -> None:
         self._emit(
             SegmentMoved(
                 t=self._clock.now(),
                 camera=self._camera,
                 sequence=sequence,
-                state=state,  # type: ignore[arg-type]
+                state=state,
                 frames=frames,
                 bytes=size,
             )

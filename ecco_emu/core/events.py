@@ -11,6 +11,8 @@ from typing import Literal
 
 import msgspec
 
+SegmentState = Literal["sent", "delivered", "late", "lost"]
+
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):
     t: float
@@ -175,7 +177,7 @@ class SegmentMoved(Event, frozen=True, kw_only=True, tag="segment"):
 
     camera: str
     sequence: int
-    state: Literal["sent", "delivered", "late", "lost"]
+    state: SegmentState
     frames: int
     bytes: int
 

@@ -15,9 +15,9 @@ from typing import Literal, Self, TypeVar
 
 from ecco_emu.core import events as ev
 from ecco_emu.core.errors import ScenarioError
+from ecco_emu.core.events import SegmentState
 
 E = TypeVar("E", bound=ev.Event)
-SegmentState = Literal["sent", "delivered", "late", "lost"]
 
 
 def insert(series: list[E], event: E) -> None:
