@@ -16,7 +16,7 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -344,7 +344,8 @@ def precedence() -> Iterator[None]:
     thread = threading.get_native_id()
     before = os.getpriority(os.PRIO_PROCESS, thread)
     switch_interval_s = sys.getswitchinterval()
-    os.setpriority(os.PRIO_PROCESS, thread, PRIORITY)
+    with suppress(PermissionError):  # without CAP_SYS_NICE; loop lag will tell whether it mattered
+        os.setpriority(os.PRIO_PROCESS, thread, PRIORITY)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     executor = ThreadPoolExecutor(4, "ecco-emu")
     loop = asyncio.get_running_loop()

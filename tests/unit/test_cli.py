@@ -1,0 +1,132 @@
+"""The command line: messages, exit codes, answers in JSON."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ecco_emu import cli
+
+GOOD = """\
+version: 1
+name: good
+world:
+  town:
+    districts: [{name: all, center: [0m, 0m], radius: 100m, weather: [{at: 0s, is: day}]}]
+cameras:
+  - {id: cam1, at: [0m, 0m], source: {look_at: [9m, 0m]}}
+"""
+
+
+@pytest.fixture
+def student(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "students").mkdir()
+    (tmp_path / "students" / "yolo11n-town.safetensors").write_bytes(b"only looked for")
+    monkeypatch.setenv("ECCO_EMU_PROFILES", str(tmp_path))
+
+
+def ecco_emu(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: object
+) -> tuple[int, str, str]:
+    monkeypatch.setattr("sys.argv", ["ecco-emu", *map(str, arguments)])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    captured = capsys.readouterr()
+    code = end.value.code
+    return (code if isinstance(code, int) else 0), captured.out, captured.err
+
+
+MISTAKES = {
+    "unknown key": (GOOD.replace("name: good", "name: good\npolice: {}"), "did you mean 'policy'"),
+    "missing unit": (GOOD.replace("[9m, 0m]", "[9, 0m]"), "has no unit"),
+    "duplicate camera": (
+        GOOD + "  - {id: cam1, at: [5m, 0m], source: {look_at: [9m, 0m]}}\n",
+        "is the id of cameras[0] already",
+    ),
+    "uplink of 0": (
+        GOOD.replace("look_at: [9m, 0m]}", "look_at: [9m, 0m]}, uplink: {rate: 0kbit}"),
+        "at least 8kbit",
+    ),
+    "unreachable time": (GOOD + "faults: [{at: 500s, on: cam1, down: {for: 1s}}]\n", "the run ends at 60s"),
+    "duplicate key": (GOOD + "name: again\n", "name"),
+}
+
+
+@pytest.mark.usefixtures("student")
+@pytest.mark.parametrize("verb", ["check", "run"])
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_each_mistake_is_one_clear_line_and_code_2(
+    mistake: str,
+    verb: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    text, expected = MISTAKES[mistake]
+    file = tmp_path / "bad.yaml"
+    file.write_text(text)
+    code, out, err = ecco_emu(monkeypatch, capsys, verb, file)
+    assert code == 2
+    assert out == ""
+    assert expected in err
+    assert err.startswith(f"error: {file}:")
+    assert err.count("\n") == 1
+    assert "Traceback" not in err
+
+
+def test_a_missing_file_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, _, err = ecco_emu(monkeypatch, capsys, "run", tmp_path / "nowhere.yaml")
+    assert code == 2
+    assert "nowhere.yaml: there is no such file" in err
+
+
+@pytest.mark.usefixtures("student")
+def test_a_good_scenario_is_ok_and_problems_can_be_had_as_json(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "scenario.yaml"
+    file.write_text(GOOD)
+    code, out, _ = ecco_emu(monkeypatch, capsys, "check", file)
+    assert (code, out) == (0, f"{file}: ok\n")
+    file.write_text(MISTAKES["missing unit"][0])
+    code, out, _ = ecco_emu(monkeypatch, capsys, "check", "--json", file)
+    [problem] = json.loads(out)
+    assert code == 2
+    assert problem["path"] == "cameras[0].source.look_at[0]"
+    assert problem["place"]["line"] == 7
+
+
+def test_the_schema_is_json(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = ecco_emu(monkeypatch, capsys, "schema")
+    assert code == 0
+    assert "cameras" in json.loads(out)["properties"]
+
+
+def test_a_report_of_something_else_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, _, err = ecco_emu(monkeypatch, capsys, "report", tmp_path)
+    assert code == 2
+    assert "is not a run directory" in err
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["--version"]])
+def test_help_and_version(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, _ = ecco_emu(monkeypatch, capsys, *arguments)
+    assert code == 0
+    assert "ecco-emu" in out
+
+
+@pytest.mark.parametrize("arguments", [["walk"], ["run"], ["run", "--fast", "x.yaml"]])
+def test_a_wrong_command_line_is_code_2(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, _, err = ecco_emu(monkeypatch, capsys, *arguments)
+    assert code == 2
+    assert "for help" in err
