@@ -9,6 +9,7 @@ parent dies, SIGKILL included.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
 import multiprocessing
 import os
@@ -61,4 +62,5 @@ def settle_child(parent_pid: int, niceness: int, environment: dict[str, str]) ->
         os._exit(1)
     os.environ.update(environment)
     # Absolute, not relative: the parent may have raised its own priority before it started the child.
-    os.setpriority(os.PRIO_PROCESS, 0, niceness)
+    with contextlib.suppress(PermissionError):
+        os.setpriority(os.PRIO_PROCESS, 0, niceness)

@@ -82,9 +82,13 @@ def candidates(
 def choose(gains: Mapping[JobId, float], min_gain: float = 0.0) -> JobId | None:
     """The job whose model beats the request's own model by most on the request's frames (lines 5-9).
 
-    Only gains above ``min_gain`` count; ties go to the first id. None: start a new job (line 11).
+    Only gains of at least ``min_gain`` count; ties go to the first id. None: start a new job (line 11).
+    The paper asks for a positive gain. Here a job that is exactly as good as the request's own model will
+    do by default, because requests of one drift arrive together: the first one's job has not trained yet,
+    or not enough to show, and jobs are never merged later. What the metadata grouped wrongly, the
+    windows' ends split.
     """
-    better = [(-gain, job) for job, gain in gains.items() if gain > min_gain]
+    better = [(-gain, job) for job, gain in gains.items() if gain >= min_gain]
     return min(better)[1] if better else None
 
 

@@ -136,7 +136,7 @@ class EdgeServer:
         the file, so a gain over it would be noise.
         """
         gains = await self._gains(camera, request, model, left)
-        chosen = grouping.choose(gains)
+        chosen = grouping.choose(gains, self._scenario.grouping.min_gain)
         now = self._ports.clock.now()
         named_gains = {str(job): gain for job, gain in gains.items()}
         if chosen is not None and chosen in self.jobs:

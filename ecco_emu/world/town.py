@@ -22,7 +22,7 @@ LABEL_HISTORY = 4000
 """Frames per camera whose labels are remembered."""
 FRAME_HISTORY = 8
 """Frames per camera kept for whoever asks for the same one a little later."""
-_NICENESS = 5
+_NICENESS = -5
 
 
 @dataclass

@@ -54,7 +54,9 @@ def test_a_job_has_members() -> None:
 def test_the_best_positive_gain_wins_and_ties_go_to_the_first_id() -> None:
     assert choose({A: 0.1, B: 0.3, C: 0.2}) == B
     assert choose({C: 0.3, B: 0.3, A: -1.0}) == B
-    assert choose({A: 0.0, B: -0.2}) is None
+    assert choose({A: 0.0, B: -0.2}) == A  # requests of one drift arrive together, before any gain shows
+    assert choose({A: -0.01, B: -0.2}) is None
+    assert choose({A: 0.0}, min_gain=1e-6) is None  # the paper's rule
     assert choose({}) is None
     assert choose({A: 0.04}, min_gain=0.05) is None
 

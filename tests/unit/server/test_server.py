@@ -68,11 +68,17 @@ async def test_the_first_request_founds_a_job_and_a_near_one_that_gains_joins_it
 
 async def test_no_gain_or_too_far_away_founds_another_job(bench: Bench) -> None:
     first = await bench.ask(CAM1, (0.0, 0.0))
-    bench.trainer.accuracy[first, CAM2] = 0.1  # exactly as good as its own: no gain
+    bench.trainer.accuracy[first, CAM2] = 0.05  # worse than its own 0.1
     second = await bench.ask(CAM2, (30.0, 0.0))
     bench.trainer.accuracy[first, CAM3] = bench.trainer.accuracy[second, CAM3] = 0.9
     third = await bench.ask(CAM3, (500.0, 0.0))  # gains, but out of range
     assert len({first, second, third}) == 3
+
+
+async def test_requests_of_one_drift_share_a_job_before_any_gain_shows(bench: Bench) -> None:
+    first = await bench.ask(CAM1, (0.0, 0.0))
+    assert await bench.ask(CAM2, (30.0, 0.0)) == first  # both models are as good as each other
+    assert await bench.ask(CAM3, (500.0, 0.0)) != first
 
 
 async def test_naive_never_groups(tmp_path: Path) -> None:
