@@ -30,7 +30,7 @@ from ecco_emu.trainer.detect import detect
 from ecco_emu.trainer.evaluate import Accuracy, mean_average_precision
 from ecco_emu.trainer.pictures import Augmentation, training_batch
 from ecco_emu.trainer.scenes import render_scenes
-from ecco_emu.trainer.steps import default_precision, freeze_projection, parameter_groups, set_mode, step
+from ecco_emu.trainer.steps import adamw, default_precision, freeze_projection, set_mode, step
 from ecco_emu.trainer.types import Picture
 from ecco_emu.workers import Worker
 
@@ -101,13 +101,12 @@ class Pretraining:
         self.average = MovingAverage(self._model)
         self._model.criterion = None
         self.precision = default_precision(torch.device("cpu"))
-        groups = parameter_groups(self._model)
-        self._optimizer = torch.optim.AdamW(groups, lr=LEARNING_RATE, betas=(0.9, 0.999))
+        self._optimizer = adamw(self._model, LEARNING_RATE)
         self._augmentation = Augmentation(scale=0.3, translate=0.15, gain=0.3)
 
     def run(self, steps: int, late: Callable[[], float]) -> None:
         """So many more steps; ``late`` says which fraction of the time allowed is spent."""
-        set_mode(self._model, "update")
+        set_mode(self._model, "renewed")
         for _ in range(steps):
             progress = max(self.done / self._steps, late())
             if progress >= 1:

@@ -14,19 +14,24 @@ from torch.nn.parallel import DistributedDataParallel
 from ultralytics.nn.tasks import DetectionModel
 
 from ecco_emu.core.random_streams import stream
-from ecco_emu.trainer.pictures import Augmentation, training_batch
+from ecco_emu.trainer.pictures import Augmentation, fitted, stack, training_batch
 from ecco_emu.trainer.steps import (
     BatchNorm,
+    adamw,
     default_precision,
     freeze_projection,
+    renew_statistics,
     set_mode,
-    sgd,
     step,
 )
 from ecco_emu.trainer.types import Picture, TrainResult
 
 ADAPTATION = Augmentation(flip=0.5, scale=0.15, translate=0.05, gain=0.1)
 """Milder than in pretraining: retraining must learn one condition, in few steps."""
+
+SETTLING_PICTURES = 24
+"""Pictures that batch norm's statistics are measured on when a micro-window ends: about 0.3 s."""
+_SETTLING_BATCH = 12
 
 
 class TrainingSession:
@@ -44,7 +49,7 @@ class TrainingSession:
         learning_rate: float,
         seed: int,
         name: str = "",
-        batch_norm: BatchNorm = "update",
+        batch_norm: BatchNorm = "renewed",
         augmentation: Augmentation = ADAPTATION,
         device: torch.device | None = None,
         precision: torch.dtype | None = None,
@@ -61,7 +66,7 @@ class TrainingSession:
         self._ranks = ranks
         freeze_projection(self.model)
         self._loss_of = self.model.init_criterion()
-        self._optimizer = sgd(self.model, learning_rate)
+        self._optimizer = adamw(self.model, learning_rate)
         self._trained: nn.Module = self.model if ranks == 1 else _distributed(self.model, self.device)
 
     def train_micro(self, batches: Sequence[Sequence[Picture]]) -> TrainResult:
@@ -69,6 +74,8 @@ class TrainingSession:
         started = time.perf_counter()
         set_mode(self._trained, self._batch_norm)
         losses = [self._step(pictures) for pictures in batches]
+        if self._batch_norm == "renewed":
+            self._settle([picture for batch in batches for picture in batch][-SETTLING_PICTURES:])
         if self._ranks > 1:
             losses = _averaged(losses, self.device)
         return TrainResult(
@@ -81,6 +88,10 @@ class TrainingSession:
     def _step(self, pictures: Sequence[Picture]) -> float:
         batch = training_batch(pictures, self.size, self._augmentation, self._random)
         return step(self._trained, self._loss_of, self._optimizer, batch, self._precision, ranks=self._ranks)
+
+    def _settle(self, pictures: Sequence[Picture]) -> None:
+        images = stack([fitted(image, self.size)[0] for image, _ in pictures]).to(self.device)
+        renew_statistics(self.model, torch.split(images, _SETTLING_BATCH), self._precision)
 
 
 def steps_in(images: int, batch: int) -> int:

@@ -34,6 +34,7 @@ from ecco_emu.trainer.types import (
 
 _CALIBRATION_S = 1.0
 """At least this long for each measurement of speed."""
+_CALIBRATION_IMAGES = 48
 
 
 class TrainingServer:
@@ -129,7 +130,8 @@ class TrainingServer:
         infer = _rate(lambda: len(detect(model.model, images, model.size)))
         name = JobId("calibration")
         session = self._team.session(name, model)
-        train = _rate(lambda: self._team.train(name, session, [pictures]).images)
+        steps = steps_in(_CALIBRATION_IMAGES, self.batch)  # as long as a micro-window may be
+        train = _rate(lambda: self._team.train(name, session, [pictures] * steps).images)
         self._team.drop(name)
         return Speed(train_images_per_s=train, inference_images_per_s=infer)
 

@@ -15,7 +15,7 @@ JOB = JobId("job-1")
 
 def test_two_ranks_train_one_student() -> None:
     settings = Settings(
-        gpus=2, batch=2, learning_rate=0.005, eval_frames=4, seed=1, threads=1, virtual_ranks=2
+        gpus=2, batch=2, learning_rate=0.001, eval_frames=4, seed=1, threads=1, virtual_ranks=2
     )
     weights = student.to_bytes(student.build(seed=2), (128, 96))
     server = TrainingServer(settings)

@@ -25,7 +25,7 @@ def batches(steps: int, batch: int = 4) -> list[list[Picture]]:
 
 
 def session(**changes: object) -> TrainingSession:
-    settings: dict = {"learning_rate": 0.005, "seed": 7, "name": "job"} | changes
+    settings: dict = {"learning_rate": 0.001, "seed": 7, "name": "job"} | changes
     return TrainingSession(student.build(seed=2), SIZE, **settings)
 
 
@@ -56,7 +56,7 @@ def test_training_in_float32() -> None:
     assert all(math.isfinite(loss) for loss in result.losses)
 
 
-@pytest.mark.parametrize(("mode", "moves"), [("update", True), ("frozen", False)])
+@pytest.mark.parametrize(("mode", "moves"), [("renewed", True), ("frozen", False)])
 def test_batch_norm_statistics_move_or_stay(mode: BatchNorm, moves: bool) -> None:
     trained = session(batch_norm=mode)
     norm = [module for module in trained.model.modules() if isinstance(module, nn.BatchNorm2d)][-1]
