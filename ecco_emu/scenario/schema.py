@@ -133,8 +133,8 @@ class Trainer(Strict):
     """Images of the world's size that one GPU trains on in an emulated second."""
     batch: Annotated[Whole, Field(ge=1, le=256)] = 4
     """Images per GPU in one step; G GPUs make steps of G times as many."""
-    learning_rate: Annotated[Number, Field(gt=0, le=1)] = 0.005
-    """Of SGD."""
+    learning_rate: Annotated[Number, Field(gt=0, le=1)] = 0.0005
+    """Of AdamW."""
     eval_frames: Annotated[Whole, Field(ge=1, le=1000)] = 8
     """Newest frames of each camera that a job is measured on."""
 
@@ -146,6 +146,8 @@ class Grouping(Strict):
     """Requests further apart in time than this never share a job."""
     range: Annotated[Length, Field(ge=0)] = 80.0
     """Cameras further apart than this never share a job."""
+    min_gain: Annotated[Number, Field(ge=-1, le=1)] = 0.0
+    """A request joins a job whose model beats its own by at least this much mAP."""
     drop_threshold: Annotated[Number, Field(ge=0, le=1)] = 0.05
     """A member whose mAP falls by more than this over a window leaves its group."""
 
