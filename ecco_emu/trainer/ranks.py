@@ -89,7 +89,7 @@ class Team:
 
 def _serve(parent_pid: int, rank: int, ranks: int, port: int, settings: Settings, pipe: Connection) -> None:
     """Another rank's life: does what rank 0 does, in the same order, until the pipe closes."""
-    settle_child(parent_pid, 0, {})  # niceness and environment are inherited
+    settle_child(parent_pid, os.getpriority(os.PRIO_PROCESS, 0), {})  # as rank 0 has it
     torch.set_num_threads(max(1, settings.threads // ranks))
     _join(rank, ranks, port)
     sessions: dict[str, TrainingSession] = {}
