@@ -36,16 +36,22 @@ class HostSpeed:
     edge_images_per_s: float
     """By the cameras' process, one thread."""
     cores: int
+    trainer_threads: int
+    """Cores that training keeps busy."""
 
 
 def choose_dilation(scenario: schema.Scenario, speed: HostSpeed) -> float:
     """Seconds of the wall per emulated second, at least 1, rounded up to a tenth."""
-    load = trainer_load(scenario, speed) + background_load(scenario, speed) / speed.cores
+    training, rest = trainer_load(scenario, speed), background_load(scenario, speed)
+    if speed.cores > speed.trainer_threads:  # they run side by side, and the slower one sets the pace
+        load = max(training, rest / (speed.cores - speed.trainer_threads))
+    else:
+        load = training + rest / speed.cores
     return max(1.0, math.ceil(load * HEADROOM * 10) / 10)
 
 
 def trainer_load(scenario: schema.Scenario, speed: HostSpeed) -> float:
-    """Wall seconds of training and measuring per emulated second, all cores at work on it."""
+    """Wall seconds of training and measuring per emulated second."""
     windows, trainer = scenario.windows, scenario.trainer
     images = trainer.gpus * trainer.gpu_speed * windows.micro
     group = len(scenario.cameras)

@@ -301,6 +301,7 @@ async def _start_workers(
         infer_images_per_s=trained.inference_images_per_s,
         edge_images_per_s=await edge.calibrate(),
         cores=len(os.sched_getaffinity(0)),
+        trainer_threads=device.threads,
     )
     teacher = await _open_teacher(scenario, trainer, world)
     return Workers(trainer, edge, world, teacher, asdict(device), speed)
