@@ -16,7 +16,10 @@ import os
 import signal
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from typing import ParamSpec, TypeVar
+
+from ecco_emu.core.errors import HostError
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -24,10 +27,15 @@ T = TypeVar("T")
 _PR_SET_PDEATHSIG = 1
 
 
+class WorkerDiedError(HostError):
+    """A child process is gone, and with it what it held."""
+
+
 class Worker:
     """One warm child process; ``call`` runs a module-level function in it, in order of calling."""
 
-    def __init__(self, *, niceness: int = 0, environment: dict[str, str] | None = None) -> None:
+    def __init__(self, what: str, *, niceness: int = 0, environment: dict[str, str] | None = None) -> None:
+        self._what = what
         self._executor = ProcessPoolExecutor(
             max_workers=1,
             mp_context=multiprocessing.get_context("spawn"),
@@ -36,9 +44,16 @@ class Worker:
         )
 
     async def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Runs ``function`` in the child. Raises what it raised, or ``BrokenProcessPool``."""
-        future = self._executor.submit(function, *args, **kwargs)
-        return await asyncio.wrap_future(future)
+        """Runs ``function`` in the child. Raises what it raised, or ``WorkerDiedError``."""
+        try:
+            future = self._executor.submit(function, *args, **kwargs)
+            return await asyncio.wrap_future(future)
+        except BrokenProcessPool as error:
+            raise WorkerDiedError(
+                f"the process for {self._what} died. If the kernel's log names it, memory ran out: free "
+                "some, or make the scenario smaller. In a script of your own, start the run under "
+                "`if __name__ == '__main__':`, because the process imports your script"
+            ) from error
 
     def close(self) -> None:
         """Ends the child at once; a call in progress is abandoned."""

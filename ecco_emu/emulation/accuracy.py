@@ -19,14 +19,15 @@ from ecco_emu.core.ids import CameraId, ModelHash
 from ecco_emu.trainer.evaluate import mean_average_precision
 
 SPAN_S = 5.0
-"""Accuracy is taken over a camera's frames of this many emulated seconds, or since its last change
-of student if that is more recent."""
+"""Accuracy is taken over a camera's frames of this many emulated seconds, or since its student or its
+weather last changed if that is more recent: a mean over a change would describe neither side of it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Watched:
     t: float
     model: ModelHash
+    weather: str
     labels: Labels
     seen: Detections
 
@@ -39,19 +40,22 @@ class LiveAccuracy:
         *,
         clock: Clock,
         labels: Callable[[CameraId, int], Labels],
+        weather: Callable[[CameraId, float], str],
         emit: Callable[[AnyEvent], None],
         period_s: float,
     ) -> None:
         self._clock = clock
         self._labels = labels
+        self._weather = weather
         self._emit = emit
         self._period_s = period_s
         self._watched: dict[CameraId, deque[Watched]] = {}
 
     def observe(self, camera: CameraId, index: int, model: ModelHash, seen: Detections) -> None:
-        entry = Watched(self._clock.now(), model, self._labels(camera, index), seen)
+        now = self._clock.now()
+        entry = Watched(now, model, self._weather(camera, now), self._labels(camera, index), seen)
         frames = self._watched.setdefault(camera, deque(maxlen=256))
-        if frames and frames[-1].model != model:
+        if frames and (frames[-1].model, frames[-1].weather) != (entry.model, entry.weather):
             frames.clear()
         frames.append(entry)
         while entry.t - frames[0].t > SPAN_S:

@@ -17,7 +17,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import netns
@@ -51,6 +51,9 @@ from ecco_emu.world.town import open_world
 SERVER_PORT = 4711
 PRIORITY = -10
 """Niceness of this process while a run goes on."""
+REAL_TIME = os.SCHED_RR | os.SCHED_RESET_ON_FORK
+"""Of the event loop's thread alone, which sleeps most of the time: with every core busy, an ordinary
+thread of any niceness can wait for the next clock tick. Threads and processes it starts do not inherit it."""
 SWITCH_INTERVAL_S = 0.001
 """How long a thread may keep the interpreter's lock from the event loop."""
 
@@ -105,6 +108,7 @@ class System:
         self.accuracy = LiveAccuracy(
             clock=clock,
             labels=workers.world.labels,
+            weather=workers.world.weather,
             emit=emit,
             period_s=scenario.windows.micro,
         )
@@ -213,6 +217,10 @@ def transport_config(scenario: schema.Scenario) -> TransportConfig:
     return TransportConfig(beta=scenario.transport.beta)
 
 
+def download_config(scenario: schema.Scenario) -> TransportConfig:
+    return replace(transport_config(scenario), alpha=scenario.transport.download_alpha)
+
+
 @asynccontextmanager
 async def build(
     scenario: schema.Scenario,
@@ -249,7 +257,7 @@ async def build(
         )
         tokens = {camera.id: secrets.token_bytes(16) for camera in scenario.cameras}
         sock = stack.enter_context(await lab.udp_socket(SERVER, port=SERVER_PORT))
-        listener = Listener(sock, tokens, transport_config(scenario), clock)
+        listener = Listener(sock, tokens, download_config(scenario), clock)
         stack.push_async_callback(listener.close)
         await workers.trainer.add_model(model_hash(student), student)
         system = System(scenario, student, workers, lab, listener, clock, models, emit, tokens)
@@ -338,17 +346,17 @@ def run_started(scenario: schema.Scenario, *, engine: str, dilation: float) -> R
 def precedence() -> Iterator[None]:
     """Makes this process outrank its workers, whose work can wait; packets and timers cannot.
 
-    The threads that encode and decode are raised along with the event loop's: one that is preempted
-    while it holds the interpreter's lock would hold up the loop. They are this executor's, made while
-    the priority is raised, because on Linux niceness is inherited by, and belongs to, threads.
+    The threads that encode and decode are raised along with the event loop's (on Linux, niceness belongs
+    to threads): one that is preempted while it holds the interpreter's lock would hold up the loop.
     """
     thread = threading.get_native_id()
     before = os.getpriority(os.PRIO_PROCESS, thread)
     switch_interval_s = sys.getswitchinterval()
-    with suppress(PermissionError):  # without CAP_SYS_NICE; loop lag will tell whether it mattered
-        os.setpriority(os.PRIO_PROCESS, thread, PRIORITY)
+    _outrank_workers()
+    with suppress(PermissionError):
+        os.sched_setscheduler(thread, REAL_TIME, os.sched_param(1))
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    executor = ThreadPoolExecutor(4, "ecco-emu")
+    executor = ThreadPoolExecutor(4, "ecco-emu", initializer=_outrank_workers)
     loop = asyncio.get_running_loop()
     loop.set_default_executor(executor)
     try:
@@ -357,4 +365,12 @@ def precedence() -> Iterator[None]:
         loop.set_default_executor(ThreadPoolExecutor())  # for whatever runs on this loop afterwards
         executor.shutdown(wait=False, cancel_futures=True)
         sys.setswitchinterval(switch_interval_s)
-        os.setpriority(os.PRIO_PROCESS, thread, before)
+        with suppress(PermissionError):
+            os.sched_setscheduler(thread, os.SCHED_OTHER, os.sched_param(0))
+            os.setpriority(os.PRIO_PROCESS, thread, before)
+
+
+def _outrank_workers() -> None:
+    """Raises the calling thread. Without CAP_SYS_NICE it stays; loop lag will tell whether it mattered."""
+    with suppress(PermissionError):
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), PRIORITY)

@@ -161,6 +161,9 @@ class Transport(Strict):
     """The fraction of the window kept after a cut."""
     mapping: Literal["linear", "root"] = "linear"
     """From GPU share to alpha: ``linear`` is the paper's, ``root`` squares it for paths with random loss."""
+    download_alpha: Annotated[Number, Field(gt=0, le=100)] = 8.0
+    """GAIMD's alpha of each camera's download. Students are large, and their acknowledgements queue behind
+    video at the bottleneck: at 1, a quarter of a second's round trip leaves most of a downlink unused."""
     segment_deadline: Annotated[Time, Field(gt=0)] = 4.0
     """A video segment not delivered this long after its capture is dropped and counted."""
 

@@ -15,6 +15,10 @@ from ecco_emu.video.messages import from_message
 PENDING_PER_CAMERA = 256
 """Samples kept for a camera between two hand-overs to the trainer; older ones are dropped first."""
 
+HAND_OVER_BATCH = 8
+"""Samples in one message to the trainer's process: pickling holds the interpreter's lock, and with it the
+event loop, for about 0.1 ms a sample."""
+
 
 class Intake:
     """Samples wait here until the GPU is free to take them, so that receiving never waits for training."""
@@ -40,8 +44,8 @@ class Intake:
         """Gives everything pending to the trainer, before it trains or measures."""
         batches = [sample for pending in self._pending.values() for sample in pending]
         self._pending.clear()
-        if batches:
-            await self._trainer.add_samples(batches)
+        for first in range(0, len(batches), HAND_OVER_BATCH):
+            await self._trainer.add_samples(batches[first : first + HAND_OVER_BATCH])
 
     def _keep(self, camera: CameraId, samples: Sequence[Sample]) -> None:
         pending = self._pending.setdefault(camera, deque(maxlen=PENDING_PER_CAMERA))

@@ -191,8 +191,7 @@ class EdgeServer:
             return
         now = self._ports.clock.now()
         member = job.members[camera]
-        model, weights = await self._ports.trainer.export(job.id)
-        self._models.put(weights)
+        model, weights = await self._export(job)
         await self._ports.trainer.add_model(model, weights)
         self._ports.emit(JobLeft(t=now, job=job.id, camera=camera, drop=drop))
         self.jobs.leave(camera)
@@ -210,11 +209,15 @@ class EdgeServer:
 
     async def deliver_student(self, job: Job, cameras: Sequence[CameraId]) -> None:
         """Offers the job's newest student to these cameras; each fetches the file if it lacks it."""
-        model, weights = await self._ports.trainer.export(job.id)
-        self._models.put(weights)
-        job.newest = model
+        job.newest, _ = await self._export(job)
         for camera in cameras:
             self._offer(job, camera)
+
+    async def _export(self, job: Job) -> tuple[ModelHash, bytes]:
+        """The job's student as it is now, kept where cameras can fetch it from."""
+        model, weights = await self._ports.trainer.export(job.id)
+        await asyncio.to_thread(self._models.put, weights)
+        return model, weights
 
     def _offer(self, job: Job, camera: CameraId) -> None:
         session = self._sessions.get(camera)

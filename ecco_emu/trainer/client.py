@@ -42,7 +42,7 @@ class TrainingClient:
             seed=seed,
             threads=threads or max(1, (os.cpu_count() or 1) - 1),
         )
-        self._worker = _TorchWorker("worker", TRAINING_NICENESS, self._settings.threads)
+        self._worker = _TorchWorker("worker", "training", TRAINING_NICENESS, self._settings.threads)
 
     async def start(self) -> DeviceInfo:
         """Starts the process: imports torch, warms up. Some seconds."""
@@ -122,7 +122,7 @@ class EdgeClient:
 
     def __init__(self, *, threads: int = 1) -> None:
         self._threads = threads
-        self._worker = _TorchWorker("edge_worker", EDGE_NICENESS, threads)
+        self._worker = _TorchWorker("edge_worker", "the cameras' inference", EDGE_NICENESS, threads)
 
     async def start(self) -> None:
         """Starts the process: imports torch, warms up. Some seconds."""
@@ -161,7 +161,7 @@ class _TorchWorker:
     The module is named, not imported: importing it here would import torch.
     """
 
-    def __init__(self, module: str, niceness: int, threads: int) -> None:
+    def __init__(self, module: str, what: str, niceness: int, threads: int) -> None:
         environment = {
             "OMP_NUM_THREADS": str(threads),
             "MKL_NUM_THREADS": str(threads),
@@ -169,7 +169,7 @@ class _TorchWorker:
             "OMP_WAIT_POLICY": "PASSIVE",
         }
         self._module = f"ecco_emu.trainer.{module}"
-        self._worker = Worker(niceness=niceness, environment=environment)
+        self._worker = Worker(what, niceness=niceness, environment=environment)
 
     async def start(self, *args: object) -> Any:
         return await self._worker.call(_in_child, self._module, "start", args)

@@ -150,7 +150,7 @@ async def pretrain(
     def late() -> float:
         return 0.0 if minutes is None else (time.monotonic() - started) / (60 * minutes)
 
-    painter = Worker(niceness=10)
+    painter = Worker("rendering", niceness=10)
     try:
         await _train(training, painter, seed, steps, scenes, size, late, progress)
         trained_minutes = (time.monotonic() - started) / 60

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import zlib
 from collections import OrderedDict
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 
 from ecco_emu.core.errors import HostError
@@ -61,12 +60,9 @@ class TownWorld:
         """Starts the rendering process and builds the town in it (about two seconds)."""
         if self._worker is not None:
             raise RuntimeError("the world is already started")
-        self._worker = Worker(niceness=_NICENESS)
+        self._worker = Worker("rendering the town", niceness=_NICENESS)
         sizes = sorted({eye.source.size for eye in self._eyes.values()})
-        try:
-            await self._worker.call(child.open_town, self._town, self._seed, sizes)
-        except BrokenProcessPool as error:
-            raise _died() from error
+        await self._worker.call(child.open_town, self._town, self._seed, sizes)
 
     async def close(self) -> None:
         worker, self._worker = self._worker, None
@@ -113,9 +109,6 @@ class TownWorld:
                 conditions_at(eye.district, t),
                 noise_key(self._seed, camera, index),
             )
-        except BrokenProcessPool as error:
-            eye.frames.pop(index, None)
-            raise _died() from error
         except BaseException:
             eye.frames.pop(index, None)
             raise
@@ -129,13 +122,6 @@ def _retrieve(task: asyncio.Task[Frame]) -> None:
     """Marks a failure as seen even when everyone has stopped waiting for the frame."""
     if not task.cancelled():
         task.exception()
-
-
-def _died() -> HostError:
-    return HostError(
-        "the process that renders the town died (see the kernel's log for an out-of-memory kill); "
-        "free some memory or make the town smaller, then run again"
-    )
 
 
 def noise_key(seed: int, camera: str, index: int) -> int:

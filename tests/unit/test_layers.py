@@ -10,7 +10,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("core", "workers"),
+    ("core",),
+    ("workers",),
     ("transport", "control"),
     ("policies",),
     ("scenario",),

@@ -108,7 +108,7 @@ async def test_a_dead_renderer_is_the_hosts_fault(world: TownWorld) -> None:
     assert world._worker is not None
     pid = await world._worker.call(os.getpid)
     os.kill(pid, signal.SIGKILL)
-    with pytest.raises(HostError, match="renders the town died"):
+    with pytest.raises(HostError, match="rendering the town died"):
         await world.frame(CAM1, 0)
 
 
