@@ -19,15 +19,14 @@ from ecco_emu.core.ids import CameraId, ModelHash
 from ecco_emu.trainer.evaluate import mean_average_precision
 
 SPAN_S = 5.0
-"""Accuracy is taken over a camera's frames of this many emulated seconds, or since its student or its
-weather last changed if that is more recent: a mean over a change would describe neither side of it."""
+"""Accuracy is taken over a camera's frames of this many emulated seconds, or since its student changed
+or its weather settled if that is more recent: a mean over a change would describe neither side of it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Watched:
     t: float
     model: ModelHash
-    weather: str
     labels: Labels
     seen: Detections
 
@@ -40,22 +39,25 @@ class LiveAccuracy:
         *,
         clock: Clock,
         labels: Callable[[CameraId, int], Labels],
-        weather: Callable[[CameraId, float], str],
+        settled: Callable[[CameraId, float], bool],
         emit: Callable[[AnyEvent], None],
         period_s: float,
     ) -> None:
         self._clock = clock
         self._labels = labels
-        self._weather = weather
+        self._settled = settled
         self._emit = emit
         self._period_s = period_s
         self._watched: dict[CameraId, deque[Watched]] = {}
 
     def observe(self, camera: CameraId, index: int, model: ModelHash, seen: Detections) -> None:
         now = self._clock.now()
-        entry = Watched(now, model, self._weather(camera, now), self._labels(camera, index), seen)
+        entry = Watched(now, model, self._labels(camera, index), seen)
         frames = self._watched.setdefault(camera, deque(maxlen=256))
-        if frames and (frames[-1].model, frames[-1].weather) != (entry.model, entry.weather):
+        if not self._settled(camera, now):
+            frames.clear()
+            return
+        if frames and frames[-1].model != model:
             frames.clear()
         frames.append(entry)
         while entry.t - frames[0].t > SPAN_S:
@@ -71,6 +73,8 @@ class LiveAccuracy:
     async def measure(self) -> None:
         for camera, frames in list(self._watched.items()):
             taken = list(frames)
+            if not taken:
+                continue
             result = await asyncio.to_thread(
                 mean_average_precision,
                 [entry.labels for entry in taken],

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from ecco_emu.scenario import schema
 
-HEADROOM = 1.4
+HEADROOM = 1.5
 """Room for noise and for what is not modelled. A run that still misses deadlines is ``degraded``."""
 RENDER_CPU_S = 0.012
 """CPU to render and hand over one 320x192 frame with its boxes."""

@@ -108,7 +108,7 @@ class System:
         self.accuracy = LiveAccuracy(
             clock=clock,
             labels=workers.world.labels,
-            weather=workers.world.weather,
+            settled=workers.world.settled,
             emit=emit,
             period_s=scenario.windows.micro,
         )

@@ -47,6 +47,10 @@ class World(Protocol):
         """The weather that the camera's district has at ``t``, or fades to."""
         ...
 
+    def settled(self, camera: CameraId, t: float) -> bool:
+        """False while one weather fades into another before this camera."""
+        ...
+
     def district(self, camera: CameraId) -> str:
         """The name of the district whose weather the camera sees."""
         ...

@@ -93,6 +93,9 @@ class TownWorld:
     def weather(self, camera: CameraId, t: float) -> str:
         return conditions_at(self._eyes[camera].district, t).weather
 
+    def settled(self, camera: CameraId, t: float) -> bool:
+        return conditions_at(self._eyes[camera].district, t).blend >= 1.0
+
     def district(self, camera: CameraId) -> str:
         return self._eyes[camera].district.name
 
