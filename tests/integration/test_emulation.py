@@ -92,7 +92,7 @@ async def test_a_narrower_uplink_is_what_arrives(emulate: Emulate) -> None:
 
 
 async def test_what_cannot_be_is_refused_and_nothing_hangs(emulate: Emulate) -> None:
-    emu = await emulate(SMALL, overrides=["windows.count=1", "trainer.gpu_speed=2"])
+    emu = await emulate(SMALL, overrides=["windows.count=1", "trainer.gpu_speed=2", "expect=[]"])
     with pytest.raises(ScenarioError, match="cam3"):
         emu.link("cam3")
     with pytest.raises(TimeoutError):

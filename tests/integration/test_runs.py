@@ -143,3 +143,19 @@ def test_ctrl_c_ends_cleanly_with_130(running: tuple[subprocess.Popen[str], Path
     summary = json.loads((directory / "summary.json").read_text())
     assert summary["status"] == "interrupted"
     assert events(runs)[-1]["kind"] == "run_ended"
+
+
+def test_without_privileges_a_run_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    unprivileged = ["setpriv", "--bounding-set=-sys_admin,-net_admin"]
+    done = subprocess.run(
+        [*unprivileged, *command("run", FLAP, "--out", tmp_path / "runs")],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=DEADLINE_S,
+        check=False,
+    )
+    assert done.returncode == 3
+    assert "needs root" in done.stderr
+    assert "sudo" in done.stderr
+    assert not (tmp_path / "runs").exists()
