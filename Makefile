@@ -4,12 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: help env demo test lint unit integration clean
+.PHONY: help env demo test lint unit integration vm clean
 help:
 	@echo "make demo         run scenarios/quickstart.yaml (root; asks sudo) and write its report"
 	@echo "make test         lint, types and every test tier that this host can run"
 	@echo "make unit         the tests that need neither root nor namespaces"
 	@echo "make integration  the tests with real namespaces, packets and training (root)"
+	@echo "make vm           the kernel engine's tests on a kernel with netem, in a virtual machine"
 	@echo "make clean        remove .venv and caches (runs/ stays)"
 
 env: $(VENV)/.installed
@@ -34,8 +35,11 @@ unit: env
 integration: env
 	$(SUDO) $(BIN)/pytest tests/integration --ecco-require netns
 
+vm: env
+	$(SUDO) $(BIN)/pytest tests/vm --ecco-require vm
+
 test: lint
-	$(SUDO) $(BIN)/pytest --ecco-require netns
+	$(SUDO) $(BIN)/pytest --ecco-require netns $(REQUIRE)
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

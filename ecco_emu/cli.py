@@ -316,3 +316,91 @@ def world(
     ):
         (out_dir / name).write_bytes(picture)
         out.print(out_dir / name, highlight=False, soft_wrap=True)
+
+
+RunsDir = Annotated[Path, typer.Option("--out", help="Where run directories are.")]
+
+
+@app.command()
+def plan(scenario: ScenarioPath, overrides: Overrides = None, as_json: Json = False) -> None:
+    """Show the namespaces, links, addresses and shaping that a run would make. Needs no root."""
+    from ecco_emu.emulation import live
+
+    lines = run_async(live.plan(scenario, overrides or ()))
+    if as_json:
+        print(json.dumps(lines))
+    else:
+        for line in lines:
+            out.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+@app.command("exec", context_settings={"ignore_unknown_options": True})
+def execute(
+    run_dir: Annotated[Path, typer.Argument(metavar="RUN", help="A live run's directory.")],
+    node: Annotated[str, typer.Argument(help="A camera's id, or server.")],
+    command: Annotated[list[str], typer.Argument(metavar="-- CMD", help="The command.")],
+) -> None:
+    """Run a command inside a node's namespace of a live run (as root)."""
+    from ecco_emu.emulation import live
+
+    live.execute(run_dir, node, command)
+
+
+@app.command()
+def ps(runs_dir: RunsDir = Path("runs"), as_json: Json = False) -> None:
+    """List the live runs."""
+    from ecco_emu.emulation import live
+
+    found = [(path, one) for path, one in live.runs(runs_dir) if one.alive]
+    if as_json:
+        rows = [{"run": str(path), "pid": one.pid, "nodes": sorted(one.nodes)} for path, one in found]
+        print(json.dumps(rows))
+        return
+    for path, one in found:
+        out.print(f"{path}  pid {one.pid}  {len(one.nodes)} nodes", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def clean(
+    runs_dir: RunsDir = Path("runs"),
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show it.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Remove what runs that were killed have left in their directories. Namespaces go by themselves."""
+    from ecco_emu.emulation import live
+
+    left = live.clean(runs_dir, dry_run=dry_run)
+    if as_json:
+        print(json.dumps([str(path) for path in left]))
+        return
+    for path in left:
+        out.print(f"{'would remove' if dry_run else 'removed'} {path}", highlight=False, soft_wrap=True)
+
+
+bench_app = typer.Typer(help="Measure this program on this host.", no_args_is_help=True)
+app.add_typer(bench_app, name="bench")
+
+
+@bench_app.command("net")
+def bench_net(
+    seconds: Annotated[float, typer.Option(min=2, help="Length of each measurement of traffic.")] = 10.0,
+    as_json: Json = False,
+) -> None:
+    """Measure the link lab (as root): rates, delays, faults, build times, beside Mininet if it is there."""
+    from ecco_emu.emulation import bench_net as measure
+
+    report = run_async(measure.measure(seconds, lambda text: err.print(f"[dim]{text} …[/]", highlight=False)))
+    if as_json:
+        print(json.dumps(report))
+        return
+    table = Table(title=report["host"], title_justify="left")
+    for heading in ("what", "measured", "target"):
+        table.add_column(heading, justify="left" if heading == "what" else "right")
+    marks = {True: "[green]✓[/] ", False: "[red]✗[/] ", None: ""}
+    for figure in report["figures"]:
+        target = "" if figure["target"] is None else f"≤ {figure['target']:g} {figure['unit']}"
+        measured = f"{marks[figure['met']]}{figure['value']:.3g} {figure['unit']}"
+        table.add_row(figure["name"], measured, target)
+    out.print(table)
+    for note in report["notes"]:
+        out.print(note, highlight=False, soft_wrap=True)

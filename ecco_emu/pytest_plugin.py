@@ -13,6 +13,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import shutil
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 MARKERS = {
     "netns": "needs root and network namespaces",
     "netem": "needs a kernel with sch_netem",
+    "vm": "boots a virtual machine whose kernel has sch_netem",
     "gpu": "needs a CUDA device",
     "soak": "runs for long",
 }
@@ -73,10 +76,22 @@ def lacking(tier: str) -> str | None:
         return None if Path("/dev/nvidia0").exists() else "no NVIDIA device"
     import netns
 
+    if tier == "vm":
+        return lacking_for_vm()
     capabilities = asyncio.run(netns.probe())
     if tier == "netem" and not capabilities.netem:
         return "this kernel has no sch_netem"
     return None if capabilities.privileged else "needs root"
+
+
+def lacking_for_vm() -> str | None:
+    """Why no virtual machine with a distribution's kernel can be booted here."""
+    search = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    tools = ("qemu-system-x86_64", "busybox", "vng")
+    missing = [tool for tool in tools if shutil.which(tool, path=search) is None]
+    if not any("cloud" not in path.name for path in Path("/boot").glob("vmlinuz-*-amd64")):
+        missing.append("linux-image-amd64")
+    return f"not installed: {', '.join(missing)}" if missing else None
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from netns.capabilities import Capabilities, probe
+    from netns.capture import Capture
     from netns.counters import DirectionCounters, LinkCounters
     from netns.errors import (
         CapabilityError,
@@ -26,11 +27,29 @@ if TYPE_CHECKING:
         RelayDiedError,
         SpecError,
     )
+    from netns.faults import Applied, Blackhole, Down, Fault, FaultHandle, Flap, Partition, RateCliff
+    from netns.impairment import BurstLoss
     from netns.lab import KEEP, Keep, Lab, Link
+    from netns.namespaces import enter
     from netns.planning import Plan, plan
     from netns.spec import LabSpec, LinkSpec, Shape
+    from netns.traces import Playback, Trace, TracePoint
 
 _HOME = {
+    "enter": "namespaces",
+    "Capture": "capture",
+    "Applied": "faults",
+    "Blackhole": "faults",
+    "Down": "faults",
+    "Fault": "faults",
+    "FaultHandle": "faults",
+    "Flap": "faults",
+    "Partition": "faults",
+    "RateCliff": "faults",
+    "Playback": "traces",
+    "Trace": "traces",
+    "TracePoint": "traces",
+    "BurstLoss": "impairment",
     "Capabilities": "capabilities",
     "probe": "capabilities",
     "DirectionCounters": "counters",
@@ -54,9 +73,17 @@ _HOME = {
 
 __all__ = [
     "KEEP",
+    "Applied",
+    "Blackhole",
+    "BurstLoss",
     "Capabilities",
     "CapabilityError",
+    "Capture",
     "DirectionCounters",
+    "Down",
+    "Fault",
+    "FaultHandle",
+    "Flap",
     "Keep",
     "Lab",
     "LabError",
@@ -65,11 +92,17 @@ __all__ = [
     "LinkCounters",
     "LinkSpec",
     "LinkVanishedError",
+    "Partition",
     "Plan",
+    "Playback",
     "PrivilegeError",
+    "RateCliff",
     "RelayDiedError",
     "Shape",
     "SpecError",
+    "Trace",
+    "TracePoint",
+    "enter",
     "plan",
     "probe",
 ]

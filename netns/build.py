@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
 
-from netns import netlink
+from netns import requests
+from netns.breaking import BY_HAND, Causes, Layers
+from netns.capture import Capture, Where
 from netns.counters import CutLedger, Frames, LinkCounters, direction_counters
 from netns.errors import LinkVanishedError
 from netns.namespaces import Namespace
@@ -26,11 +30,14 @@ from netns.planning import (
     Plan,
     plan_direction,
 )
+from netns.qdiscs import RateLimit
 from netns.relay.client import RelayClient
 from netns.spec import DIRECTIONS, Direction, Shape
 
 _LOOPBACK_INDEX = 1
 _MOST_CLOSERS = 32
+_NOBODY = "02:ec:ff:ff:ff:ff"
+"""An address that no node has: theirs end in their IPv4 address."""
 
 
 class BuiltLab:
@@ -45,9 +52,14 @@ class BuiltLab:
             (link.name, which): link.direction(which) for link in plan.links for which in DIRECTIONS
         }
         self._drops_before: dict[tuple[str, Direction], int] = dict.fromkeys(self._directions, 0)
+        self._base = {key: direction.shape for key, direction in self._directions.items()}
+        self._limits: dict[tuple[str, Direction], Layers] = {key: Layers({}) for key in self._directions}
+        self._down: Causes[str] = Causes()
+        self._blocked: Causes[tuple[str, str]] = Causes()
         self._cuts = {link.name: CutLedger() for link in plan.links}
         self._namespaces: list[Namespace] = []
         self._taps: list[int] = []
+        self._captures: list[Capture] = []
         try:
             self._build()
         except BaseException:
@@ -59,6 +71,7 @@ class BuiltLab:
         relay, self.relay = self.relay, None
         taps, self._taps = self._taps, []
         namespaces, self._namespaces = self._namespaces, []
+        captures, self._captures = self._captures, []
         with contextlib.ExitStack() as last:
             for namespace in namespaces:
                 last.callback(namespace.close)
@@ -67,24 +80,66 @@ class BuiltLab:
             last.callback(_close_together, taps)
             if relay is not None:
                 last.callback(relay.close)
+            for capture in captures:
+                last.callback(capture.stop)
 
     def node(self, name: str) -> Namespace:
         """The namespace of a node."""
         return self._nodes[name]
 
+    def capture(self, name: str, path: Path, at: Where, *, snap_bytes: int, max_bytes: int) -> Capture:
+        """Captures what passes a node's device, or its port of the switch."""
+        namespace, device = (
+            (self._nodes[name], NODE_DEVICE) if at == "node" else (self._switch, self._links[name].port)
+        )
+        made = Capture(namespace, device, path, snap_bytes=snap_bytes, max_bytes=max_bytes)
+        self._captures.append(made)
+        return made
+
     def set_up(self, name: str, up: bool) -> None:
+        """Cuts a link, or joins it whoever has cut it."""
+        if not up:
+            self.hold_down((name,), BY_HAND)
+        elif self._down.free(name):
+            self._switch_port(name, True)
+
+    def hold_down(self, names: Sequence[str], cause: object) -> None:
+        """Cuts links until every cause is gone."""
+        for name in self._down.hold(names, cause):
+            self._switch_port(name, False)
+
+    def release(self, names: Sequence[str], cause: object) -> None:
+        """Takes a cause away, and joins the links that no other holds."""
+        for name in self._down.release(names, cause):
+            self._switch_port(name, True)
+
+    def block(self, pairs: Sequence[tuple[str, str]], cause: object) -> None:
+        """What the first node of a pair sends to the second vanishes at the switch: the sender gets an
+        address for it that the switch does not know and, as it floods nothing, drops."""
+        self._redirect(self._blocked.hold(pairs, cause), lambda target: _NOBODY)
+
+    def unblock(self, pairs: Sequence[tuple[str, str]], cause: object) -> None:
+        """Takes a cause away, and lets those pairs speak again that no other blocks."""
+        self._redirect(self._blocked.release(pairs, cause), lambda target: self._links[target].mac)
+
+    def _redirect(self, pairs: Sequence[tuple[str, str]], mac: Callable[[str], str]) -> None:
+        by_source: dict[str, list[tuple[str, str]]] = {}
+        for source, target in pairs:
+            by_source.setdefault(source, []).append((self._links[target].address, mac(target)))
+        for source, neighbours in by_source.items():
+            self._nodes[source].route.execute(requests.add_neighbours(NODE_DEVICE_INDEX, neighbours))
+
+    def _switch_port(self, name: str, up: bool) -> None:
         """Joins or cuts a link. Cut, its port forwards nothing, and what was on its way to the node is lost.
 
         The port stays up: taking it down would take the carrier from the node's device, whose queue the
         kernel then empties and some time after the port is up again puts back.
         """
         link, cut = self._links[name], self._cuts[name]
-        if cut.is_cut is not up:
-            return
-        requests = [netlink.set_port_forwarding(link.port_index, up, name)]
+        wanted = [requests.set_port_forwarding(link.port_index, up, name)]
         if not up:
-            requests += self._flush_requests(link)
-        self._switch.route.execute(requests)
+            wanted += self._flush_requests(link)
+        self._switch.route.execute(wanted)
         port = _device(self._switch.route.device_stats(), link.port, name)
         if up:
             cut.join(port)
@@ -100,43 +155,65 @@ class BuiltLab:
             return []
         self._drops_before[link.name, "ingress"] += self._lost_with_qdisc(link, "ingress")
         return [
-            netlink.delete_qdiscs(link.port_index, what),
-            *netlink.set_qdiscs(link.port_index, chain, what),
+            requests.delete_qdiscs(link.port_index, what),
+            *requests.add_qdiscs(link.port_index, chain, what),
         ]
 
-    def set_shapes(self, name: str, shapes: dict[Direction, Shape]) -> None:
-        """Changes a link's directions; packets that are queued or under way stay.
+    def set_shapes(self, name: str, shapes: dict[Direction, Shape], *, least_frame_bytes: int = 0) -> None:
+        """Changes a link's directions; packets that are queued or under way stay. The rate is charged with
+        ``least_frame_bytes`` for shorter frames, until the next change.
 
         Raises: ``CapabilityError`` if the wire cannot do that; then nothing was changed.
         """
         link = self._links[name]
-        planned = {
-            which: plan_direction(
-                shape,
-                seed=self._directions[name, which].seed,
-                wire=link.wire,
-                engine=self.plan.engine,
-                mtu_bytes=self.plan.mtu_bytes,
-            )
-            for which, shape in shapes.items()
-        }
+        planned = {which: self.check_shape(name, which, shape) for which, shape in shapes.items()}
+        if least_frame_bytes:
+            planned = {which: one.with_least_frame(least_frame_bytes) for which, one in planned.items()}
         for which, new in planned.items():
             self._apply(link, which, new)
+            self._base[name, which] = shapes[which]
+
+    def check_shape(self, name: str, which: Direction, shape: Shape) -> DirectionPlan:
+        """What setting a shape would take. Raises: ``CapabilityError`` if the wire cannot do that."""
+        now = self._directions[name, which]
+        return plan_direction(
+            replace(shape, rate_bps=self._limits[name, which].effective(shape.rate_bps)),
+            seed=now.seed,
+            wire=self._links[name].wire,
+            mtu_bytes=self.plan.mtu_bytes,
+            has_queue=now.rate_limit is not None,
+        )
+
+    def limit_rate(self, name: str, which: Direction, cause: object, rate_bps: float | None) -> None:
+        """Lays a limit over a direction's own rate, or, with None, takes the cause's limit away."""
+        limits = self._limits[name, which].limits
+        if rate_bps is None:
+            limits.pop(cause, None)
+        else:
+            limits[cause] = rate_bps
+        self.set_shapes(name, {which: self._base[name, which]})
 
     def _apply(self, link: LinkPlan, which: Direction, new: DirectionPlan) -> None:
-        name, old = link.name, self._directions[link.name, which]
-        requests = self._qdisc_requests(link, which, old, new)
-        if requests:
-            if _kinds(old) != _kinds(new):
-                self._drops_before[name, which] += self._lost_with_qdisc(link, which)
-            self._sender(link, which)[0].route.execute(requests)
-        if new.relayed is not None and new.relayed != old.relayed and self.relay is not None:
-            self.relay.set(_line(link, which), new.relayed)
-        self._directions[name, which] = new
+        old = self._directions[link.name, which]
+        namespace, index = self._sender(link, which)
+        if old.qdiscs != new.qdiscs:
+            what = f"{link.name} {which}"
+            namespace.route.execute(requests.change_qdiscs(index, new.qdiscs, len(old.qdiscs), what))
+        if new.relayed is not None and new != old and self.relay is not None:
+            self.relay.set(_line(link, which), new.relayed, new.relay_limit_bytes)
+        self._directions[link.name, which] = new
+
+    def rate_limit(self, name: str, which: Direction) -> RateLimit | None:
+        """The qdisc that limits a direction now."""
+        return self._directions[name, which].rate_limit
 
     def shape(self, name: str, which: Direction) -> Shape:
-        """The shape a direction has now."""
+        """The shape a direction has now, limits by faults included."""
         return self._directions[name, which].shape
+
+    def own_shape(self, name: str, which: Direction) -> Shape:
+        """The shape a direction has without faults."""
+        return self._base[name, which]
 
     def counters(self) -> dict[str, LinkCounters]:
         """Counters of every link."""
@@ -179,7 +256,7 @@ class BuiltLab:
         taps = {link.name: self._make_node(link) for link in self.plan.links}
         self._switch.route.execute(list(self._switch_requests()))
         neighbours = [(link.address, link.mac) for link in self.plan.links]
-        known = netlink.add_neighbours(NODE_DEVICE_INDEX, neighbours)
+        known = requests.add_neighbours(NODE_DEVICE_INDEX, neighbours)
         for link in self.plan.links:
             self._nodes[link.name].route.execute([*self._node_requests(link), *known])
         self._start_relay(taps)
@@ -205,11 +282,11 @@ class BuiltLab:
 
     def _switch_requests(self) -> Iterator[Request]:
         mtu_bytes = self.plan.mtu_bytes
-        yield netlink.add_bridge(BRIDGE, BRIDGE_INDEX, mtu_bytes)
-        yield netlink.set_up(BRIDGE_INDEX, True, BRIDGE)
+        yield requests.add_bridge(BRIDGE, BRIDGE_INDEX, mtu_bytes)
+        yield requests.set_up(BRIDGE_INDEX, True, BRIDGE)
         for link in self.plan.links:
-            if link.wire == "veth":
-                yield netlink.add_veth(
+            if link.wire != "relay":
+                yield requests.add_veth(
                     link.port,
                     link.port_index,
                     NODE_DEVICE,
@@ -218,18 +295,18 @@ class BuiltLab:
                     self._nodes[link.name].fd,
                     mtu_bytes,
                 )
-            yield netlink.enslave(link.port_index, BRIDGE_INDEX, link.name, mtu_bytes)
-            yield netlink.set_port_static(link.port_index, link.name)
-            yield netlink.add_forwarding(link.port_index, link.mac)
+            yield requests.enslave(link.port_index, BRIDGE_INDEX, link.name, mtu_bytes)
+            yield requests.set_port_static(link.port_index, link.name)
+            yield requests.add_forwarding(link.port_index, link.mac)
             if link.ingress.qdiscs:
-                yield from netlink.set_qdiscs(link.port_index, link.ingress.qdiscs, f"{link.name} ingress")
+                yield from requests.add_qdiscs(link.port_index, link.ingress.qdiscs, f"{link.name} ingress")
 
     def _node_requests(self, link: LinkPlan) -> Iterator[Request]:
-        yield netlink.set_up(_LOOPBACK_INDEX, True, "loopback")
-        yield netlink.configure_device(NODE_DEVICE_INDEX, link.mac, self.plan.mtu_bytes)
-        yield netlink.add_address(NODE_DEVICE_INDEX, link.address, link.prefix_length)
+        yield requests.set_up(_LOOPBACK_INDEX, True, "loopback")
+        yield requests.configure_device(NODE_DEVICE_INDEX, link.mac, self.plan.mtu_bytes)
+        yield requests.add_address(NODE_DEVICE_INDEX, link.address, link.prefix_length)
         if link.egress.qdiscs:
-            yield from netlink.set_qdiscs(NODE_DEVICE_INDEX, link.egress.qdiscs, f"{link.name} egress")
+            yield from requests.add_qdiscs(NODE_DEVICE_INDEX, link.egress.qdiscs, f"{link.name} egress")
 
     def _start_relay(self, taps: dict[str, tuple[int, int] | None]) -> None:
         if self.relay is None:
@@ -243,9 +320,9 @@ class BuiltLab:
                 link.index, node_tap=pair[0], port_tap=pair[1], seeds=(link.egress.seed, link.ingress.seed)
             )
             for which in DIRECTIONS:
-                relayed = link.direction(which).relayed
-                if relayed:
-                    self.relay.set(_line(link, which), relayed)
+                planned = link.direction(which)
+                if planned.relayed:
+                    self.relay.set(_line(link, which), planned.relayed, planned.relay_limit_bytes)
 
     def _sender(self, link: LinkPlan, which: Direction) -> tuple[Namespace, int]:
         if which == "egress":
@@ -258,27 +335,11 @@ class BuiltLab:
         found = namespace.route.qdisc_stats().get(index)
         return found.drops + found.backlog_packets if found else 0
 
-    def _qdisc_requests(
-        self, link: LinkPlan, which: Direction, old: DirectionPlan, new: DirectionPlan
-    ) -> list[Request]:
-        if old.qdiscs == new.qdiscs:
-            return []
-        index = self._sender(link, which)[1]
-        what = f"{link.name} {which}"
-        requests = []
-        if old.qdiscs and _kinds(old) != _kinds(new):
-            requests.append(netlink.delete_qdiscs(index, what))
-        return requests + netlink.set_qdiscs(index, new.qdiscs, what)
-
 
 def _close_together(descriptors: list[int]) -> None:
     if descriptors:
         with ThreadPoolExecutor(min(len(descriptors), _MOST_CLOSERS)) as threads:
             list(threads.map(os.close, descriptors))
-
-
-def _kinds(direction: DirectionPlan) -> list[str]:
-    return [qdisc.kind for qdisc in direction.qdiscs]
 
 
 def _line(link: LinkPlan, which: Direction) -> int:

@@ -9,13 +9,17 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from netns import netlink
+from netns import requests
 from netns.errors import LabError, PrivilegeError
+from netns.impairment import BurstLoss, Impairment
 from netns.namespaces import Namespace
-from netns.qdiscs import Netem, Tbf
-from netns.spec import Impairment
+from netns.netlink import Request
+from netns.qdiscs import Netem, RateLimit
 
 _LOOPBACK_INDEX = 1
+_EVERYTHING = Impairment(
+    delay_s=0.01, jitter_s=0.001, burst_loss=BurstLoss(0.1, 0.5), reorder=0.1, duplicate=0.1, corrupt=0.1
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +30,7 @@ class Capabilities:
     namespaces: bool = False
     veth: bool = False
     bridge: bool = False
-    tbf: bool = False
+    htb: bool = False
     netem: bool = False
     tun: bool = False
     sched_fifo: bool = False
@@ -79,21 +83,23 @@ def _probe() -> Capabilities:
         found |= {"privileged": True, "namespaces": True}
         route = scratch.route
         attempt("veth", lambda: route.execute([_scratch_veth(scratch)]))
-        attempt("bridge", lambda: route.execute([netlink.add_bridge("br0", 20, 1500)]))
+        attempt("bridge", lambda: route.execute([requests.add_bridge("br0", 20, 1500)]))
         attempt(
-            "tbf",
-            lambda: route.execute(netlink.set_qdiscs(_LOOPBACK_INDEX, [Tbf(1e6, 2000, 9000)], "a device")),
+            "htb",
+            lambda: route.execute(
+                requests.add_qdiscs(_LOOPBACK_INDEX, [RateLimit(1e6, 2000, 9000)], "a device")
+            ),
         )
-        route_netem = Netem(Impairment(0.01, 0.001, 0.1), 1000, 1)
-        attempt("netem", lambda: route.execute(netlink.set_qdiscs(10, [route_netem], "a device")))
+        route_netem = Netem(_EVERYTHING, 1000, 1)
+        attempt("netem", lambda: route.execute(requests.add_qdiscs(10, [route_netem], "a device")))
         attempt("tun", lambda: os.close(scratch.tap("tap0", 30)))
     finally:
         scratch.close()
     return Capabilities(**found, reasons=reasons)
 
 
-def _scratch_veth(scratch: Namespace) -> netlink.Request:
-    return netlink.add_veth("v0", 10, "v1", 11, "02:00:00:00:00:01", scratch.fd, 1500)
+def _scratch_veth(scratch: Namespace) -> Request:
+    return requests.add_veth("v0", 10, "v1", 11, "02:00:00:00:00:01", scratch.fd, 1500)
 
 
 def _try_real_time() -> None:

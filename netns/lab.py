@@ -8,17 +8,22 @@ import asyncio
 import enum
 import socket
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
+from pathlib import Path
 from types import TracebackType
 from typing import Literal, TypeVar
 
 from netns.build import BuiltLab
 from netns.capabilities import host_capabilities
+from netns.capture import Capture, Where
 from netns.counters import LinkCounters
 from netns.errors import LabError, SpecError
+from netns.faults import Fault, FaultHandle, start
+from netns.impairment import BurstLoss, JitterDistribution
 from netns.planning import Plan, changed_shape, plan
-from netns.qdiscs import tbf_for
-from netns.spec import DIRECTIONS, EngineName, LabSpec, Shape
+from netns.spec import DIRECTIONS, Direction, EngineName, LabSpec, Shape
+from netns.traces import Playback, Trace, play
+from netns.worker import Worker
 
 T = TypeVar("T")
 
@@ -46,13 +51,13 @@ class Lab:
         self._spec = spec
         self._plan: Plan | None = None
         self._built: BuiltLab | None = None
-        self._thread: ThreadPoolExecutor | None = None
+        self._worker: Worker | None = None
 
     async def __aenter__(self) -> Lab:
         """Builds it. Raises ``LabError`` (see its subclasses) if that cannot be done, having undone all."""
-        if self._thread is not None:
+        if self._worker is not None:
             raise LabError("this lab is in use; make another Lab for another lab")
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="netns-lab")
+        self._worker = Worker("netns-lab")
         try:
             await self._call(self._build)
         except BaseException:
@@ -109,11 +114,49 @@ class Lab:
         def make() -> socket.socket:
             return namespace.udp_socket(address, port, buffer_bytes or _buffer_bytes(built, node))
 
-        return await self._call(make)
+        made = self._thread().call(make)
+        try:
+            return await asyncio.wrap_future(made)
+        except asyncio.CancelledError:
+            made.add_done_callback(_close_unwanted)
+            raise
 
     def link(self, node: str) -> Link:
         """The link of a node."""
         return Link(self, self._known(node))
+
+    async def capture(
+        self,
+        node: str,
+        path: str | Path,
+        *,
+        at: Where = "node",
+        snap_bytes: int = 65_535,
+        max_bytes: int = 1 << 30,
+    ) -> Capture:
+        """Captures into a pcapng file what passes the node's device, or with ``at="port"`` the switch's end
+        of its link, until the capture is stopped (in a thread: it waits) or the lab ends."""
+        if at not in ("node", "port"):
+            raise SpecError(f"a capture is at the node or the port, not {at!r}")
+        if snap_bytes < 64 or max_bytes < 4096:
+            raise SpecError("a capture keeps 64 bytes of a packet and 4096 in all, or more")
+        built, name = self._live(), self._known(node)
+        return await self._call(
+            lambda: built.capture(name, Path(path), at, snap_bytes=snap_bytes, max_bytes=max_bytes)
+        )
+
+    async def inject(self, fault: Fault, *, for_s: float | None = None) -> FaultHandle:
+        """Breaks something now, and with ``for_s`` mends it by itself. Returns when it is applied."""
+        handle = self.schedule(fault, for_s=for_s)
+        await handle.began()
+        return handle
+
+    def schedule(self, fault: Fault, *, in_s: float = 0.0, for_s: float | None = None) -> FaultHandle:
+        """Breaks something ``in_s`` from now. Raises: ``SpecError`` for nodes that are not there."""
+        if not in_s >= 0:
+            raise SpecError(f"a fault cannot begin in {in_s:g} s")
+        worker = self._thread()
+        return start(fault, self._live(), worker, begin_s=worker.now() + in_s, for_s=for_s)
 
     async def counters(self) -> dict[str, LinkCounters]:
         """What every link carried and lost so far. Raises ``RelayDiedError``, ``LinkVanishedError``."""
@@ -140,31 +183,40 @@ class Lab:
 
     async def _call(self, action: Callable[[], T]) -> T:
         """Runs ``action`` in the lab's thread. It is finished there even if the caller is cancelled."""
-        if self._thread is None:
+        return await asyncio.wrap_future(self._thread().call(action))
+
+    def _thread(self) -> Worker:
+        if self._worker is None:
             raise LabError("the lab is not up: use it inside `async with Lab(spec) as lab`")
-        return await asyncio.get_running_loop().run_in_executor(self._thread, action)
+        return self._worker
 
     async def _destroy(self) -> None:
-        thread, self._thread = self._thread, None
-        if thread is None:
+        worker, self._worker = self._worker, None
+        if worker is None:
             return
-        done = asyncio.get_running_loop().run_in_executor(thread, self._unbuild)
+        done = asyncio.wrap_future(worker.call(self._unbuild))
         cancelled: asyncio.CancelledError | None = None
         while not done.done():  # the thread works in order, so an interrupted build is finished first
             try:
                 await asyncio.shield(done)
             except asyncio.CancelledError as error:
                 cancelled = error
-        thread.shutdown()
+        worker.close()
         done.result()
         if cancelled is not None:
             raise cancelled
 
 
+def _close_unwanted(made: Future[socket.socket]) -> None:
+    """For a socket whose receiver was cancelled while it was being made."""
+    if not made.cancelled() and made.exception() is None:
+        made.result().close()
+
+
 def _buffer_bytes(built: BuiltLab, node: str) -> int:
     # The kernel charges a small packet with several times its size.
-    tbf = tbf_for(built.shape(node, "egress"), built.plan.mtu_bytes)
-    return max(_LEAST_BUFFER_BYTES, min(8 * tbf.limit_bytes if tbf else 0, _MOST_BUFFER_BYTES))
+    limit = built.rate_limit(node, "egress")
+    return max(_LEAST_BUFFER_BYTES, min(8 * limit.limit_bytes if limit else 0, _MOST_BUFFER_BYTES))
 
 
 class Link:
@@ -190,14 +242,20 @@ class Link:
         direction: Literal["egress", "ingress", "both"] = "both",
         rate_bps: float | Keep | None = KEEP,
         queue_s: float | Keep | None = KEEP,
+        queue_bytes: int | Keep | None = KEEP,
         delay_s: float | Keep = KEEP,
         jitter_s: float | Keep = KEEP,
+        jitter_distribution: JitterDistribution | Keep = KEEP,
         loss: float | Keep = KEEP,
+        burst_loss: BurstLoss | Keep | None = KEEP,
+        reorder: float | Keep = KEEP,
+        duplicate: float | Keep = KEEP,
+        corrupt: float | Keep = KEEP,
     ) -> None:
         """Changes what is given, at once and without losing packets that are queued or under way.
 
-        Every change of rate fills tbf's bucket anew, so many in a second let more than the rate through.
-        Raises: ``SpecError`` for bad values; ``CapabilityError`` for delay, jitter or loss on a link
+        The values are those of ``Shape``; a ``burst_loss`` takes the place of a ``loss`` and the other way
+        round. Raises: ``SpecError`` for bad values; ``CapabilityError`` for delay, jitter or loss on a link
         that was built without them (see ``LinkSpec.live_impairments``); then nothing was changed.
         """
         if direction not in (*DIRECTIONS, "both"):
@@ -205,9 +263,15 @@ class Link:
         given = {
             "rate_bps": rate_bps,
             "queue_s": queue_s,
+            "queue_bytes": queue_bytes,
             "delay_s": delay_s,
             "jitter_s": jitter_s,
+            "jitter_distribution": jitter_distribution,
             "loss": loss,
+            "burst_loss": burst_loss,
+            "reorder": reorder,
+            "duplicate": duplicate,
+            "corrupt": corrupt,
         }
         changes = {name: value for name, value in given.items() if not isinstance(value, Keep)}
         which = DIRECTIONS if direction == "both" else (direction,)
@@ -215,11 +279,18 @@ class Link:
 
         def apply() -> None:
             built.set_shapes(
-                self.name, {one: changed_shape(built.shape(self.name, one), changes) for one in which}
+                self.name, {one: changed_shape(built.own_shape(self.name, one), changes) for one in which}
             )
 
         await self._lab._call(apply)
 
-    def shape(self, direction: Literal["egress", "ingress"]) -> Shape:
-        """The shape a direction has now."""
+    def replay(self, trace: Trace, *, direction: Direction = "egress", loop: bool = True) -> Playback:
+        """Lets a trace set the direction's rate, and delay and loss where it has such, from now on, until it
+        ends (looped, never), is stopped, or the lab ends. Raises what ``set`` raises."""
+        if direction not in DIRECTIONS:
+            raise SpecError(f"a trace is replayed on egress or ingress, not on {direction!r}")
+        return play(trace, self.name, direction, loop, self._lab._live(), self._lab._thread())
+
+    def shape(self, direction: Direction) -> Shape:
+        """The shape a direction has now, limits by faults included."""
         return self._lab._live().shape(self.name, direction)

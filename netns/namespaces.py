@@ -108,6 +108,22 @@ def entered(fd: int) -> Iterator[None]:
         yield
 
 
+def enter(path: str) -> None:
+    """Moves the calling thread into the namespace at ``path`` for good: for a process that is about to become
+    another program. Raises ``LabError``."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        kind = PrivilegeError if isinstance(error, PermissionError) else LabError
+        raise kind(
+            f"cannot open the namespace {path}: {error.strerror}. Is it gone, or are you not root?"
+        ) from error
+    try:
+        _setns(fd)
+    finally:
+        os.close(fd)
+
+
 @contextlib.contextmanager
 def restored() -> Iterator[None]:
     """Puts the calling thread back into the namespace it was in, whatever happens inside."""

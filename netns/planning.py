@@ -1,23 +1,31 @@
 """From a specification to what will be made: namespaces, devices, addresses, qdiscs. Pure, needs no root.
 
 One namespace per node, one for the switch. A link is a pair of devices, ``eth0`` in the node's namespace
-and a port of the switch's bridge. Its rates are tbf qdiscs on the two: egress on ``eth0``, ingress on the
-port. What joins the two devices is the wire: a veth pair, or, on the relay engine and where packets must
-be delayed or lost, two TAP devices with the relay process between them.
+and a port of the switch's bridge. Its rates are qdiscs on the two: egress on ``eth0``, ingress on the port.
+What joins the two devices is the wire: a veth pair; where packets must be delayed or lost, one with
+netem on both sides, or, on the relay engine, two TAP devices with the relay process between them.
 """
 
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from netns.capabilities import Capabilities
 from netns.errors import CapabilityError, PrivilegeError
-from netns.qdiscs import Netem, Tbf, netem_for, tbf_for
-from netns.spec import DIRECTIONS, Direction, EngineName, Impairment, LabSpec, LinkSpec, Shape
+from netns.impairment import Impairment
+from netns.qdiscs import Qdisc, RateLimit, lifted_rate_limit, netem_for, rate_limit_for
+from netns.spec import DIRECTIONS, Direction, EngineName, LabSpec, LinkSpec, Shape
+
+Wire = Literal["veth", "netem", "relay"]
 
 NODE_DEVICE, NODE_DEVICE_INDEX = "eth0", 100
 BRIDGE, BRIDGE_INDEX = "br0", 100
+_RELAY_LEAST_BYTES, _RELAY_MOST_BYTES = 8 << 20, 512 << 20
+_RELAY_MOST_BPS = 100e6
+"""What the relay is expected to carry where no rate is set."""
 _FIRST_PORT_INDEX = 1000
 """Device indices are chosen, not asked for; low ones may be taken by the kernel's fallback tunnels."""
 
@@ -28,8 +36,22 @@ class DirectionPlan:
 
     shape: Shape
     seed: int
-    qdiscs: tuple[Tbf | Netem, ...]
-    relayed: Impairment | None
+    qdiscs: tuple[Qdisc, ...]
+    relayed: Impairment | None = None
+    relay_limit_bytes: int = 0
+    """What the relay may hold for this direction."""
+
+    @property
+    def rate_limit(self) -> RateLimit | None:
+        return next((qdisc for qdisc in self.qdiscs if isinstance(qdisc, RateLimit)), None)
+
+    def with_least_frame(self, least_bytes: int) -> DirectionPlan:
+        """The same, with shorter frames charged as if they were so long."""
+        qdiscs = (
+            replace(qdisc, least_bytes=least_bytes) if isinstance(qdisc, RateLimit) else qdisc
+            for qdisc in self.qdiscs
+        )
+        return replace(self, qdiscs=tuple(qdiscs))
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +63,7 @@ class LinkPlan:
     address: str
     prefix_length: int
     mac: str
-    wire: str
-    """``veth`` or ``relay``."""
+    wire: Wire
     egress: DirectionPlan
     ingress: DirectionPlan
 
@@ -105,30 +126,62 @@ def plan(spec: LabSpec, capabilities: Capabilities | None = None) -> Plan:
 
 
 def plan_direction(
-    shape: Shape, *, seed: int, wire: str, engine: EngineName, mtu_bytes: int
+    shape: Shape, *, seed: int, wire: Wire, mtu_bytes: int, has_queue: bool = False
 ) -> DirectionPlan:
-    """How one direction gets its shape; used for building and for every later change.
+    """How one direction gets its shape; used for building and for every later change. ``has_queue`` says
+    that the device has a rate limit already, whose queue must not be lost.
 
-    Raises: ``CapabilityError`` if the wire cannot delay or lose packets.
+    Raises: ``CapabilityError`` if the wire cannot do that.
     """
-    tbf = tbf_for(shape, mtu_bytes)
-    rate = (tbf,) if tbf else ()
+    limit = rate_limit_for(shape, mtu_bytes)
+    if limit is None and has_queue:
+        limit = lifted_rate_limit(mtu_bytes)
+    rate = (limit,) if limit else ()
     if wire == "relay":
-        return DirectionPlan(shape, seed, rate, shape.impairment)
-    if engine == "kernel" and shape.impairment:
-        return DirectionPlan(shape, seed, (netem_for(shape, seed), *rate), None)
+        return DirectionPlan(shape, seed, rate, shape.impairment, _relay_limit_bytes(shape))
+    if wire == "netem":
+        refusal = netem_refusal(shape)
+        if refusal is not None:
+            raise CapabilityError(refusal)
+        return DirectionPlan(shape, seed, (netem_for(shape, seed), *rate))
     if shape.impairment:
         raise CapabilityError(
             "this link was built as a plain veth pair, which cannot delay or lose packets: "
             "build it with LinkSpec(live_impairments=True)"
         )
-    return DirectionPlan(shape, seed, rate, None)
+    return DirectionPlan(shape, seed, rate)
+
+
+def netem_refusal(shape: Shape) -> str | None:
+    """What netem cannot do right in this shape, or None."""
+    if shape.reorder and shape.rate_bps is not None:
+        return (
+            "the kernel engine cannot reorder in a direction with a rate: netem sends such a packet past the "
+            "rate limit. Use engine='relay', or put the rate on another link"
+        )
+    return None
+
+
+def _relay_limit_bytes(shape: Shape) -> int:
+    """Twice what can be under way, since small packets cost the relay more than their bytes."""
+    rate_bps = shape.rate_bps if shape.rate_bps is not None else _RELAY_MOST_BPS
+    limit = 2 * rate_bps / 8 * shape.impairment.longest_delay_s
+    if shape.rate_bps is not None and limit > _RELAY_MOST_BYTES:
+        raise CapabilityError(
+            f"the relay would have to hold {limit / 2**20:.0f} MiB for {shape.rate_bps:g} bit/s with a "
+            f"delay of {shape.delay_s:g} s, and holds at most {_RELAY_MOST_BYTES >> 20} MiB a direction: "
+            "lower one of them, or use engine='kernel'"
+        )
+    return max(_RELAY_LEAST_BYTES, min(round(limit), _RELAY_MOST_BYTES))
 
 
 def _choose_engine(spec: LabSpec, capabilities: Capabilities | None) -> EngineName:
     if spec.engine != "auto":
         return spec.engine
-    return "kernel" if capabilities is None or capabilities.netem else "relay"
+    if capabilities is not None and not capabilities.netem:
+        return "relay"
+    refused = any(netem_refusal(shape) for link in spec.links for shape in (link.egress, link.ingress))
+    return "relay" if refused else "kernel"
 
 
 def _check(spec: LabSpec, engine: EngineName, capabilities: Capabilities) -> None:
@@ -139,7 +192,7 @@ def _check(spec: LabSpec, engine: EngineName, capabilities: Capabilities) -> Non
         raise PrivilegeError(f"this process may not build a lab: {missing('privileged')}")
     needs = ["namespaces", "veth", "bridge"]
     if any(shape.rate_bps is not None for link in spec.links for shape in (link.egress, link.ingress)):
-        needs.append("tbf")
+        needs.append("htb")
     if any(link.impaired for link in spec.links):
         needs.append("netem" if engine == "kernel" else "tun")
     lacking = [name for name in needs if not getattr(capabilities, name)]
@@ -150,14 +203,14 @@ def _check(spec: LabSpec, engine: EngineName, capabilities: Capabilities) -> Non
 
 
 def _plan_link(spec: LabSpec, link: LinkSpec, index: int, engine: EngineName) -> LinkPlan:
-    wire = "relay" if engine == "relay" and link.impaired else "veth"
+    impaired_wire: Wire = "relay" if engine == "relay" else "netem"
+    wire: Wire = impaired_wire if link.impaired else "veth"
     address = spec.network.network_address + index + 1
     directions = {
         which: plan_direction(
             link.egress if which == "egress" else link.ingress,
             seed=_seed(spec.seed, link.name, which),
             wire=wire,
-            engine=engine,
             mtu_bytes=spec.mtu_bytes,
         )
         for which in DIRECTIONS
@@ -178,24 +231,30 @@ def _seed(seed: int, name: str, which: Direction) -> int:
     return random.Random(f"{seed}:{name}:{which}").getrandbits(64)
 
 
-def changed_shape(shape: Shape, changes: dict[str, float | None]) -> Shape:
-    """A shape with some of its fields replaced. Raises ``SpecError`` if it cannot be."""
-    return replace(shape, **changes)  # type: ignore[arg-type]
+def changed_shape(shape: Shape, changes: Mapping[str, object]) -> Shape:
+    """A shape with some of its fields replaced. What excludes another takes its place: a queue in bytes
+    one in seconds, a burst loss a plain one, and the other way round. Raises ``SpecError``."""
+    changed = dict(changes)
+    for one, other, nothing in (
+        ("queue_s", "queue_bytes", None),
+        ("queue_bytes", "queue_s", None),
+        ("loss", "burst_loss", None),
+        ("burst_loss", "loss", 0.0),
+    ):
+        if changed.get(one) and other not in changed:
+            changed[other] = nothing
+    return replace(shape, **changed)  # type: ignore[arg-type]
 
 
 def _describe(direction: DirectionPlan) -> str:
     parts = []
     for qdisc in direction.qdiscs:
-        if isinstance(qdisc, Tbf):
+        if isinstance(qdisc, RateLimit):
             parts.append(
-                f"tbf {qdisc.rate_bps:g} bit/s, burst {qdisc.burst_bytes} B, queue {qdisc.limit_bytes} B"
+                f"htb {qdisc.rate_bps:g} bit/s, burst {qdisc.burst_bytes} B, queue {qdisc.limit_bytes} B"
             )
         else:
-            parts.append(f"netem {_describe_wire(qdisc.impairment)}, limit {qdisc.limit_packets} packets")
+            parts.append(f"netem {qdisc.impairment.describe()}, limit {qdisc.limit_packets} packets")
     if direction.relayed is not None:
-        parts.append(f"relay {_describe_wire(direction.relayed)}")
+        parts.append(f"relay {direction.relayed.describe()}")
     return "; ".join(parts) or "unshaped"
-
-
-def _describe_wire(wire: Impairment) -> str:
-    return f"delay {wire.delay_s * 1e3:g} ms ± {wire.jitter_s * 1e3:g} ms, loss {wire.loss:.3%}"

@@ -15,6 +15,7 @@ from dataclasses import dataclass, fields
 from typing import Literal
 
 from netns.errors import SpecError
+from netns.impairment import DISTRIBUTIONS, BurstLoss, Impairment, JitterDistribution, check_probability
 
 Direction = Literal["egress", "ingress"]
 EngineName = Literal["kernel", "relay"]
@@ -25,32 +26,14 @@ MAX_LINKS = 1000
 """A Linux bridge has 1023 ports."""
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,31}")
-_RATE_RANGE_BPS = (8_000.0, 100e9)
+RATE_RANGE_BPS = (8_000.0, 100e9)
 _MAX_DELAY_S = 60.0
 _MAX_QUEUE_BYTES = 2**31
 
 
 def _check_number(name: str, value: object) -> None:
-    if value is None and name in ("rate_bps", "queue_s", "queue_bytes"):
-        return
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         raise SpecError(f"{name}={value!r} is not a finite number")
-
-
-@dataclass(frozen=True, slots=True)
-class Impairment:
-    """What a wire does to packets besides limiting their rate.
-
-    ``delay_s`` is the mean one-way delay; each packet's is uniform within ``jitter_s`` of it, but packets
-    keep their order. ``loss`` is the probability that a packet is lost, each on its own.
-    """
-
-    delay_s: float = 0.0
-    jitter_s: float = 0.0
-    loss: float = 0.0
-
-    def __bool__(self) -> bool:
-        return self != Impairment()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +44,12 @@ class Shape:
     The queue before the rate limit is ``queue_bytes`` long, or as long as ``queue_s`` seconds of the
     rate (so it follows a rate that is changed later); it is never shorter than two frames.
 
+    ``delay_s`` is the mean one-way delay. Each packet's own differs by a value drawn from
+    ``jitter_distribution`` (see ``impairment.jitter_table``) with the scale ``jitter_s``; packets
+    keep their order all the same. ``reorder`` is the probability that a packet skips the delay and so
+    overtakes those before it. ``loss``, ``duplicate`` and ``corrupt`` (one bit of the frame is inverted)
+    are probabilities per packet, each on its own; ``burst_loss`` takes the place of ``loss``.
+
     Raises: ``SpecError`` for values that no link can have.
     """
 
@@ -70,11 +59,25 @@ class Shape:
     delay_s: float = 0.0
     jitter_s: float = 0.0
     loss: float = 0.0
+    jitter_distribution: JitterDistribution = "uniform"
+    burst_loss: BurstLoss | None = None
+    reorder: float = 0.0
+    duplicate: float = 0.0
+    corrupt: float = 0.0
 
     def __post_init__(self) -> None:
-        for item in fields(self):
-            _check_number(item.name, getattr(self, item.name))
-        low, high = _RATE_RANGE_BPS
+        for name in ("rate_bps", "queue_s", "queue_bytes"):
+            if getattr(self, name) is not None:
+                _check_number(name, getattr(self, name))
+        self._check_rate_and_queue()
+        self._check_delay()
+        for name in ("loss", "reorder", "duplicate", "corrupt"):
+            check_probability(name, getattr(self, name))
+        if self.burst_loss is not None and self.loss:
+            raise SpecError("give loss or burst_loss, not both")
+
+    def _check_rate_and_queue(self) -> None:
+        low, high = RATE_RANGE_BPS
         if self.rate_bps is not None and not low <= self.rate_bps <= high:
             raise SpecError(f"rate_bps={self.rate_bps:g} is outside {low:g} to {high:g} bit/s")
         if self.queue_s is not None and self.queue_bytes is not None:
@@ -85,6 +88,10 @@ class Shape:
             raise SpecError(f"queue_s={self.queue_s:g} is outside 0 to {_MAX_DELAY_S:g} s")
         if (self.queue_s or 0) * (self.rate_bps or 0) / 8 > _MAX_QUEUE_BYTES:
             raise SpecError(f"a queue of {self.queue_s:g} s at {self.rate_bps:g} bit/s is over 2 GiB")
+
+    def _check_delay(self) -> None:
+        for name in ("delay_s", "jitter_s"):
+            _check_number(name, getattr(self, name))
         if not 0 <= self.delay_s <= _MAX_DELAY_S:
             raise SpecError(f"delay_s={self.delay_s:g} is outside 0 to {_MAX_DELAY_S:g} s")
         if not 0 <= self.jitter_s <= self.delay_s:
@@ -92,19 +99,22 @@ class Shape:
                 f"jitter_s={self.jitter_s:g} must be between 0 and delay_s={self.delay_s:g}: "
                 "no packet arrives before it was sent"
             )
-        if not 0 <= self.loss <= 1:
-            raise SpecError(f"loss={self.loss:g} is a probability: 0 to 1")
+        if self.jitter_distribution not in DISTRIBUTIONS:
+            known = ", ".join(DISTRIBUTIONS)
+            raise SpecError(f"jitter_distribution={self.jitter_distribution!r} is none of {known}")
+        if self.reorder and not self.delay_s:
+            raise SpecError("reorder needs a delay_s: it lets a packet overtake those that are delayed")
 
     @property
     def impairment(self) -> Impairment:
-        """Delay, jitter and loss, which the engine provides (the rate is always the kernel's)."""
-        return Impairment(self.delay_s, self.jitter_s, self.loss)
+        """All but the rate and its queue: what the engine provides."""
+        return Impairment(**{item.name: getattr(self, item.name) for item in fields(Impairment)})
 
 
 @dataclass(frozen=True, slots=True)
 class LinkSpec:
-    """A node and its link. ``live_impairments`` asks for a wire on which delay, jitter and loss can be
-    set while it runs although it starts without any; on the relay engine that costs CPU per packet."""
+    """A node and its link. ``live_impairments`` asks for a wire on which delay, loss and the like can be
+    set while it runs although it starts without any; that costs CPU per packet, most on the relay."""
 
     name: str
     egress: Shape = Shape()

@@ -59,7 +59,7 @@ def _network(host: netns.Capabilities) -> list[Finding]:
     found = [must("privileges", "privileged", root), must("network namespaces", "namespaces", root)]
     found.append(must("veth pairs", "veth", "a kernel with CONFIG_VETH (modprobe veth)"))
     found.append(must("bridge", "bridge", "a kernel with CONFIG_BRIDGE (modprobe bridge)"))
-    found.append(must("tbf (rates)", "tbf", "a kernel with CONFIG_NET_SCH_TBF (modprobe sch_tbf)"))
+    found.append(must("htb (rates)", "htb", "a kernel with CONFIG_NET_SCH_HTB (modprobe sch_htb)"))
     if host.netem:
         found.append(Finding("netem (delay, loss)", "ok", "engine: kernel"))
     else:

@@ -26,6 +26,7 @@ from ecco_emu.camera.ports import CameraPorts
 from ecco_emu.core.errors import HostError
 from ecco_emu.core.events import AnyEvent, Condition, RunStarted
 from ecco_emu.core.ids import CameraId, model_hash
+from ecco_emu.emulation import live
 from ecco_emu.emulation.accuracy import LiveAccuracy
 from ecco_emu.emulation.calibration import HostSpeed, choose_dilation
 from ecco_emu.emulation.clock import LoopLag, RunClock
@@ -243,6 +244,7 @@ async def build(
         clock = RunClock(choose_dilation(scenario, workers.speed) if dilation == "auto" else dilation)
         progress(f"building the network (one emulated second lasts {clock.dilation:g} s)")
         lab = await stack.enter_async_context(open_lab(lab_spec(scenario, clock.dilation)))
+        stack.enter_context(live.announced(directory.path, scenario.name, lab))
         models = ModelStore(directory.models)
         directory.write_manifest(
             manifest(

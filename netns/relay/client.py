@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from netns.errors import RelayDiedError
-from netns.spec import Impairment
+from netns.impairment import Impairment, jitter_table
 
 _TIMEOUT_S = 10.0
 _REPLY_BYTES = 1 << 20
@@ -68,6 +68,7 @@ class RelayClient:
             raise
         finally:
             child_end.close()
+        self._tables: set[str] = set()
         self.real_time = False
         """True once it runs at real-time priority."""
 
@@ -83,16 +84,24 @@ class RelayClient:
         """Hands over the two devices of a link; it relays from now on, unimpaired at first."""
         self._ask({"op": "attach", "link": link, "seeds": seeds}, [node_tap, port_tap])
 
-    def set(self, line: int, wire: Impairment) -> None:
+    def set(self, line: int, wire: Impairment, limit_bytes: int) -> None:
         """Changes what a line does to packets to come."""
-        request = {
-            "op": "set",
-            "line": line,
+        burst = wire.burst_loss
+        parameters = {
             "delay_s": wire.delay_s,
             "jitter_s": wire.jitter_s,
             "loss": wire.loss,
+            "burst": burst and [burst.enter, burst.leave, burst.loss_bad, burst.loss_good],
+            "reorder": wire.reorder,
+            "duplicate": wire.duplicate,
+            "corrupt": wire.corrupt,
+            "limit_bytes": limit_bytes,
         }
-        self._ask(request)
+        table = wire.jitter_distribution if wire.jitter_s and wire.jitter_distribution != "uniform" else None
+        if table is not None and table not in self._tables:
+            self._ask({"op": "table", "name": table, "values": jitter_table(table).tolist()})
+            self._tables.add(table)
+        self._ask({"op": "set", "line": line, "table": table, "parameters": parameters})
 
     def clear(self, line: int) -> None:
         """Loses all packets that are under way in a line."""

@@ -19,18 +19,22 @@ import signal
 import socket
 import sys
 import time
+from array import array
 from typing import Any
 
 from netns.relay.delay_line import DelayLine
 
 _PR_SET_PDEATHSIG, _PR_SET_TIMERSLACK = 1, 29
 _PRIORITY = 50
-_READ_BYTES = 65_536
+_READ_BYTES = 9_216
+"""No frame is longer."""
 _BURST_PACKETS = 32
 """Packets read from one device before the others get their turn."""
+_BURST_GAP_S = 0.0002
+"""Packets of one device that are closer than this come in bursts."""
 _LINE_LIMIT_BYTES = 8 << 20
 _MAX_DESCRIPTORS = 2
-_REQUEST_BYTES = 4096
+_REQUEST_BYTES = 1 << 16
 
 
 class Relay:
@@ -42,6 +46,8 @@ class Relay:
         self._sinks: dict[int, int] = {}
         self._line_of_source: dict[int, int] = {}
         self._refused: dict[int, int] = {}
+        self._last_read: dict[int, float] = {}
+        self._tables: dict[str, array[int]] = {}
         self._due: list[tuple[float, int]] = []
         self._epoll = select.epoll()
         self._epoll.register(control.fileno(), select.EPOLLIN)
@@ -65,8 +71,11 @@ class Relay:
         line = self._lines[number]
         was_empty = line.next_due is None
         now = time.monotonic()
+        # Most often there is one packet, and trying for another costs as much, so it must be likely.
+        most = _BURST_PACKETS if now - self._last_read[fd] < _BURST_GAP_S else 1
+        self._last_read[fd] = now
         try:
-            for _ in range(_BURST_PACKETS):
+            for _ in range(most):
                 line.push(os.read(fd, _READ_BYTES), now)
         except BlockingIOError:
             pass
@@ -102,8 +111,12 @@ class Relay:
                 self._attach(2 * request["link"] + 1, port, node, request["seeds"][1])
                 return {}
             case "set":
-                line = self._lines[request["line"]]
-                line.set(delay_s=request["delay_s"], jitter_s=request["jitter_s"], loss=request["loss"])
+                name = request["table"]
+                table = self._tables[name] if name is not None else None
+                self._lines[request["line"]].set(table=table, **request["parameters"])
+                return {}
+            case "table":
+                self._tables[request["name"]] = array("h", request["values"])
                 return {}
             case "clear":
                 number = request["line"]
@@ -119,7 +132,7 @@ class Relay:
     def _attach(self, number: int, source: int, sink: int, seed: int) -> None:
         self._lines[number] = DelayLine(seed=seed, limit_bytes=_LINE_LIMIT_BYTES)
         self._sinks[number], self._line_of_source[source] = sink, number
-        self._refused[number] = 0
+        self._refused[number], self._last_read[source] = 0, 0.0
         self._epoll.register(source, select.EPOLLIN)
 
     def _count(self, number: int) -> list[int]:

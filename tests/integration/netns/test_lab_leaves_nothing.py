@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from netns import Lab, LabSpec, LinkSpec, Shape, build, netlink
+from netns import Lab, LabSpec, LinkSpec, Shape, netlink, requests
 from netns.namespaces import Namespace, entered
 
 pytestmark = pytest.mark.netns
@@ -77,7 +77,7 @@ class Canary:
                 route = netlink.RouteSocket()
             name, index, mac = f"canary{number}", 9000 + number, f"02:00:00:00:00:{number:02x}"
             try:
-                route.execute([netlink.add_veth(name, index, name, index, mac, self._home.fd, 1500)])
+                route.execute([requests.add_veth(name, index, name, index, mac, self._home.fd, 1500)])
             finally:
                 route.close()
         finally:
@@ -148,12 +148,12 @@ def test_an_exception_inside(canary, nothing_left):
     assert until(lambda: not canary.alive())
 
 
-@pytest.mark.parametrize("step", ["add_bridge", "add_address", "set_qdiscs", "add_neighbours"])
+@pytest.mark.parametrize("step", ["add_bridge", "add_address", "add_qdiscs", "add_neighbours"])
 def test_a_build_that_fails_undoes_what_it_did(step, monkeypatch, nothing_left):
     def fail(*arguments: object) -> None:
         raise RuntimeError(step)
 
-    monkeypatch.setattr(build.netlink, step, fail)
+    monkeypatch.setattr(requests, step, fail)
     # the probe uses the same functions, and is not what is tested here
     monkeypatch.setattr("netns.lab.host_capabilities", lambda: None)
     with pytest.raises(RuntimeError, match=step):

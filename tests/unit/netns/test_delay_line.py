@@ -1,14 +1,18 @@
+import itertools
 import math
+import statistics
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from netns.impairment import DISTRIBUTIONS, jitter_table
 from netns.relay.delay_line import PACKET_OVERHEAD_BYTES, DelayLine
 
 
-def line(*, seed=1, limit_bytes=1 << 20, delay_s=0.0, jitter_s=0.0, loss=0.0):
+def line(*, seed=1, limit_bytes=1 << 20, **impairment):
     made = DelayLine(seed=seed, limit_bytes=limit_bytes)
-    made.set(delay_s=delay_s, jitter_s=jitter_s, loss=loss)
+    made.set(**impairment)
     return made
 
 
@@ -33,7 +37,7 @@ def test_no_delay_comes_out_at_once():
 def test_a_shorter_delay_does_not_let_later_packets_overtake():
     wire = line(delay_s=1.0)
     wire.push(b"a", 0.0)
-    wire.set(delay_s=0.25, jitter_s=0.0, loss=0.0)
+    wire.set(delay_s=0.25)
     wire.push(b"b", 0.5)
     wire.push(b"c", 1.0)
     assert wire.pop_due(0.99) == []
@@ -68,7 +72,7 @@ def test_a_cleared_line_is_empty_and_owes_nothing_to_what_was_in_it():
     assert wire.clear() == 2
     assert wire.next_due is None
     assert wire.backlog_bytes == 0
-    wire.set(delay_s=0.5, jitter_s=0.0, loss=0.0)
+    wire.set(delay_s=0.5)
     wire.push(b"c", 1.0)
     assert wire.next_due == 1.5
 
@@ -79,6 +83,73 @@ def test_jitter_does_not_shift_which_packets_are_lost():
         return [wire.push(b"x", float(i)) for i in range(200)]
 
     assert fates(0.0) == fates(0.1)
+
+
+def all_of(wire):
+    out = []
+    while (due := wire.next_due) is not None:
+        out += wire.pop_due(due)
+    return out
+
+
+def test_duplicates_follow_each_other_and_are_counted_in_the_backlog():
+    wire = line(delay_s=0.1, duplicate=1.0)
+    for packet in (b"a", b"b"):
+        wire.push(packet, 0.0)
+    assert wire.backlog_bytes == 4
+    assert all_of(wire) == [b"a", b"a", b"b", b"b"]
+
+
+def test_a_corrupted_packet_differs_in_one_bit():
+    wire = line(corrupt=1.0)
+    for number in range(50):
+        wire.push(bytes(20), number)
+    for packet in all_of(wire):
+        assert sum(byte.bit_count() for byte in packet) == 1
+    assert wire.push(b"", 60.0)
+
+
+def test_a_reordered_packet_skips_the_delay_and_only_that():
+    wire = line(delay_s=1.0)
+    wire.push(b"a", 0.0)
+    wire.set(delay_s=1.0, reorder=1.0)
+    wire.push(b"b", 0.25)
+    assert wire.next_due == 0.25
+    assert wire.pop_due(0.25) == [b"b"]
+    assert wire.pop_due(1.0) == [b"a"]
+
+
+def test_burst_loss_has_its_mean_and_its_bursts():
+    wire = line(seed=3, limit_bytes=1 << 30, burst=(0.02, 0.25, 1.0, 0.0))
+    fates = [wire.push(b"x", 0.0) for _ in range(50_000)]
+    lost = fates.count(False)
+    bursts = sum(1 for before, now in itertools.pairwise(fates) if before and not now)
+    assert lost / len(fates) == pytest.approx(0.02 / 0.27, rel=0.1)
+    assert lost / bursts == pytest.approx(4.0, rel=0.1)
+
+
+def test_a_model_that_is_taken_away_leaves_no_bad_state_behind():
+    wire = line(burst=(1.0, 0.0, 1.0, 0.0))
+    wire.push(b"x", 0.0)
+    assert not wire.push(b"x", 0.0)
+    wire.set()
+    wire.set(burst=(0.0, 1.0, 1.0, 0.0))
+    assert wire.push(b"x", 0.0)
+
+
+@pytest.mark.parametrize("name", DISTRIBUTIONS)
+def test_jitter_follows_the_table(name):
+    table = jitter_table(name)
+    wire = line(delay_s=10.0, jitter_s=1.0, table=table)
+    delays = []
+    for number in range(4000):  # far enough apart that none must wait for its predecessor
+        wire.push(b"x", 100.0 * number)
+        delays.append(wire.next_due - 100.0 * number)
+        wire.pop_due(wire.next_due)
+    deviations = [delay - 10.0 for delay in delays]
+    assert statistics.fmean(deviations) == pytest.approx(0.0, abs=0.06)
+    width = 1 / math.sqrt(3) if name == "uniform" else 1.0
+    assert statistics.pstdev(deviations) == pytest.approx(width, rel=0.12)
 
 
 packets = st.lists(

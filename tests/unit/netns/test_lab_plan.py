@@ -1,8 +1,11 @@
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from netns import (
+    BurstLoss,
     Capabilities,
     CapabilityError,
     LabSpec,
@@ -12,18 +15,18 @@ from netns import (
     Shape,
     plan,
 )
-from netns.planning import plan_direction
-from netns.qdiscs import Netem, Tbf
+from netns.planning import changed_shape, plan_direction
+from netns.qdiscs import Netem, RateLimit
 
 ALL = Capabilities(
-    privileged=True, namespaces=True, veth=True, bridge=True, tbf=True, netem=True, tun=True, sched_fifo=True
+    privileged=True, namespaces=True, veth=True, bridge=True, htb=True, netem=True, tun=True, sched_fifo=True
 )
 NO_NETEM = Capabilities(
     privileged=True,
     namespaces=True,
     veth=True,
     bridge=True,
-    tbf=True,
+    htb=True,
     tun=True,
     reasons={"netem": "no sch_netem"},
 )
@@ -50,16 +53,16 @@ def test_addresses_and_devices():
     assert (server.address, server.prefix_length, server.port) == ("10.77.0.2", 16, "p1")
 
 
-def test_the_kernel_engine_stacks_tbf_below_netem():
+def test_the_kernel_engine_stacks_the_rate_below_netem():
     cam1, server = plan(SPEC, ALL).links
-    netem, tbf = cam1.egress.qdiscs
+    netem, limit = cam1.egress.qdiscs
     assert isinstance(netem, Netem)
     assert netem.impairment.delay_s == 0.005
-    assert isinstance(tbf, Tbf)
-    assert tbf.limit_bytes == 25_000
-    assert cam1.ingress.qdiscs == ()
-    assert [type(qdisc) for qdisc in server.ingress.qdiscs] == [Tbf]
-    assert {cam1.wire, server.wire} == {"veth"}
+    assert isinstance(limit, RateLimit)
+    assert limit.limit_bytes == 25_000
+    assert [type(qdisc) for qdisc in cam1.ingress.qdiscs] == [Netem]  # so that it can be impaired later
+    assert [type(qdisc) for qdisc in server.ingress.qdiscs] == [RateLimit]
+    assert [cam1.wire, server.wire] == ["netem", "veth"]
     assert not plan(SPEC, ALL).needs_relay
 
 
@@ -68,7 +71,7 @@ def test_without_netem_only_impaired_links_are_relayed():
     assert made.engine == "relay"
     assert [link.wire for link in made.links] == ["relay", "veth"]
     cam1 = made.links[0]
-    assert [type(qdisc) for qdisc in cam1.egress.qdiscs] == [Tbf]
+    assert [type(qdisc) for qdisc in cam1.egress.qdiscs] == [RateLimit]
     assert cam1.egress.relayed.delay_s == 0.005
     assert cam1.ingress.relayed is not None
     assert not cam1.ingress.relayed
@@ -78,7 +81,7 @@ def test_what_the_host_lacks_is_an_error_that_says_why():
     kernel = LabSpec(links=SPEC.links, engine="kernel")
     with pytest.raises(CapabilityError, match=r"netem: no sch_netem.*falls back on the relay"):
         plan(kernel, NO_NETEM)
-    no_tun = Capabilities(privileged=True, namespaces=True, veth=True, bridge=True, tbf=True)
+    no_tun = Capabilities(privileged=True, namespaces=True, veth=True, bridge=True, htb=True)
     with pytest.raises(CapabilityError, match="tun"):
         plan(SPEC, no_tun)
     with pytest.raises(PrivilegeError, match="run as root"):
@@ -92,7 +95,40 @@ def test_netem_and_tun_are_not_needed_where_nothing_is_impaired():
 
 def test_a_plain_wire_never_drops_an_impairment_silently():
     with pytest.raises(CapabilityError, match="live_impairments"):
-        plan_direction(Shape(loss=0.1), seed=0, wire="veth", engine="relay", mtu_bytes=1500)
+        plan_direction(Shape(loss=0.1), seed=0, wire="veth", mtu_bytes=1500)
+
+
+REORDERED = Shape(rate_bps=1e6, delay_s=0.01, reorder=0.1)
+
+
+def test_what_netem_cannot_do_is_refused_or_relayed():
+    links = (LinkSpec("a", egress=REORDERED), LinkSpec("b"))
+    with pytest.raises(CapabilityError, match=r"reorder.*engine='relay'"):
+        plan(LabSpec(links=links, engine="kernel"), ALL)
+    assert plan(LabSpec(links=links), ALL).engine == "relay"
+    assert plan(LabSpec(links=(LinkSpec("a", egress=replace(REORDERED, rate_bps=None)),)), ALL).engine == (
+        "kernel"
+    )
+
+
+def test_what_the_relay_cannot_hold_is_refused():
+    links = (LinkSpec("a", egress=Shape(rate_bps=10e9, delay_s=1.0)), LinkSpec("b"))
+    with pytest.raises(CapabilityError, match=r"MiB for 1e\+10 bit/s.*engine='kernel'"):
+        plan(LabSpec(links=links, engine="relay"), ALL)
+    assert plan(LabSpec(links=links), ALL).engine == "kernel"
+
+
+def test_a_rate_that_is_lifted_keeps_its_queue():
+    kept = plan_direction(Shape(), seed=0, wire="veth", mtu_bytes=1500, has_queue=True)
+    assert kept.rate_limit.rate_bps == 100e9
+    assert plan_direction(Shape(), seed=0, wire="veth", mtu_bytes=1500).qdiscs == ()
+
+
+def test_what_excludes_another_takes_its_place():
+    shape = Shape(rate_bps=1e6, queue_s=0.1, loss=0.1)
+    changed = changed_shape(shape, {"queue_bytes": 5000, "burst_loss": BurstLoss.of(0.1, 4)})
+    assert (changed.queue_s, changed.queue_bytes, changed.loss) == (None, 5000, 0.0)
+    assert changed_shape(changed, {"loss": 0.2}).burst_loss is None
 
 
 def test_live_impairments_reserve_a_relayed_wire():
@@ -115,11 +151,11 @@ def test_describe_names_every_namespace_and_value():
         "engine relay, mtu 1500",
         "namespace switch: bridge br0",
         "namespace cam1: eth0 10.77.0.1/16 02:ec:0a:4d:00:01 --relay-- switch p0",
-        "  egress: tbf 1e+06 bit/s, burst 2014 B, queue 25000 B; relay delay 5 ms ± 0 ms, loss 0.000%",
-        "  ingress: relay delay 0 ms ± 0 ms, loss 0.000%",
+        "  egress: htb 1e+06 bit/s, burst 2014 B, queue 25000 B; relay delay 5 ms",
+        "  ingress: relay nothing yet",
         "namespace server: eth0 10.77.0.2/16 02:ec:0a:4d:00:02 --veth-- switch p1",
         "  egress: unshaped",
-        "  ingress: tbf 6e+06 bit/s, burst 4514 B, queue 150000 B",
+        "  ingress: htb 6e+06 bit/s, burst 4514 B, queue 150000 B",
     ]
 
 

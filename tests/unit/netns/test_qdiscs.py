@@ -1,14 +1,16 @@
 """The bytes that go to the kernel, taken apart with the layouts of linux/pkt_sched.h."""
 
 import struct
+from array import array
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from netns.impairment import BurstLoss, Impairment, jitter_table
 from netns.netlink import parse_attributes
-from netns.qdiscs import Netem, Tbf, netem_for, tbf_for
-from netns.spec import Impairment, Shape
+from netns.qdiscs import Netem, RateLimit, lifted_rate_limit, netem_for, rate_limit_for
+from netns.spec import Shape
 
 FRAME_BYTES = 1514
 
@@ -20,50 +22,58 @@ def netem_fields(netem):
     return head, dict(parse_attributes(encoded, 24))
 
 
-def test_tbf_encoding():
-    encoded = dict(parse_attributes(Tbf(rate_bps=8e6, burst_bytes=5500, limit_bytes=200_000).options(), 0))
-    assert set(encoded) == {1, 6}
+def class_fields(limit):
+    encoded = dict(parse_attributes(limit.class_options(), 0))
     parms = encoded[1]
-    assert len(parms) == 36
-    cell_log, linklayer, overhead, cell_align, mpu, rate = struct.unpack_from("=BBHhHI", parms)
-    assert (cell_log, linklayer, overhead, cell_align, mpu) == (0, 1, 0, 0, 0)
-    assert rate == 1_000_000
-    assert parms[12:24] == bytes(12)
-    limit, ticks, mtu = struct.unpack_from("=III", parms, 24)
-    assert limit == 200_000
-    assert ticks == 85938  # 5.5 ms in ticks of 64 ns
-    assert mtu == 0
-    assert encoded[6] == struct.pack("=I", 5500)
+    assert len(parms) == 44
+    return struct.unpack_from("=BBHhHI", parms), struct.unpack_from("=5I", parms, 24), encoded
 
 
-def test_tbf_beyond_32_bits_uses_the_64_bit_rate():
-    encoded = dict(parse_attributes(Tbf(40e9, 20_000_000, 1_000_000).options(), 0))
-    assert struct.unpack("=Q", encoded[4]) == (5_000_000_000,)
-    assert struct.unpack_from("=I", encoded[1], 8) == (2**32 - 1,)
+def test_htb_encoding():
+    limit = RateLimit(rate_bps=8e6, burst_bytes=5500, limit_bytes=200_000)
+    (version, _, default_class, *_) = struct.unpack("=5I", dict(parse_attributes(limit.options(), 0))[2])
+    assert (version, default_class) == (3, 1)
+    ratespec, (buffer, cbuffer, quantum, level, priority), encoded = class_fields(limit)
+    assert ratespec == (0, 1, 0, 0, 0, 1_000_000)
+    assert encoded[1][:12] == encoded[1][12:24]  # the ceiling is the rate
+    assert buffer == cbuffer == 85938  # 5.5 ms in ticks of 64 ns
+    assert quantum > 0
+    assert (level, priority) == (0, 0)
+    assert set(encoded) == {1}
+    assert limit.queue_options() == struct.pack("=I", 200_000)
 
 
-def test_no_rate_no_tbf():
-    assert tbf_for(Shape(delay_s=0.1), 1500) is None
+def test_htb_beyond_32_bits_uses_the_64_bit_rate():
+    ratespec, _, encoded = class_fields(RateLimit(40e9, 20_000_000, 1_000_000))
+    assert ratespec[-1] == 2**32 - 1
+    assert struct.unpack("=Q", encoded[6]) == struct.unpack("=Q", encoded[7]) == (5_000_000_000,)
+
+
+def test_no_rate_no_limit():
+    assert rate_limit_for(Shape(delay_s=0.1), 1500) is None
+
+
+def test_a_lifted_limit_is_the_highest_rate():
+    assert lifted_rate_limit(1500).rate_bps == 100e9
 
 
 def test_the_queue_follows_the_rate():
-    assert tbf_for(Shape(rate_bps=8e6, queue_s=0.2), 1500).limit_bytes == 200_000
-    assert tbf_for(Shape(rate_bps=8e6, queue_bytes=12_345), 1500).limit_bytes == 12_345
+    assert rate_limit_for(Shape(rate_bps=8e6, queue_s=0.2), 1500).limit_bytes == 200_000
+    assert rate_limit_for(Shape(rate_bps=8e6, queue_bytes=12_345), 1500).limit_bytes == 12_345
 
 
 @settings(deadline=None)
 @given(
-    rate=st.floats(8e3, 1e9),
-    queue=st.one_of(st.none(), st.floats(1e-4, 10)),
+    rate=st.floats(8e3, 100e9),
+    queue=st.one_of(st.none(), st.floats(1e-4, 0.1)),
     mtu=st.integers(576, 9000),
 )
-def test_a_bucket_always_holds_a_frame_and_a_queue_two(rate, queue, mtu):
-    tbf = tbf_for(Shape(rate_bps=rate, queue_s=queue), mtu)
-    assert tbf.burst_bytes >= mtu + 14
-    assert tbf.limit_bytes >= 2 * (mtu + 14)
-    # what a late timer costs nothing, and what a change of rate gives away: about 4 ms of the rate
-    assert tbf.burst_bytes - (mtu + 14) == pytest.approx(rate / 8 * 0.004, abs=1.0)
-    assert len(tbf.options()) >= 48
+def test_the_burst_holds_a_frame_and_the_queue_two(rate, queue, mtu):
+    limit = rate_limit_for(Shape(rate_bps=rate, queue_s=queue), mtu)
+    assert limit.limit_bytes >= 2 * (mtu + 14)
+    # what a late timer costs nothing: about 4 ms of the rate
+    assert limit.burst_bytes - (mtu + 14) == pytest.approx(rate / 8 * 0.004, abs=1.0)
+    class_fields(limit)
 
 
 def test_netem_encoding():
@@ -95,6 +105,33 @@ def test_jitter_brings_a_rate_because_netem_keeps_order_only_then():
     rate, packet_overhead, cell_size, cell_overhead = struct.unpack("=IiIi", attributes[6])
     assert rate * 8 == 10e9
     assert (packet_overhead, cell_size, cell_overhead) == (0, 0, 0)
+
+
+def test_every_jitter_brings_its_table_because_netem_keeps_the_last_one():
+    for name in ("uniform", "normal", "pareto"):
+        _, attributes = netem_fields(Netem(Impairment(0.02, 0.01, jitter_distribution=name), 1000, 0))
+        values = array("h", attributes[2])
+        assert values == jitter_table(name)
+        assert len(values) <= 16384
+    assert 2 not in netem_fields(Netem(Impairment(0.02), 1000, 0))[1]
+
+
+def test_burst_loss_is_the_nested_gemodel():
+    model = BurstLoss(enter=0.25, leave=0.5, loss_bad=1.0, loss_good=0.125)
+    head, attributes = netem_fields(Netem(Impairment(burst_loss=model), 1000, 0))
+    assert head["loss"] == 0
+    nested = dict(parse_attributes(attributes[5], 0))
+    p, r, h, k1 = struct.unpack("=4I", nested[2])
+    assert [round(value / 2**32, 6) for value in (p, r, h, k1)] == [0.25, 0.5, 0.0, 0.125]
+
+
+def test_reorder_duplicate_and_corrupt():
+    wire = Impairment(delay_s=0.1, reorder=0.25, duplicate=0.5, corrupt=1.0)
+    head, attributes = netem_fields(Netem(wire, 1000, 0))
+    assert head["gap"] == 1
+    assert head["duplicate"] == 2**31
+    assert struct.unpack("=II", attributes[3]) == (2**30, 0)
+    assert struct.unpack("=II", attributes[4]) == (2**32 - 1, 0)
 
 
 def test_netem_extremes():

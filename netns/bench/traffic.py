@@ -1,0 +1,126 @@
+"""Blocking traffic between a lab's nodes, from a thread that asks for real-time priority."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import select
+import socket
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+HEADERS_BYTES = 14 + 20 + 8
+_SO_TIMESTAMPNS = 35
+_PRIORITY = 40
+"""Below the relay's: what is measured must not wait for who measures."""
+_STAMP = struct.Struct("=dI")
+
+
+@dataclass
+class Received:
+    """What arrived at one socket: the kernel's times of arrival, and each packet's own way."""
+
+    times: list[float] = field(default_factory=list)
+    frame_bytes: int = 0
+    delays_s: list[float] = field(default_factory=list)
+
+
+def stamping(receiver: socket.socket) -> socket.socket:
+    """Makes the kernel note when each packet arrives."""
+    receiver.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+    return receiver
+
+
+@contextlib.contextmanager
+def real_time() -> Iterator[None]:
+    """The calling thread runs at real-time priority where that is allowed."""
+    with contextlib.suppress(PermissionError):
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(_PRIORITY))
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+
+
+@contextlib.contextmanager
+def busy_cpus() -> Iterator[None]:
+    """Every CPU has an ordinary process that computes without end."""
+    spin = "import os\nwhile os.getppid() == {}:\n    sum(range(10_000))"
+    command = [sys.executable, "-S", "-c", spin.format(os.getpid())]
+    spinners = [subprocess.Popen(command) for _ in range(len(os.sched_getaffinity(0)))]
+    try:
+        yield
+    finally:
+        for spinner in spinners:
+            spinner.kill()
+            spinner.wait()
+
+
+def exchange(
+    pairs: Sequence[tuple[socket.socket, socket.socket]],
+    *,
+    rate_bps: float,
+    for_s: float,
+    frame_bytes: int = 1242,
+    ack_every: int = 0,
+    meanwhile: Callable[[float], None] | None = None,
+) -> list[Received]:
+    """Sends from the first to the second socket of every pair at ``rate_bps`` of frames each, evenly spread.
+
+    ``ack_every`` packets the receiver answers with a short one. ``meanwhile`` is called with the
+    seconds since the beginning, about every 2 ms.
+    """
+    found = [Received() for _ in pairs]
+    of_fd = {receiver.fileno(): index for index, (_, receiver) in enumerate(pairs)}
+    poller = select.poll()
+    for _, receiver in pairs:
+        poller.register(receiver, select.POLLIN)
+    targets = [receiver.getsockname() for _, receiver in pairs]
+    padding = bytes(frame_bytes - HEADERS_BYTES - _STAMP.size)
+    gap_s = frame_bytes * 8 / rate_bps / len(pairs)
+    with real_time():
+        start = time.monotonic()
+        for number in itertools.count():
+            due = start + number * gap_s
+            if max(due, time.monotonic()) > start + for_s:  # a host may be too slow to send them all
+                break
+            while (ahead := due - time.monotonic()) > 0:
+                for fd, _ in poller.poll(min(2, ahead * 1e3)):
+                    _drain(pairs[of_fd[fd]], found[of_fd[fd]], ack_every)
+            index = number % len(pairs)
+            with contextlib.suppress(BlockingIOError):
+                pairs[index][0].sendto(_STAMP.pack(time.time(), number) + padding, targets[index])
+            if meanwhile is not None:
+                meanwhile(time.monotonic() - start)
+            if number % 64 == 0:  # a sender that is late must not forget to receive
+                for pair, one in zip(pairs, found, strict=True):
+                    _drain(pair, one, ack_every)
+        time.sleep(0.3)
+        for pair, one in zip(pairs, found, strict=True):
+            _drain(pair, one, 0)
+    return found
+
+
+def _drain(pair: tuple[socket.socket, socket.socket], into: Received, ack_every: int) -> None:
+    sender, receiver = pair
+    while True:
+        try:
+            data, ancillary, _, origin = receiver.recvmsg(2048, 64)
+        except BlockingIOError:
+            break
+        seconds, nanoseconds = struct.unpack("=qq", ancillary[0][2])
+        at = seconds + nanoseconds * 1e-9
+        into.times.append(at)
+        into.frame_bytes = len(data) + HEADERS_BYTES
+        into.delays_s.append(at - _STAMP.unpack_from(data)[0])
+        if ack_every and len(into.times) % ack_every == 0:
+            receiver.sendto(b"acknowledged", origin)
+    if ack_every:
+        with contextlib.suppress(BlockingIOError):
+            while sender.recv(100):
+                pass

@@ -1,0 +1,264 @@
+"""Traces: how a link's rate, delay and loss went over time, read from files and replayed on a link.
+
+Mahimahi's format: one integer per line, the milliseconds at which one packet of 1500 bytes may pass;
+repeated numbers mean several. CSV: a header ``time_s,rate_bps,delay_s,loss`` (``time_s`` first, the others
+as there are), then rows with growing times from 0 on; a row holds until the next, and the last one ends
+the trace. Bad input is refused by file name and line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import math
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from netns.errors import SpecError
+from netns.planning import changed_shape
+from netns.spec import ETHERNET_HEADER_BYTES, RATE_RANGE_BPS, Direction, Shape
+
+if TYPE_CHECKING:
+    from netns.build import BuiltLab
+    from netns.worker import Worker
+
+MAHIMAHI_PACKET_BYTES = 1500
+INTERVAL_S = 0.1
+"""Over how long Mahimahi's opportunities are averaged to a rate."""
+_FRAME_BITS = 8 * (MAHIMAHI_PACKET_BYTES + ETHERNET_HEADER_BYTES)
+_COLUMNS = ("time_s", "rate_bps", "delay_s", "loss")
+_LONGEST_S = 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class TracePoint:
+    """From ``time_s`` on; None leaves the link's own value. A rate of 0 is an outage."""
+
+    time_s: float
+    rate_bps: float | None = None
+    delay_s: float | None = None
+    loss: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """Points in the order of their times, the first at 0, and the end."""
+
+    points: tuple[TracePoint, ...]
+    duration_s: float
+
+    @classmethod
+    def load(cls, path: str | Path) -> Trace:
+        """Reads a file: CSV if its name ends so, else Mahimahi's format. Raises ``SpecError``."""
+        path = Path(path)
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise SpecError(f"{path}: cannot be read: {error}") from error
+        return parse_csv(text, str(path)) if path.suffix == ".csv" else parse_mahimahi(text, str(path))
+
+    @property
+    def mean_rate_bps(self) -> float:
+        """The average over its duration, of a trace that gives rates."""
+        ends = [*(point.time_s for point in self.points[1:]), self.duration_s]
+        sent = sum(
+            (point.rate_bps or 0.0) * (end - point.time_s)
+            for point, end in zip(self.points, ends, strict=True)
+        )
+        return sent / self.duration_s
+
+
+def parse_mahimahi(text: str, name: str, interval_s: float = INTERVAL_S) -> Trace:
+    """Mahimahi's format, averaged over intervals. Raises ``SpecError`` with file and line."""
+    times_ms: list[int] = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        line = line.strip()
+        if not line:
+            continue
+        if not (line.isascii() and line.isdigit()):
+            raise SpecError(f"{name}:{number}: {line!r} is not a whole number of milliseconds")
+        time_ms = int(line)
+        if times_ms and time_ms < times_ms[-1]:
+            raise SpecError(f"{name}:{number}: {time_ms} ms comes after {times_ms[-1]} ms")
+        if time_ms > _LONGEST_S * 1e3:
+            raise SpecError(f"{name}:{number}: {time_ms} ms is over a day")
+        times_ms.append(time_ms)
+    if not times_ms:
+        raise SpecError(f"{name}: there is no time in it")
+    if times_ms[-1] == 0:
+        raise SpecError(f"{name}:{len(times_ms)}: a trace must last for more than 0 ms")
+    duration_s = times_ms[-1] / 1e3
+    count = max(1, round(duration_s / interval_s))
+    width_s = duration_s / count
+    # an opportunity at the very end belongs to the last interval
+    chances = Counter(min(count - 1, int(time_ms / 1e3 / width_s)) for time_ms in times_ms)
+    points = (TracePoint(index * width_s, chances[index] * _FRAME_BITS / width_s) for index in range(count))
+    return Trace(tuple(_merged(points)), duration_s)
+
+
+def _merged(points: Iterator[TracePoint]) -> Iterator[TracePoint]:
+    """Leaves out points that change nothing: an outage must be one point, whose length is known."""
+    before: TracePoint | None = None
+    for point in points:
+        if before is None or point.rate_bps != before.rate_bps:
+            yield point
+            before = point
+
+
+def parse_csv(text: str, name: str) -> Trace:
+    """CSV as the module describes it. Raises ``SpecError`` with file and line."""
+    lines = text.splitlines()
+    header = [column.strip() for column in next(csv.reader(lines[:1]), [])]
+    if header[:1] != ["time_s"] or len(header) < 2 or not set(header) <= set(_COLUMNS):
+        raise SpecError(f"{name}:1: the header must be time_s and some of {', '.join(_COLUMNS[1:])}")
+    if len(set(header)) < len(header):
+        raise SpecError(f"{name}:1: a column is there twice")
+    points: list[TracePoint] = []
+    for number, line in enumerate(lines[1:], start=2):
+        if not line.strip():
+            continue
+        point = _csv_point(header, next(csv.reader([line])), f"{name}:{number}")
+        if not points and point.time_s != 0:
+            raise SpecError(f"{name}:{number}: the first row must be at time 0, not {point.time_s:g}")
+        if points and point.time_s <= points[-1].time_s:
+            raise SpecError(f"{name}:{number}: time {point.time_s:g} s does not come after the one before")
+        points.append(point)
+    if len(points) < 2:
+        raise SpecError(f"{name}:{len(lines)}: a trace needs two rows: the last one ends it")
+    return Trace(tuple(points[:-1]), points[-1].time_s)
+
+
+def _csv_point(header: list[str], cells: list[str], where: str) -> TracePoint:
+    if len(cells) != len(header):
+        raise SpecError(f"{where}: {len(cells)} values under {len(header)} columns")
+    values = {}
+    for column, cell in zip(header, cells, strict=True):
+        try:
+            value = float(cell)
+        except ValueError:
+            raise SpecError(f"{where}: {column}: {cell.strip()!r} is not a number") from None
+        low, high = _limits(column)
+        if not math.isfinite(value) or not (low <= value <= high or (column == "rate_bps" and value == 0)):
+            raise SpecError(f"{where}: {column}={value:g} is outside {low:g} to {high:g}")
+        values[column] = value
+    return TracePoint(**values)
+
+
+def _limits(column: str) -> tuple[float, float]:
+    return {
+        "time_s": (0.0, _LONGEST_S),
+        "rate_bps": RATE_RANGE_BPS,
+        "delay_s": (0.0, 60.0),
+        "loss": (0.0, 1.0),
+    }[column]
+
+
+def outage_rate_bps(length_s: float, mtu_bytes: int) -> float:
+    """The rate that stands for an outage, which no queue can have: one frame passes at its beginning, and is
+    paid off exactly at its end, if every frame is charged as a full one (with more of them if the rate would
+    be lower than a link's least)."""
+    frame_bits = 8 * (mtu_bytes + ETHERNET_HEADER_BYTES)
+    frames = max(1, math.ceil(RATE_RANGE_BPS[0] * length_s / frame_bits))
+    return frames * frame_bits / length_s
+
+
+class Playback:
+    """A trace that plays on one direction of a link."""
+
+    def __init__(self, trace: Trace, loop: bool, apply: _Apply, worker: Worker) -> None:
+        self._trace, self._loop, self._apply, self._worker = trace, loop, apply, worker
+        self._start = worker.now()
+        self._turn, self._index = 0, -1
+        self._done: Future[None] = Future()
+        self._next: Future[None] = worker.call(self._step)
+
+    async def ended(self) -> None:
+        """Waits until it ends or is stopped. Raises what went wrong."""
+        await asyncio.shield(asyncio.wrap_future(self._done))
+
+    async def stop(self) -> None:
+        """Stops it; the link stays as the trace has left it."""
+        await asyncio.wrap_future(self._worker.call(self._finish))
+
+    @property
+    def position_s(self) -> float:
+        """How far into the trace it is."""
+        return (self._worker.now() - self._start) % self._trace.duration_s
+
+    def _finish(self) -> None:
+        self._next.cancel()
+        if not self._done.done():
+            self._done.set_result(None)
+
+    def _step(self) -> None:
+        """Applies the latest point that is due (a late thread skips some) and schedules the next."""
+        if self._done.done():
+            return
+        points, duration_s = self._trace.points, self._trace.duration_s
+        now = self._worker.now()
+        while self._due(self._turn, self._index + 1) <= now:
+            self._index += 1
+            if self._index == len(points):
+                self._turn, self._index = self._turn + 1, -1
+                if not self._loop:
+                    self._finish()
+                    return
+        if self._index >= 0:
+            end_s = points[self._index + 1].time_s if self._index + 1 < len(points) else duration_s
+            try:
+                self._apply(points[self._index], end_s - points[self._index].time_s)
+            except BaseException as error:
+                self._done.set_exception(error)
+                return
+        self._next = self._worker.call(self._step, self._due(self._turn, self._index + 1))
+        self._next.add_done_callback(self._scheduled)
+
+    def _scheduled(self, step: Future[None]) -> None:
+        if step.cancelled() and not self._done.done():  # the lab was closed
+            self._done.set_result(None)
+
+    def _due(self, turn: int, index: int) -> float:
+        points = self._trace.points
+        offset = points[index].time_s if index < len(points) else self._trace.duration_s
+        return self._start + turn * self._trace.duration_s + offset
+
+
+class _Apply:
+    """Sets a link to a point of a trace that holds for some seconds."""
+
+    def __init__(self, built: BuiltLab, link: str, direction: Direction) -> None:
+        self._built, self._link, self._direction = built, link, direction
+
+    def __call__(self, point: TracePoint, for_s: float) -> None:
+        outage = point.rate_bps == 0
+        self._built.set_shapes(
+            self._link,
+            {self._direction: self.shape(point, for_s)},
+            least_frame_bytes=self._built.plan.mtu_bytes + ETHERNET_HEADER_BYTES if outage else 0,
+        )
+
+    def shape(self, point: TracePoint, for_s: float) -> Shape:
+        """What the link would become. Raises ``SpecError`` if it cannot."""
+        changes: dict[str, object] = {}
+        if point.rate_bps is not None:
+            mtu_bytes = self._built.plan.mtu_bytes
+            changes["rate_bps"] = max(RATE_RANGE_BPS[0], point.rate_bps or outage_rate_bps(for_s, mtu_bytes))
+        if point.delay_s is not None:
+            changes["delay_s"] = point.delay_s
+        if point.loss is not None:
+            changes["loss"] = point.loss
+        return changed_shape(self._built.own_shape(self._link, self._direction), changes)
+
+
+def play(
+    trace: Trace, link: str, direction: Direction, loop: bool, built: BuiltLab, worker: Worker
+) -> Playback:
+    """Starts to replay a trace; see ``Link.replay``."""
+    apply = _Apply(built, link, direction)
+    for point in trace.points:  # better now than in the middle of it
+        built.check_shape(link, direction, apply.shape(point, trace.duration_s))
+    return Playback(trace, loop, apply, worker)

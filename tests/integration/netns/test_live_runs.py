@@ -1,0 +1,64 @@
+"""Finding live runs, entering their nodes, and cleaning up after dead ones."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from ecco_emu.core.errors import ScenarioError
+from ecco_emu.emulation import live
+from netns import Lab, LabSpec, LinkSpec
+
+pytestmark = pytest.mark.netns
+
+
+async def test_a_live_run_is_found_entered_and_gone_afterwards(tmp_path: Path):
+    run = tmp_path / "20260101T000000Z-x"
+    run.mkdir()
+    async with Lab(LabSpec(links=(LinkSpec("cam"), LinkSpec("server")))) as lab:
+        with live.announced(run, "x", lab):
+            ((path, found),) = live.runs(tmp_path)
+            assert (path, found.alive, found.pid) == (run, True, os.getpid())
+            assert live.clean(tmp_path, dry_run=False) == []
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                *("-m", "ecco_emu", "exec", str(run), "cam", "--", "ip", "-4", "-o", "addr", "show", "eth0"),
+                stdout=asyncio.subprocess.PIPE,
+            )
+            output, _ = await process.communicate()
+            assert process.returncode == 0
+            assert lab.address("cam").encode() in output
+            with pytest.raises(ScenarioError, match=r"no node 'cam9'.*cam, server"):
+                live.execute(run, "cam9", ["true"])
+    assert live.runs(tmp_path) == []
+    with pytest.raises(ScenarioError, match="no live run"):
+        live.find(run)
+
+
+def test_what_a_dead_run_left_is_told_and_removed(tmp_path: Path):
+    run = tmp_path / "dead"
+    run.mkdir()
+    left = run / live.FILE
+    left.write_bytes(msgspec.json.encode(live.LiveRun(os.getpid(), 1, "dead", {})))  # another's number now
+    (tmp_path / "junk").mkdir()
+    (tmp_path / "junk" / live.FILE).write_text("{")
+    with pytest.raises(ScenarioError, match="is dead"):
+        live.find(run)
+    assert live.clean(tmp_path, dry_run=True) == [left]
+    assert left.exists()
+    assert live.clean(tmp_path, dry_run=False) == [left]
+    assert not left.exists()
+    assert (tmp_path / "junk" / live.FILE).exists()
+
+
+async def test_a_plan_names_every_node_and_needs_no_files():
+    lines = await live.plan(Path("scenarios/quickstart.yaml"))
+    text = "\n".join(lines)
+    assert "namespace switch: bridge br0" in text
+    assert "namespace server" in text
+    assert "htb" in text
