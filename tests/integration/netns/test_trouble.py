@@ -10,10 +10,12 @@ import threading
 from pathlib import Path
 
 import pytest
+from canary import Canary, until
 
 from netns import Down, Lab, LabSpec, LinkSpec, LinkVanishedError, Shape, build, requests
 from netns.capabilities import host_capabilities
 from netns.namespaces import Namespace
+from netns.netlink import RouteSocket
 
 pytestmark = pytest.mark.netns
 
@@ -26,8 +28,9 @@ SPEC = LabSpec(
 STEPS = (
     *((requests, name) for name in ("add_bridge", "set_up", "enslave", "add_forwarding", "configure_device")),
     *((requests, name) for name in ("add_address", "add_neighbours", "add_qdiscs")),
-    *((build.RelayClient, name) for name in ("wait_ready", "attach", "set")),
-    *((Namespace, name) for name in ("__init__", "tap")),
+    *((build.RelayClient, name) for name in ("__init__", "wait_ready", "attach", "set", "counters")),
+    *((Namespace, name) for name in ("__init__", "tap", "udp_socket")),
+    *((RouteSocket, name) for name in ("__init__", "execute", "device_stats", "qdisc_stats")),
 )
 
 
@@ -42,19 +45,20 @@ def left() -> tuple[int, set[int], set[str]]:
     return len(os.listdir("/proc/self/fd")), set(map(int, children)), threads
 
 
-async def broken_off(rng: random.Random, monkeypatch: pytest.MonkeyPatch) -> None:
+async def broken_off(rng: random.Random, monkeypatch: pytest.MonkeyPatch, canary: Canary) -> None:
     """One lab, that ends well, by an exception in a step or inside, or by a cancellation at any time."""
     how = rng.choice(("well", "step", "inside", "cancelled"))
 
     async def use() -> None:
         async with Lab(SPEC) as lab:
+            canary.watch(lab.namespace_path("cam"))
             sock = await lab.udp_socket("cam")
             with sock:
                 lab.schedule(Down("cam"), in_s=rng.uniform(0, 0.02), for_s=0.01)
                 await lab.counters()
                 if how == "inside":
                     raise BrokenOffError
-                await asyncio.sleep(0.01 if how == "cancelled" else 0)
+                await asyncio.sleep(60 if how == "cancelled" else 0)
 
     with monkeypatch.context() as patch:
         if how == "step":
@@ -70,7 +74,7 @@ async def broken_off(rng: random.Random, monkeypatch: pytest.MonkeyPatch) -> Non
             patch.setattr(place, name, fail)
         task = asyncio.create_task(use())
         if how == "cancelled":
-            await asyncio.sleep(rng.uniform(0, 0.15))
+            await asyncio.sleep(rng.uniform(0, 0.1))
             task.cancel()
         try:
             await task
@@ -78,26 +82,22 @@ async def broken_off(rng: random.Random, monkeypatch: pytest.MonkeyPatch) -> Non
             return
 
 
-async def cycles(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_500_labs_broken_off_leave_nothing(monkeypatch):
     # the probe uses the same functions, and is not what is tested here
     found = host_capabilities()
     monkeypatch.setattr("netns.lab.host_capabilities", lambda: found)
-    rng = random.Random(count)
-    await broken_off(rng, monkeypatch)
-    before = left()
-    for _ in range(count):
-        await broken_off(rng, monkeypatch)
-        assert len(asyncio.all_tasks()) == 1
-    assert left() == before
-
-
-async def test_60_labs_broken_off_leave_nothing(monkeypatch):
-    await cycles(60, monkeypatch)
-
-
-@pytest.mark.soak
-async def test_500_labs_broken_off_leave_nothing(monkeypatch):
-    await cycles(500, monkeypatch)
+    rng = random.Random(500)
+    canary = Canary()
+    try:
+        await broken_off(rng, monkeypatch, canary)
+        before = left()
+        for _ in range(500):
+            await broken_off(rng, monkeypatch, canary)
+            assert len(asyncio.all_tasks()) == 1
+        assert left() == before
+        assert until(lambda: not canary.alive()), "namespaces are still there"
+    finally:
+        canary.close()
 
 
 async def test_a_device_that_was_removed_is_an_error_that_says_so():
