@@ -284,12 +284,27 @@ class Link:
 
         await self._lab._call(apply)
 
-    def replay(self, trace: Trace, *, direction: Direction = "egress", loop: bool = True) -> Playback:
-        """Lets a trace set the direction's rate, and delay and loss where it has such, from now on, until it
-        ends (looped, never), is stopped, or the lab ends. Raises what ``set`` raises."""
+    def replay(
+        self,
+        trace: Trace,
+        *,
+        direction: Direction = "egress",
+        loop: bool = True,
+        start_s: float = 0.0,
+    ) -> Playback:
+        """Lets a trace, from ``start_s`` of it on, set the direction's rate, and delay and loss where it has
+        such, until it ends (looped, never), is stopped, or the lab ends. Raises what ``set`` raises."""
         if direction not in DIRECTIONS:
             raise SpecError(f"a trace is replayed on egress or ingress, not on {direction!r}")
-        return play(trace, self.name, direction, loop, self._lab._live(), self._lab._thread())
+        return play(
+            trace,
+            self.name,
+            direction,
+            loop=loop,
+            start_s=start_s,
+            built=self._lab._live(),
+            worker=self._lab._thread(),
+        )
 
     def shape(self, direction: Direction) -> Shape:
         """The shape a direction has now, limits by faults included."""

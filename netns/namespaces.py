@@ -26,7 +26,7 @@ _OWN = "/proc/thread-self/ns/net"
 _QUIET = (
     ("ipv6/conf/all/disable_ipv6", "1"),  # router solicitations and the like
     ("ipv6/conf/default/disable_ipv6", "1"),
-    # where br_netfilter is loaded, every bridged frame otherwise goes through iptables' hooks and a route lookup
+    # where br_netfilter is loaded, every bridged frame otherwise goes through iptables and a route lookup
     ("bridge/bridge-nf-call-iptables", "0"),
     ("bridge/bridge-nf-call-ip6tables", "0"),
     ("bridge/bridge-nf-call-arptables", "0"),

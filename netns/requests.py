@@ -115,9 +115,7 @@ def get_device(index: int, what: str) -> Request:
 def get_root_qdisc(index: int, what: str) -> Request:
     """Asks for a device's root qdisc, its counters included."""
     # Before Linux 6.7 who asks for one gets it only as an echo of the notice to those who listen.
-    return Request(
-        RTM_GETQDISC, _NLM_ECHO, TCMSG.pack(0, index, 0, TC_ROOT, 0), f"read the queue of {what}"
-    )
+    return Request(RTM_GETQDISC, _NLM_ECHO, TCMSG.pack(0, index, 0, TC_ROOT, 0), f"read the queue of {what}")
 
 
 def _set_port(index: int, settings: Sequence[tuple[str, int]], what: str) -> Request:

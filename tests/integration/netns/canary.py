@@ -35,7 +35,11 @@ class Canary:
         try:
             with entered(fd):
                 route = netlink.RouteSocket()
-            name, index, mac = f"canary{number}", 9000 + number, f"02:00:00:00:{number >> 8:02x}:{number & 255:02x}"
+            name, index, mac = (
+                f"canary{number}",
+                9000 + number,
+                f"02:00:00:00:{number >> 8:02x}:{number & 255:02x}",
+            )
             try:
                 route.execute([requests.add_veth(name, index, name, index, mac, self._home.fd, 1500)])
             finally:
