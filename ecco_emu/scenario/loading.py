@@ -41,7 +41,9 @@ def load(
     ``overrides`` are ``dotted.path=value``, as for ``--set``; ``seed``, ``dilation`` and ``policy`` win
     over them. ``files=False`` does not ask for the student's and teacher's weights and for traces, for
     commands that need neither; ``trace_check`` reads the latter. Paths are taken from the scenario's folder
-    (from the current one in ``overrides``) and come out absolute. Raises ``InvalidScenario`` with every problem there is.
+    (from the current one in ``overrides``) and come out absolute.
+
+    Raises ``InvalidScenario`` with every problem there is.
     """
     file = FilePath(path)
     text, problem = _read(file)
