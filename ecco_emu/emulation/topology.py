@@ -8,7 +8,7 @@ by the dilation and delays multiplied by it; a queue keeps its length in bytes. 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import netns
@@ -72,8 +72,8 @@ def lab_spec(scenario: schema.Scenario, dilation: float) -> netns.LabSpec:
     links = [
         netns.LinkSpec(
             SERVER,
-            ingress=host_shape(scenario.network.bottleneck, dilation),
-            egress=host_shape(scenario.network.downlink, dilation),
+            ingress=_first_shape(scenario.network.bottleneck, dilation),
+            egress=_first_shape(scenario.network.downlink, dilation),
             live_impairments=SERVER in changing,
         )
     ]
@@ -82,12 +82,22 @@ def lab_spec(scenario: schema.Scenario, dilation: float) -> netns.LabSpec:
         links.append(
             netns.LinkSpec(
                 camera.id,
-                egress=host_shape(uplink, dilation),
+                egress=_first_shape(uplink, dilation),
                 ingress=host_shape(return_shape(uplink), dilation),
                 live_impairments=camera.id in changing,
             )
         )
     return netns.LabSpec(links=tuple(links), engine=scenario.network.engine, seed=scenario.seed)
+
+
+def _first_shape(shape: schema.Shape, dilation: float) -> netns.Shape:
+    """What a link is built with. One whose rate only its trace sets has that trace's highest until it plays,
+    for an engine that cannot do the rest together with a rate must say so before anything is built."""
+    host = host_shape(shape, dilation)
+    if shape.trace is None or host.rate_bps is not None:
+        return host
+    rates = [point.rate_bps for point in _load(shape.trace.file).points if point.rate_bps]
+    return replace(host, rate_bps=max(rates) / dilation) if rates else host
 
 
 @dataclass(frozen=True, slots=True)

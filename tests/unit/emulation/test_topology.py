@@ -155,6 +155,14 @@ def test_a_trace_is_stretched_by_the_dilation() -> None:
     assert once.mean_rate_bps(3.0, 9.0) == pytest.approx(twice.mean_rate_bps(3.0, 9.0))
 
 
+def test_a_link_whose_rate_only_its_trace_sets_is_planned_with_a_rate() -> None:
+    uplink = {"rate": None, "trace": "lte", "reorder": "1%"}
+    link = lab_spec(scenario(network={"uplink": uplink}), 2.0).links[1]
+    traced = replays(scenario(network={"uplink": uplink}), 2.0)[0]
+    assert link.egress.rate_bps == max(point.rate_bps or 0.0 for point in traced.trace.points)
+    assert link.ingress.rate_bps is None
+
+
 def test_a_link_that_is_to_be_impaired_later_is_made_for_it() -> None:
     clean = {"delay": "0s", "loss": "0%"}
     changes = [
