@@ -267,6 +267,12 @@ class BuiltLab:
         lines = self.relay.counters() if self.relay is not None else {}
         return Shared(lines, route.device_stats(), route.qdisc_stats())
 
+    def check(self) -> None:
+        """Raises ``RelayDiedError`` or ``LinkVanishedError`` if the lab is no longer whole."""
+        ports = self.sample_shared().ports
+        for link in self.plan.links:
+            _device(ports, link.port, link.name)
+
     def counters(self, names: Sequence[str], shared: Shared) -> dict[str, LinkCounters]:
         """Counters of some links, some 0.2 ms each."""
         return {name: self._counters_of(self._links[name], shared) for name in names}

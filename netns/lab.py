@@ -161,6 +161,11 @@ class Lab:
         worker = self._thread()
         return start(fault, self._live(), worker, begin_s=worker.now() + in_s, for_s=for_s)
 
+    async def check(self) -> None:
+        """Raises ``RelayDiedError`` or ``LinkVanishedError`` if the lab is no longer whole, which is
+        otherwise noticed only by who asks something of it. Takes some milliseconds."""
+        await self._call(self._live().check)
+
     async def counters(self) -> dict[str, LinkCounters]:
         """What every link carried and lost so far. Raises ``RelayDiedError``, ``LinkVanishedError``.
 

@@ -23,7 +23,7 @@ from typing import Any
 import netns
 from ecco_emu.camera.camera import Camera
 from ecco_emu.camera.ports import CameraPorts
-from ecco_emu.core.errors import HostError
+from ecco_emu.core.errors import EccoError, HostError
 from ecco_emu.core.events import AnyEvent, Condition, RunStarted
 from ecco_emu.core.ids import CameraId, model_hash
 from ecco_emu.emulation import live
@@ -57,6 +57,8 @@ REAL_TIME = os.SCHED_RR | os.SCHED_RESET_ON_FORK
 thread of any niceness can wait for the next clock tick. Threads and processes it starts do not inherit it."""
 SWITCH_INTERVAL_S = 0.001
 """How long a thread may keep the interpreter's lock from the event loop."""
+
+NETWORK_CHECK_WALL_S = 2.0
 
 Emit = Callable[[AnyEvent], None]
 
@@ -134,7 +136,19 @@ class System:
         self._windows = RetrainingLoop(scenario, policy, self._server, ports)
 
     async def run(self) -> None:
-        """From emulated time 0 to the end of the last retraining window."""
+        """From emulated time 0 to the end of the last retraining window.
+
+        Raises ``HostError`` or another error of ours when the network or the scenario's faults fail.
+        """
+        try:
+            await self._run()
+        except BaseExceptionGroup as group:
+            ours = group.subgroup(EccoError)
+            if ours is None:
+                raise
+            raise _first(ours) from group
+
+    async def _run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
             parts: list[Coroutine[Any, Any, None]] = [
                 self.lag.run(),
@@ -145,6 +159,7 @@ class System:
                 self.accuracy.run(),
                 self._tell_weather(),
                 self.injector.run(timeline(self._scenario)),
+                self._watch_network(),
             ]
             running = [tasks.create_task(part) for part in parts]
             await self._windows.run()
@@ -178,6 +193,15 @@ class System:
     def _missed(self, what: str) -> None:
         self.misses += 1
 
+    async def _watch_network(self) -> None:
+        """A network that others break ends the run, instead of looking like cameras that fell silent."""
+        while True:
+            await asyncio.sleep(NETWORK_CHECK_WALL_S)
+            try:
+                await self._lab.check()
+            except netns.LabError as error:
+                raise HostError(f"the network broke: {error}") from error
+
     async def _tell_weather(self) -> None:
         """Puts each camera's weather on record when it changes."""
         districts = {d.name: d for d in self._scenario.world.town.districts}
@@ -190,6 +214,12 @@ class System:
         for at, camera_id, district, weather in sorted(changes):
             await self.clock.sleep_until(at)
             self._emit(Condition(t=at, camera=camera_id, district=district, weather=weather))
+
+
+def _first(group: BaseExceptionGroup[EccoError]) -> EccoError:
+    """The first error in a group of groups."""
+    error = group.exceptions[0]
+    return _first(error) if isinstance(error, BaseExceptionGroup) else error
 
 
 @asynccontextmanager

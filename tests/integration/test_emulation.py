@@ -6,9 +6,10 @@ import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
-from ecco_emu.core.errors import EccoError, ScenarioError
+from ecco_emu.core.errors import EccoError, HostError, ScenarioError
 from ecco_emu.emulation.emulation import Emulation
 from ecco_emu.report.log import read
 from ecco_emu.report.metrics import RunMetrics
@@ -99,3 +100,13 @@ async def test_what_cannot_be_is_refused_and_nothing_hangs(emulate: Emulate) -> 
         await emu.until(lambda s: False, timeout=0.2)
     with pytest.raises(EccoError, match="ended"):
         await emu.until(lambda s: False, timeout=100)
+
+
+async def test_a_relay_that_dies_ends_the_run_and_says_so(emulate: Emulate) -> None:
+    emu = await emulate(SMALL)
+    relays = [child for child in psutil.Process().children() if "netns.relay.process" in child.cmdline()]
+    if not relays:
+        pytest.skip("the kernel engine has no relay")
+    relays[0].kill()
+    with pytest.raises(HostError, match=r"the network broke: the relay process .* was killed by SIGKILL"):
+        await emu.finish()

@@ -120,8 +120,9 @@ async def test_a_device_that_was_removed_is_an_error_that_says_so():
             "nsenter", f"--net={lab.namespace_path('cam')}", "ip", "link", "delete", "eth0"
         )
         assert await process.wait() == 0
-        with pytest.raises(LinkVanishedError, match="removed"):
-            await lab.counters()
+        for ask in (lab.check, lab.counters):
+            with pytest.raises(LinkVanishedError, match="removed"):
+                await ask()
         with pytest.raises(LinkVanishedError, match="removed"):
             await lab.link("cam").set(direction="egress", rate_bps=2e6)
         with pytest.raises(LinkVanishedError, match="removed"):
@@ -136,6 +137,8 @@ async def test_a_dead_relay_is_told_by_whatever_needs_it():
             await lab.link("cam").set(direction="egress", delay_s=0.01)
         with pytest.raises(RelayDiedError, match="build the lab anew"):
             await lab.link("cam").down()
+        with pytest.raises(RelayDiedError, match="killed by SIGKILL"):
+            await lab.check()
 
 
 def devices_here() -> list[str]:
