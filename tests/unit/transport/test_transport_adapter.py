@@ -198,12 +198,12 @@ async def test_a_new_address_moves_the_path() -> None:
     async with serving() as (listener, address), connected(address) as camera:
         server = await listener.accept()
         other = make_socket()
-        wire = camera._wire
+        port = camera._driver.port
         loop = asyncio.get_running_loop()
-        loop.remove_reader(wire._sock)
-        wire._sock.close()
-        wire._sock = other
-        loop.add_reader(other, wire._read)
+        loop.remove_reader(port._sock)
+        port._sock.close()
+        port._sock = other
+        loop.add_reader(other, port._read)
         camera.send(0, b"moved")
         assert await server.receive() == MessageReceived(0, b"moved")
         server.send(0, b"I see")

@@ -1,0 +1,187 @@
+"""When packets leave: congestion window, pacing, probes, packet numbers, seals.
+
+What goes into them is the ``Outbox``'s business and the acknowledgement ``ReceivedPackets``'.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from ecco_emu.transport import auth, wire
+from ecco_emu.transport.acks import ReceivedPackets
+from ecco_emu.transport.config import TransportConfig
+from ecco_emu.transport.gaimd import Gaimd
+from ecco_emu.transport.outbox import Content, Outbox, Parts
+from ecco_emu.transport.pacing import Pacer
+from ecco_emu.transport.recovery import Recovery, SentPacket
+from ecco_emu.transport.stats import ConnectionStats
+
+BATCH_DATAGRAMS = 64
+"""Most datagrams one call of ``packets`` returns."""
+
+
+class Sender:
+    """The sending half of one connection, from its first data packet on (``begin``)."""
+
+    def __init__(
+        self,
+        config: TransportConfig,
+        stats: ConnectionStats,
+        outbox: Outbox,
+        received: ReceivedPackets,
+        now: float,
+    ) -> None:
+        self._config = config
+        self._stats = stats
+        self._outbox = outbox
+        self._received = received
+        self.controller = Gaimd(
+            alpha=config.alpha,
+            beta=config.beta,
+            packet_bytes=config.max_datagram_bytes,
+            initial_packets=config.initial_window_packets,
+            min_packets=config.min_window_packets,
+        )
+        self.recovery = Recovery(config, self.controller, stats)
+        self._pacer = Pacer(config.max_datagram_bytes, now)
+        self._seal: auth.Seal | None = None
+        self._connection_id = b""
+        self._next_number = 0
+        self._room = config.max_datagram_bytes - wire.OVERHEAD_BYTES
+        self._probes = 0
+        """Packets that may leave whatever the window and the pace say."""
+
+    def begin(self, connection_id: bytes, key: bytes) -> None:
+        self._connection_id = connection_id
+        self._seal = auth.Seal(key)
+
+    @property
+    def exhausted(self) -> bool:
+        """Every packet number was used: nothing more can be sent."""
+        return self._next_number > wire.MAX_PACKET_NUMBER
+
+    @property
+    def quiet(self) -> bool:
+        """Nothing is on its way that will make the peer answer."""
+        return not self.recovery.in_flight_bytes and not self._outbox.ping_pending
+
+    def packets(self, now: float) -> list[bytes]:
+        """What may leave now, at most ``BATCH_DATAGRAMS``."""
+        video = self._outbox.video
+        expiry_s = video.next_expiry_s
+        if expiry_s is not None:
+            if expiry_s <= now:
+                self.expire_video(now)
+            if not self.recovery.probe_count:
+                self._shed_video(now)
+        datagrams: list[bytes] = []
+        size = self._config.max_datagram_bytes
+        while len(datagrams) < BATCH_DATAGRAMS:
+            free = self._probes > 0 or (self._window_open() and self._pacer.allows(size, now))
+            datagram = self._next_packet(free, now)
+            if datagram is None:
+                break
+            datagrams.append(datagram)
+        return datagrams
+
+    def packet(self, parts: Sequence[bytes | memoryview]) -> bytes:
+        """One packet, numbered, sealed and counted."""
+        assert self._seal is not None
+        head = wire.HEADER.pack(wire.VERSION, wire.DATA, self._connection_id, self._next_number)
+        self._next_number += 1
+        datagram = self._seal.sign(b"".join((head, *parts)))
+        self._stats.packets_sent += 1
+        self._stats.bytes_sent += len(datagram)
+        return datagram
+
+    def on_ack(self, frame: wire.Ack, now: float) -> None:
+        """Raises ``ProtocolError`` for an acknowledgement of what was never sent."""
+        recovery, outbox = self.recovery, self._outbox
+        acked, lost = recovery.on_ack(frame.ranges, frame.delay_us / 1e6, now, self._next_number)
+        one_way_s = recovery.rtt.smoothed_s / 2
+        for packet in acked:
+            outbox.on_acked(packet.contents, now, one_way_s)
+        for packet in lost:
+            outbox.on_lost(packet.contents, now)
+        if acked:
+            self._update_pace(now)
+
+    def next_timer(self) -> float:
+        """When to call ``on_timer`` or ``packets`` again; infinity: not before something else happens."""
+        due_s = math.inf
+        for candidate in (
+            self._received.due_s,
+            self.recovery.next_timer(),
+            self._outbox.video.next_expiry_s,
+        ):
+            if candidate is not None and candidate < due_s:
+                due_s = candidate
+        if self._probes:
+            return -math.inf
+        if self._window_open() and self._outbox.has_data():
+            due_s = min(due_s, self._pacer.next_time(self._config.max_datagram_bytes, -math.inf))
+        return due_s
+
+    def on_timer(self, now: float) -> None:
+        lost, probe = self.recovery.on_timer(now)
+        for packet in lost:
+            self._outbox.on_lost(packet.contents, now)
+        if lost:
+            self._update_pace(now)
+        if probe:
+            oldest = self.recovery.oldest()
+            if oldest is not None:
+                self._outbox.on_lost(oldest.contents, now)
+            self._probes = 1 if self.recovery.probe_count > 1 else 2
+        self.expire_video(now)
+
+    def resume(self, now: float) -> None:
+        """Before new data is queued: an idle connection restarts with care."""
+        recovery = self.recovery
+        last_sent_s = recovery.last_sent_s
+        if not recovery.in_flight_bytes and last_sent_s > -math.inf and not self._outbox.has_data():
+            self.controller.on_idle(now - last_sent_s, recovery.timeout_s)
+
+    def expire_video(self, now: float) -> None:
+        self._outbox.video.expire(now, self.recovery.timeout_s)
+
+    def _shed_video(self, now: float) -> None:
+        """Uses the rate that sending is heading for: in slow start that is not known yet."""
+        window = max(self.controller.window, self.controller.ssthresh)
+        self._outbox.video.shed(now, window / self.recovery.rtt.smoothed_s)
+
+    def _update_pace(self, now: float) -> None:
+        controller = self.controller
+        gain = 2.0 if controller.slow_start else self._config.pacing_gain
+        self._pacer.set_rate(gain * controller.window / self.recovery.rtt.smoothed_s, now)
+
+    def _window_open(self) -> bool:
+        return self.recovery.in_flight_bytes + self._config.max_datagram_bytes <= self.controller.window
+
+    def _next_packet(self, free: bool, now: float) -> bytes | None:
+        """One packet: with data if ``free`` and there is some, or only an acknowledgement that is due."""
+        outbox, ack_s = self._outbox, self._received.due_s
+        eliciting = False
+        if free:
+            if self._probes:
+                self._probes -= 1
+                outbox.ping_pending |= not outbox.has_data()
+            eliciting = outbox.has_data()  # a probe has made sure of it
+        ack_due = ack_s is not None and (eliciting or ack_s <= now)
+        if self.exhausted or not (eliciting or ack_due):
+            return None
+        parts: Parts = []
+        room = self._room
+        if ack_due:
+            ack = self._received.frame(now)
+            parts.append(ack)
+            room -= len(ack)
+        if not eliciting:
+            return self.packet(parts)
+        contents: list[Content] = []
+        outbox.fill(parts, contents, room)
+        datagram = self.packet(parts)
+        self.recovery.on_sent(SentPacket(self._next_number - 1, now, len(datagram), contents))
+        self._pacer.spend(len(datagram))
+        return datagram
