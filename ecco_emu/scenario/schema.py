@@ -166,6 +166,8 @@ class Transport(Strict):
     video at the bottleneck: at 1, a quarter of a second's round trip leaves most of a downlink unused."""
     segment_deadline: Annotated[Time, Field(gt=0)] = 4.0
     """A video segment not delivered this long after its capture is dropped and counted."""
+    qlog: Annotated[bool, Field(strict=True)] = True
+    """Writes a trace of every connection into the run's qlog/, for qvis: about 0.5 kB and 10 µs a packet."""
 
 
 class Shape(Strict):

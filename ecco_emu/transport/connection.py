@@ -32,6 +32,7 @@ from ecco_emu.transport.inbox import Inbox
 from ecco_emu.transport.outbox import Outbox
 from ecco_emu.transport.sender import Sender
 from ecco_emu.transport.stats import ConnectionStats
+from ecco_emu.transport.telemetry import DropReason, Telemetry
 
 CLOSE_NORMAL, CLOSE_VIOLATION = 0, 1
 _DRAIN_TIMEOUTS = 3
@@ -49,7 +50,7 @@ class State(Enum):
 class Connection:
     """Make one with ``connect`` (the camera's side) or ``accept`` (the server's)."""
 
-    def __init__(self, config: TransportConfig, now: float) -> None:
+    def __init__(self, config: TransportConfig, now: float, telemetry: Telemetry | None = None) -> None:
         self.config = config
         self.stats = ConnectionStats()
         self.state = State.HANDSHAKE
@@ -61,7 +62,8 @@ class Connection:
         self._received = ReceivedPackets(config.max_ack_delay_s, now)
         self._outbox = Outbox(config, self.stats)
         self._inbox = Inbox(config, self.stats, self._outbox.announce)
-        self._sender = Sender(config, self.stats, self._outbox, self._received, now)
+        self._sender = Sender(config, self.stats, self._outbox, self._received, now, telemetry)
+        self._telemetry = telemetry
         self._signals: deque[Signal] = deque()
         self._heard_s = now
         self._close_frame = b""
@@ -70,21 +72,34 @@ class Connection:
 
     @classmethod
     def connect(
-        cls, config: TransportConfig, *, name: str, token: bytes, nonce: bytes, now: float
+        cls,
+        config: TransportConfig,
+        *,
+        name: str,
+        token: bytes,
+        nonce: bytes,
+        now: float,
+        telemetry: Telemetry | None = None,
     ) -> Connection:
         """The client's side. ``nonce``: 16 unpredictable bytes, never used before."""
-        connection = cls(config, now)
+        connection = cls(config, now, telemetry)
         connection.name = name
         connection._is_client = True
         connection._handshake = ClientHandshake(config, name=name, token=token, nonce=nonce, now=now)
         return connection
 
     @classmethod
-    def accept(cls, config: TransportConfig, session: auth.Session, now: float) -> Connection:
+    def accept(
+        cls,
+        config: TransportConfig,
+        session: auth.Session,
+        now: float,
+        telemetry: Telemetry | None = None,
+    ) -> Connection:
         """The server's side of a session that ``ServerHandshake`` made."""
-        connection = cls(config, now)
+        connection = cls(config, now, telemetry)
         connection.name = session.name
-        connection._take_session(session)
+        connection._take_session(session, now)
         connection._outbox.done_pending = True
         connection._open()
         return connection
@@ -128,7 +143,7 @@ class Connection:
     def close(self, now: float, reason: str = "closed") -> None:
         """Closes at once; what was not delivered is dropped."""
         if self.state is State.HANDSHAKE:
-            self._finish(reason)
+            self._finish(reason, now)
         elif self.state is State.OPEN:
             self._begin_close(CLOSE_NORMAL, reason, now)
 
@@ -208,13 +223,13 @@ class Connection:
             header = wire.parse_header(datagram)
         except ProtocolError:
             self.stats.malformed += 1
-            return False
+            return self._dropped(datagram, "malformed", now)
         if header.type == wire.CHALLENGE:
             self._receive_challenge(datagram, now)
             return False
         if header.type != wire.DATA or header.connection_id != self.connection_id:
             self.stats.forged += 1
-            return False
+            return self._dropped(datagram, "forged", now)
         return self._receive_data(header.packet_number, datagram, now)
 
     def datagrams_to_send(self, now: float) -> list[bytes]:
@@ -225,7 +240,7 @@ class Connection:
             return self._handshake_to_send(now)
         if self._close_pending:
             self._close_pending = False
-            return [self._sender.packet((self._close_frame,))]
+            return [self._sender.packet((self._close_frame,), now)]
         return []
 
     def next_timer(self) -> float | None:
@@ -244,17 +259,19 @@ class Connection:
             if now >= self._close_s:
                 self.state = State.CLOSED
         elif self._handshake is not None and now >= self._handshake.deadline_s:
-            self._finish("the handshake timed out")
+            self._finish("the handshake timed out", now)
 
     # Handshake and close
 
-    def _take_session(self, session: auth.Session) -> None:
+    def _take_session(self, session: auth.Session, now: float) -> None:
         own, peer = session.server_key, session.client_key
         if self._is_client:
             own, peer = peer, own
         self.connection_id = session.connection_id
         self._peer_seal = auth.Seal(peer)
         self._sender.begin(session.connection_id, own)
+        if self._telemetry is not None:
+            self._telemetry.started(session.connection_id, now)
 
     def _open(self) -> None:
         self.state = State.OPEN
@@ -270,7 +287,7 @@ class Connection:
             self.stats.forged += 1
             return
         if session is not None:
-            self._take_session(session)
+            self._take_session(session, now)
 
     def _handshake_to_send(self, now: float) -> list[bytes]:
         datagram = self._handshake.datagram(now) if self._handshake is not None else None
@@ -288,11 +305,13 @@ class Connection:
         self._close_frame = wire.encode_close(code, reason)
         self._close_pending = True
         self._close_s = now + _DRAIN_TIMEOUTS * self._sender.recovery.timeout_s
-        self._finish(reason)
+        self._finish(reason, now)
         self.state = State.CLOSING
 
-    def _finish(self, reason: str) -> None:
+    def _finish(self, reason: str, now: float) -> None:
         self.state = State.CLOSED
+        if self._telemetry is not None and self.connection_id:
+            self._telemetry.closed(reason, now)
         self._outbox.video.abandon()
         self._collect_outcomes()
         self._signals.append(Closed(reason))
@@ -303,10 +322,10 @@ class Connection:
         stats = self.stats
         if self._peer_seal is None or not self._peer_seal.verify(datagram):
             stats.forged += 1
-            return False
+            return self._dropped(datagram, "forged", now)
         if self._received.seen(number):
             stats.duplicates += 1
-            return False
+            return self._dropped(datagram, "duplicate", now)
         if self.state is State.CLOSING:
             self._close_pending = True
             return False
@@ -314,9 +333,11 @@ class Connection:
             frames = wire.parse_frames(memoryview(datagram)[wire.HEADER.size : -wire.TAG_BYTES])
         except ProtocolError:
             stats.malformed += 1
-            return False
+            return self._dropped(datagram, "malformed", now)
         stats.packets_received += 1
         stats.bytes_received += len(datagram)
+        if self._telemetry is not None:
+            self._telemetry.packet_received(number, len(datagram), frames, now)
         self._heard_s = now
         if self.state is State.HANDSHAKE:
             self._open()
@@ -332,6 +353,12 @@ class Connection:
         self._collect_outcomes()
         return newest
 
+    def _dropped(self, datagram: bytes, reason: DropReason, now: float) -> bool:
+        """Puts it on record; False: it says nothing about the peer's address."""
+        if self._telemetry is not None and self.connection_id:
+            self._telemetry.packet_dropped(len(datagram), reason, now)
+        return False
+
     def _on_frame(self, frame: wire.Frame, now: float) -> None:
         if isinstance(frame, wire.Stream):
             self._inbox.on_stream(frame)
@@ -344,7 +371,7 @@ class Connection:
         elif isinstance(frame, wire.Window):
             self._outbox.on_window(frame)
         elif isinstance(frame, wire.Close):
-            self._finish(f"by the peer: {frame.reason}")
+            self._finish(f"by the peer: {frame.reason}", now)
 
     def _collect_outcomes(self) -> None:
         outcomes = self._outbox.video.outcomes
@@ -358,7 +385,7 @@ class Connection:
         datagrams = self._sender.packets(now)
         self._collect_outcomes()
         if self._sender.exhausted:
-            self._finish("packet numbers are used up")
+            self._finish("packet numbers are used up", now)
         return datagrams
 
     def _open_timer(self) -> float:
@@ -370,7 +397,7 @@ class Connection:
 
     def _on_open_timer(self, now: float) -> None:
         if now >= self._heard_s + self.config.idle_timeout_s:
-            self._finish("nothing was heard from the peer")
+            self._finish("nothing was heard from the peer", now)
             return
         self._sender.on_timer(now)
         self._collect_outcomes()

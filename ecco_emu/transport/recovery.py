@@ -8,6 +8,7 @@ further. Retransmission is not decided here: lost packets are handed back with w
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,6 +23,8 @@ GRANULARITY_S = 0.001
 OUTAGE_PROBES = 3
 """Unanswered probes after which returning acknowledgements mean the end of an outage."""
 _MIN_RTT_WINDOW_S = 60.0
+_MAX_LOST = 256
+"""Packets declared lost that are remembered, to count those that were not."""
 
 
 class RttEstimator:
@@ -95,6 +98,7 @@ class Recovery:
         "_controller",
         "_last_sent_s",
         "_loss_s",
+        "_lost",
         "_sent",
         "_stats",
         "in_flight_bytes",
@@ -109,6 +113,8 @@ class Recovery:
         self._stats = stats
         self._sent: dict[int, SentPacket] = {}
         self._loss_s: float | None = None
+        self._lost: list[int] = []
+        """Numbers declared lost, going up: they are declared in the order they were sent in."""
         self._last_sent_s = -math.inf
         self.in_flight_bytes = 0
         self.largest_acked = -1
@@ -157,6 +163,8 @@ class Recovery:
         if largest >= next_number:
             raise ProtocolError(f"an acknowledgement of packet {largest}, which was never sent")
         acked = self._take_acked(ranges)
+        if self._lost:
+            self._count_spurious(ranges)
         if largest > self.largest_acked:
             self.largest_acked = largest
         if not acked:
@@ -209,6 +217,15 @@ class Recovery:
                     acked.append(packet)
         return acked
 
+    def _count_spurious(self, ranges: Sequence[tuple[int, int]]) -> None:
+        """Packets that arrived although they had been declared lost."""
+        lost = self._lost
+        for start, end in ranges:
+            low, high = bisect_left(lost, start), bisect_left(lost, end)
+            if low < high:
+                self._stats.spurious += high - low
+                del lost[low:high]
+
     def _detect_lost(self, now: float) -> list[SentPacket]:
         self._loss_s = None
         lost: list[SentPacket] = []
@@ -228,6 +245,8 @@ class Recovery:
 
     def _drop(self, lost: list[SentPacket], now: float) -> None:
         stats = self._stats
+        self._lost.extend(packet.number for packet in lost)
+        del self._lost[:-_MAX_LOST]
         for packet in lost:
             del self._sent[packet.number]
             self.in_flight_bytes -= packet.size_bytes

@@ -16,6 +16,7 @@ from ecco_emu.transport.outbox import Content, Outbox, Parts
 from ecco_emu.transport.pacing import Pacer
 from ecco_emu.transport.recovery import Recovery, SentPacket
 from ecco_emu.transport.stats import ConnectionStats
+from ecco_emu.transport.telemetry import Metrics, Telemetry
 
 BATCH_DATAGRAMS = 64
 """Most datagrams one call of ``packets`` returns."""
@@ -31,7 +32,9 @@ class Sender:
         outbox: Outbox,
         received: ReceivedPackets,
         now: float,
+        telemetry: Telemetry | None = None,
     ) -> None:
+        self._telemetry = telemetry
         self._config = config
         self._stats = stats
         self._outbox = outbox
@@ -85,14 +88,17 @@ class Sender:
             datagrams.append(datagram)
         return datagrams
 
-    def packet(self, parts: Sequence[bytes | memoryview]) -> bytes:
+    def packet(self, parts: Sequence[bytes | memoryview], now: float) -> bytes:
         """One packet, numbered, sealed and counted."""
         assert self._seal is not None
-        head = wire.HEADER.pack(wire.VERSION, wire.DATA, self._connection_id, self._next_number)
+        number = self._next_number
         self._next_number += 1
+        head = wire.HEADER.pack(wire.VERSION, wire.DATA, self._connection_id, number)
         datagram = self._seal.sign(b"".join((head, *parts)))
         self._stats.packets_sent += 1
         self._stats.bytes_sent += len(datagram)
+        if self._telemetry is not None:
+            self._telemetry.packet_sent(number, datagram, now)
         return datagram
 
     def on_ack(self, frame: wire.Ack, now: float) -> None:
@@ -102,10 +108,12 @@ class Sender:
         one_way_s = recovery.rtt.smoothed_s / 2
         for packet in acked:
             outbox.on_acked(packet.contents, now, one_way_s)
-        for packet in lost:
-            outbox.on_lost(packet.contents, now)
+        if lost:
+            self._on_lost(lost, now)
         if acked:
             self._update_pace(now)
+            if self._telemetry is not None:
+                self._telemetry.metrics(self._metrics(), now)
 
     def next_timer(self) -> float:
         """When to call ``on_timer`` or ``packets`` again; infinity: not before something else happens."""
@@ -125,10 +133,11 @@ class Sender:
 
     def on_timer(self, now: float) -> None:
         lost, probe = self.recovery.on_timer(now)
-        for packet in lost:
-            self._outbox.on_lost(packet.contents, now)
         if lost:
+            self._on_lost(lost, now)
             self._update_pace(now)
+            if self._telemetry is not None:
+                self._telemetry.metrics(self._metrics(), now)
         if probe:
             oldest = self.recovery.oldest()
             if oldest is not None:
@@ -145,6 +154,28 @@ class Sender:
 
     def expire_video(self, now: float) -> None:
         self._outbox.video.expire(now, self.recovery.timeout_s)
+
+    def _on_lost(self, lost: Sequence[SentPacket], now: float) -> None:
+        for packet in lost:
+            self._outbox.on_lost(packet.contents, now)
+            if self._telemetry is not None:
+                self._telemetry.packet_lost(packet.number, packet.size_bytes, now)
+
+    def _metrics(self) -> Metrics:
+        rtt, controller = self.recovery.rtt, self.controller
+        return Metrics(
+            smoothed_rtt_s=rtt.smoothed_s,
+            min_rtt_s=rtt.min_s,
+            latest_rtt_s=rtt.latest_s,
+            rtt_variation_s=rtt.variation_s,
+            window=controller.window,
+            ssthresh=controller.ssthresh,
+            in_flight=self.recovery.in_flight_bytes,
+            pacing_bytes_per_s=self._pacer.rate_bytes_per_s,
+            probes=self.recovery.probe_count,
+            cuts=self._stats.cuts,
+            slow_start=controller.slow_start,
+        )
 
     def _shed_video(self, now: float) -> None:
         """Uses the rate that sending is heading for: in slow start that is not known yet."""
@@ -178,10 +209,10 @@ class Sender:
             parts.append(ack)
             room -= len(ack)
         if not eliciting:
-            return self.packet(parts)
+            return self.packet(parts, now)
         contents: list[Content] = []
         outbox.fill(parts, contents, room)
-        datagram = self.packet(parts)
+        datagram = self.packet(parts, now)
         self.recovery.on_sent(SentPacket(self._next_number - 1, now, len(datagram), contents))
         self._pacer.spend(len(datagram))
         return datagram

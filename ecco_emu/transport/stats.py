@@ -18,6 +18,8 @@ class ConnectionStats:
     packets_lost: int = 0
     """Declared lost, rightly or not."""
     bytes_lost: int = 0
+    spurious: int = 0
+    """Declared lost, acknowledged after all: what they carried was sent again for nothing."""
     bytes_retransmitted: int = 0
     """Application bytes sent again, on channels and in video."""
     video_bytes_sent: int = 0

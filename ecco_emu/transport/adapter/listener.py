@@ -16,6 +16,7 @@ from ecco_emu.transport.config import TransportConfig
 from ecco_emu.transport.connection import Connection
 from ecco_emu.transport.events import ConnectionClosed
 from ecco_emu.transport.handshake import ServerHandshake
+from ecco_emu.transport.telemetry import TelemetryFactory
 from ecco_emu.transport.wire import DATA, HEADER
 
 
@@ -33,10 +34,12 @@ class Listener:
         clock: TransportClock,
         *,
         backlog: int = 128,
+        telemetry: TelemetryFactory | None = None,
     ) -> None:
         """Must be made on the running event loop. ``tokens``: the secret of every name."""
         self._config = config
         self._clock = clock
+        self._telemetry = telemetry
         self._handshake = ServerHandshake(tokens, secret=os.urandom(32))
         self._port = Port(sock, self._datagram)
         self._port.on_batch = self._pump_touched
@@ -99,7 +102,8 @@ class Listener:
         if self._accepted.qsize() >= self._backlog:
             self._handshake.release(session)
             return
-        connection = Connection.accept(self._config, session, self._clock.now())
+        watcher = self._telemetry(session.name, "server") if self._telemetry is not None else None
+        connection = Connection.accept(self._config, session, self._clock.now(), watcher)
         driver = Driver(connection, self._port, address, self._clock)
         peer = Peer(driver)
         driver.on_finished = partial(self._forget, connection, peer)

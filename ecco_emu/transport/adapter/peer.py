@@ -20,6 +20,7 @@ from ecco_emu.transport.events import (
 )
 from ecco_emu.transport.handshake import NONCE_BYTES
 from ecco_emu.transport.stats import ConnectionStats
+from ecco_emu.transport.telemetry import TelemetryFactory
 
 OutcomeCallback = Callable[[VideoOutcome], None]
 
@@ -189,13 +190,19 @@ async def connect(
     token: bytes,
     config: TransportConfig,
     clock: TransportClock,
+    telemetry: TelemetryFactory | None = None,
 ) -> Peer:
     """Connects over a socket of its own, trying until the handshake times out (``ConnectionClosed``).
 
     ``server_address`` must be numeric: nothing is resolved here.
     """
     connection = Connection.connect(
-        config, name=name, token=token, nonce=os.urandom(NONCE_BYTES), now=clock.now()
+        config,
+        name=name,
+        token=token,
+        nonce=os.urandom(NONCE_BYTES),
+        now=clock.now(),
+        telemetry=telemetry(name, "client") if telemetry is not None else None,
     )
     port = Port(sock, lambda datagram, address: driver.datagram(datagram, address))
     driver = Driver(connection, port, server_address, clock)

@@ -21,7 +21,7 @@ def pair(config: TransportConfig = CONFIG) -> tuple[Connection, Connection]:
     """A client and a server that have just agreed on a session, the client not yet told."""
     agreed = session(TOKEN, "cam", bytes(16), bytes(16))
     client = Connection.connect(config, name="cam", token=TOKEN, nonce=bytes(16), now=0.0)
-    client._take_session(agreed)
+    client._take_session(agreed, 0.0)
     client._handshake.next_attempt_s = float("inf")  # type: ignore[union-attr]
     return client, Connection.accept(config, agreed, 0.0)
 

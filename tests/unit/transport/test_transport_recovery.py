@@ -144,3 +144,18 @@ def test_a_late_timer_is_made_up_only_within_the_burst() -> None:
         pacer.spend(1200)
         burst += 1
     assert burst == 16
+
+
+def test_a_packet_that_was_only_late_counts_as_a_spurious_loss() -> None:
+    stats = ConnectionStats()
+    recovering = Recovery(TransportConfig(), Gaimd(alpha=1.0, beta=0.5, packet_bytes=1200), stats)
+    send(recovering, 0.0, 0.001, 0.002, 0.003, 0.004, 0.005)
+    _, lost = recovering.on_ack([(5, 6)], 0.0, 0.05, 6)
+    assert numbers(lost) == [0, 1, 2]
+    assert (stats.packets_lost, stats.spurious) == (3, 0)
+    recovering.on_ack([(5, 6), (1, 2)], 0.0, 0.052, 6)
+    assert stats.spurious == 1
+    recovering.on_ack([(5, 6), (1, 2)], 0.0, 0.053, 6)
+    assert stats.spurious == 1  # once
+    recovering.on_ack([(0, 6)], 0.0, 0.054, 6)
+    assert (stats.packets_lost, stats.spurious) == (3, 3)
