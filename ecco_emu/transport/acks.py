@@ -9,6 +9,9 @@ _ACK_EVERY = 2
 _EAGER_ACKS = 4
 """The first packets are acknowledged at once, so that both sides soon know the round trip."""
 _MAX_RANGES = 256
+_REPORT_SPAN = 512
+"""Ranges this far below the newest packet were reported hundreds of times: every acknowledgement
+carries all newer ones. Without an end, each number that the peer leaves out would lengthen them for good."""
 
 
 class ReceivedPackets:
@@ -56,5 +59,11 @@ class ReceivedPackets:
         """The ACK frame to send; nothing is due afterwards."""
         self.due_s = None
         self._unacked = 0
-        delay_us = round((now - self._newest_s) * 1e6)
-        return wire.encode_ack(self._ranges.newest(wire.MAX_ACK_RANGES), max(delay_us, 0))
+        delay_us = max(round((now - self._newest_s) * 1e6), 0)
+        if len(self._ranges) == 1:
+            return wire.encode_ack((self._ranges.first,), delay_us)
+        ranges = self._ranges.newest(wire.MAX_ACK_RANGES)
+        floor = self.newest - _REPORT_SPAN
+        while ranges[-1][1] <= floor:
+            ranges.pop()
+        return wire.encode_ack(ranges, delay_us)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from ecco_emu.core.messages import MAX_SEGMENT_BYTES, MAX_WEIGHTS_BYTES
 
+ITEM_BYTES = 128
+"""What a message or a piece that is held costs beside its bytes: a peer may send a million empty ones."""
 _ENVELOPE_BYTES = 64 * 1024
 """Room for a message's own fields around the weights or the video it carries."""
 
@@ -57,6 +59,17 @@ class TransportConfig:
     """Partial video at the receiver; beyond this the oldest partial message is freed."""
     video_unread_bytes: int = 32 * 1024 * 1024
     """Whole video messages the application has not taken; beyond this the oldest is dropped."""
+
+    @property
+    def receive_bound_bytes(self) -> int:
+        """The most that one peer can make a connection hold. Of each channel: pieces that came early, twice
+        the window; unread messages up to their limit, one of the largest on top, and empty ones (4 bytes on
+        the wire, ``ITEM_BYTES`` here) for the rest of the window. Of video: partial and unread."""
+        messages = sum(self.channel_message_bytes)
+        early = (2 + 1 + ITEM_BYTES // 4) * self.channel_window_bytes + ITEM_BYTES + self.max_datagram_bytes
+        channels = messages + len(self.channel_message_bytes) * (self.channel_unread_bytes + early)
+        partial = max(self.video_receive_bytes, self.video_message_bytes)
+        return channels + partial + self.video_unread_bytes
 
     def __post_init__(self) -> None:
         if not 0 < self.alpha <= 1000:

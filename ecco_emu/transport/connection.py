@@ -30,6 +30,7 @@ from ecco_emu.transport.gaimd import Gaimd
 from ecco_emu.transport.handshake import ClientHandshake
 from ecco_emu.transport.inbox import Inbox
 from ecco_emu.transport.outbox import Outbox
+from ecco_emu.transport.paths import Address, Paths
 from ecco_emu.transport.sender import Sender
 from ecco_emu.transport.stats import ConnectionStats
 from ecco_emu.transport.telemetry import DropReason, Telemetry
@@ -50,7 +51,13 @@ class State(Enum):
 class Connection:
     """Make one with ``connect`` (the camera's side) or ``accept`` (the server's)."""
 
-    def __init__(self, config: TransportConfig, now: float, telemetry: Telemetry | None = None) -> None:
+    def __init__(
+        self,
+        config: TransportConfig,
+        now: float,
+        telemetry: Telemetry | None = None,
+        entropy: bytes | None = None,
+    ) -> None:
         self.config = config
         self.stats = ConnectionStats()
         self.state = State.HANDSHAKE
@@ -62,7 +69,8 @@ class Connection:
         self._received = ReceivedPackets(config.max_ack_delay_s, now)
         self._outbox = Outbox(config, self.stats)
         self._inbox = Inbox(config, self.stats, self._outbox.announce)
-        self._sender = Sender(config, self.stats, self._outbox, self._received, now, telemetry)
+        self._sender = Sender(config, self.stats, self._outbox, self._received, now, telemetry, entropy)
+        self._paths = Paths()
         self._telemetry = telemetry
         self._signals: deque[Signal] = deque()
         self._heard_s = now
@@ -80,9 +88,12 @@ class Connection:
         nonce: bytes,
         now: float,
         telemetry: Telemetry | None = None,
+        entropy: bytes | None = None,
     ) -> Connection:
-        """The client's side. ``nonce``: 16 unpredictable bytes, never used before."""
-        connection = cls(config, now, telemetry)
+        """The client's side. ``nonce``: 16 unpredictable bytes, never used before. ``entropy``: 16 more that
+        nobody else learns; without them the peer is trusted not to acknowledge what it has not got."""
+        connection = cls(config, now, telemetry, entropy)
+        connection._paths.may_move = False
         connection.name = name
         connection._is_client = True
         connection._handshake = ClientHandshake(config, name=name, token=token, nonce=nonce, now=now)
@@ -95,9 +106,10 @@ class Connection:
         session: auth.Session,
         now: float,
         telemetry: Telemetry | None = None,
+        entropy: bytes | None = None,
     ) -> Connection:
-        """The server's side of a session that ``ServerHandshake`` made."""
-        connection = cls(config, now, telemetry)
+        """The server's side of a session that ``ServerHandshake`` made. ``entropy``: as for ``connect``."""
+        connection = cls(config, now, telemetry, entropy)
         connection.name = session.name
         connection._take_session(session, now)
         connection._outbox.done_pending = True
@@ -212,10 +224,20 @@ class Connection:
 
     # The driver's side
 
-    def receive(self, datagram: bytes, now: float) -> bool:
+    @property
+    def address(self) -> Address:
+        """Where ``datagrams_to_send`` go. The driver sets it once, and says with every datagram it receives
+        where that came from; an address that changes is taken over once it is validated (``paths``)."""
+        return self._paths.current
+
+    @address.setter
+    def address(self, address: Address) -> None:
+        self._paths.current = address
+
+    def receive(self, datagram: bytes, now: float, address: Address = None) -> bool:
         """Takes a datagram from the network; never raises, whatever it holds.
 
-        True: it is authentic and newer than all before it, so the address it came from is the peer's.
+        True: it is authentic and newer than all before it.
         """
         if self.state is State.CLOSED:
             return False
@@ -230,7 +252,7 @@ class Connection:
         if header.type != wire.DATA or header.connection_id != self.connection_id:
             self.stats.forged += 1
             return self._dropped(datagram, "forged", now)
-        return self._receive_data(header.packet_number, datagram, now)
+        return self._receive_data(header.packet_number, datagram, now, address)
 
     def datagrams_to_send(self, now: float) -> list[bytes]:
         """What may leave now, at most ``sender.BATCH_DATAGRAMS``."""
@@ -242,6 +264,14 @@ class Connection:
             self._close_pending = False
             return [self._sender.packet((self._close_frame,), now)]
         return []
+
+    def challenge_to_send(self, now: float) -> tuple[bytes, Address] | None:
+        """A datagram for an address that may be the peer's new one, and that address."""
+        challenge = self._paths.challenge()
+        if challenge is None or self.state is not State.OPEN:
+            return None
+        token, address = challenge
+        return self._sender.packet((wire.encode_path_challenge(token),), now), address
 
     def next_timer(self) -> float | None:
         """When ``on_timer`` is next needed; it may be in the past, meaning at once."""
@@ -313,12 +343,13 @@ class Connection:
         if self._telemetry is not None and self.connection_id:
             self._telemetry.closed(reason, now)
         self._outbox.video.abandon()
+        self._inbox.abandon()
         self._collect_outcomes()
         self._signals.append(Closed(reason))
 
     # Receiving
 
-    def _receive_data(self, number: int, datagram: bytes, now: float) -> bool:
+    def _receive_data(self, number: int, datagram: bytes, now: float, address: Address) -> bool:
         stats = self.stats
         if self._peer_seal is None or not self._peer_seal.verify(datagram):
             stats.forged += 1
@@ -327,6 +358,7 @@ class Connection:
             stats.duplicates += 1
             return self._dropped(datagram, "duplicate", now)
         if self.state is State.CLOSING:
+            self._received.note(number, False, now)  # so that a replay is not answered
             self._close_pending = True
             return False
         try:
@@ -344,9 +376,13 @@ class Connection:
             self._outbox.ping_pending = True
         eliciting = not all(isinstance(frame, wire.Ack | wire.Close) for frame in frames)
         newest = self._received.note(number, eliciting, now)
+        if newest:
+            self._paths.on_newest(address)
         try:
             for frame in frames:
-                self._on_frame(frame, now)
+                self._on_frame(frame, now, address)
+                if self.state is not State.OPEN:
+                    break
         except ProtocolError as error:
             if self.state is State.OPEN:
                 self._begin_close(CLOSE_VIOLATION, str(error), now)
@@ -359,7 +395,7 @@ class Connection:
             self._telemetry.packet_dropped(len(datagram), reason, now)
         return False
 
-    def _on_frame(self, frame: wire.Frame, now: float) -> None:
+    def _on_frame(self, frame: wire.Frame, now: float, address: Address) -> None:
         if isinstance(frame, wire.Stream):
             self._inbox.on_stream(frame)
         elif isinstance(frame, wire.Ack):
@@ -372,6 +408,10 @@ class Connection:
             self._outbox.on_window(frame)
         elif isinstance(frame, wire.Close):
             self._finish(f"by the peer: {frame.reason}", now)
+        elif isinstance(frame, wire.PathChallenge):
+            self._sender.answer_challenge(frame.token)
+        elif isinstance(frame, wire.PathResponse) and self._paths.on_response(frame.token, address):
+            self.stats.migrations += 1
 
     def _collect_outcomes(self) -> None:
         outcomes = self._outbox.video.outcomes

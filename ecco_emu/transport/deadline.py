@@ -183,6 +183,11 @@ class VideoSender:
             self._stats.video_lost += 1
 
 
+MAX_PIECES = 32_768
+"""Separate pieces of partial messages, all together. 32 MiB of which every second packet was lost have
+14 000; a peer that sends single bytes could make millions."""
+
+
 class _Partial:
     __slots__ = ("buffer", "ranges")
 
@@ -194,7 +199,7 @@ class _Partial:
 class VideoReceiver:
     """Partial video messages at the receiver. Ids far below the newest count as finished."""
 
-    __slots__ = ("_base", "_config", "_finished", "_partial", "_stats", "partial_bytes")
+    __slots__ = ("_base", "_config", "_finished", "_partial", "_pieces", "_stats", "partial_bytes")
 
     def __init__(self, config: TransportConfig, stats: ConnectionStats) -> None:
         self._config = config
@@ -202,6 +207,7 @@ class VideoReceiver:
         self._partial: dict[int, _Partial] = {}
         self._finished: set[int] = set()
         self._base = 0
+        self._pieces = 0
         self.partial_bytes = 0
 
     def receive(self, number: int, total: int, offset: int, data: memoryview) -> bytes | None:
@@ -216,9 +222,12 @@ class VideoReceiver:
         elif len(partial.buffer) != total:
             raise ProtocolError("a video message that changes its size")
         ranges = partial.ranges
-        before = ranges.total
+        before, pieces = ranges.total, len(ranges)
         ranges.add(offset, offset + len(data))
         after = ranges.total
+        self._pieces += len(ranges) - pieces
+        if self._pieces > MAX_PIECES:
+            raise ProtocolError(f"partial video in {self._pieces} pieces")
         if after == before:
             return None
         self._stats.video_bytes_received += after - before
@@ -233,9 +242,8 @@ class VideoReceiver:
         """This message is complete, or its sender gave it up: free it and ignore what still comes."""
         if number < self._base:
             return
-        partial = self._partial.pop(number, None)
-        if partial is not None:
-            self.partial_bytes -= len(partial.buffer)
+        if number in self._partial:
+            self._free(number)
         self._finished.add(number)
         self._advance(number)
 
@@ -248,7 +256,9 @@ class VideoReceiver:
         return partial
 
     def _free(self, number: int) -> None:
-        self.partial_bytes -= len(self._partial.pop(number).buffer)
+        partial = self._partial.pop(number)
+        self.partial_bytes -= len(partial.buffer)
+        self._pieces -= len(partial.ranges)
         self._finished.add(number)
 
     def _advance(self, newest: int) -> None:

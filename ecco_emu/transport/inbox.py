@@ -8,7 +8,7 @@ from collections.abc import Callable
 from ecco_emu.core.errors import ProtocolError
 from ecco_emu.transport import wire
 from ecco_emu.transport.channels import ReceiveChannel
-from ecco_emu.transport.config import TransportConfig
+from ecco_emu.transport.config import ITEM_BYTES, TransportConfig
 from ecco_emu.transport.deadline import VideoReceiver
 from ecco_emu.transport.events import Delivery, MessageReceived, VideoReceived
 from ecco_emu.transport.stats import ConnectionStats
@@ -49,10 +49,10 @@ class Inbox:
         delivery = self._deliveries.popleft()
         if isinstance(delivery, MessageReceived):
             channel = self._channels[delivery.channel]
-            channel.unread_bytes -= len(delivery.data)
+            channel.unread_bytes -= len(delivery.data) + ITEM_BYTES
             self._open_window(channel)
         else:
-            self._unread_bytes -= len(delivery.data)
+            self._unread_bytes -= len(delivery.data) + ITEM_BYTES
         return delivery
 
     def on_stream(self, frame: wire.Stream) -> None:
@@ -73,6 +73,12 @@ class Inbox:
     def on_video_drop(self, frame: wire.VideoDrop) -> None:
         self._video.finish(frame.message)
 
+    def abandon(self) -> None:
+        """The connection is over: what is not whole never will be. Whole messages may still be taken."""
+        self._video = VideoReceiver(self._config, self._stats)
+        for channel in self._channels:
+            channel.abandon()
+
     def _open_window(self, channel: ReceiveChannel) -> None:
         limit = channel.window()
         if limit is not None:
@@ -80,9 +86,9 @@ class Inbox:
 
     def _deliver_video(self, video: VideoReceived) -> None:
         self._deliveries.append(video)
-        self._unread_bytes += len(video.data)
+        self._unread_bytes += len(video.data) + ITEM_BYTES
         while self._unread_bytes > self._config.video_unread_bytes:
             oldest = next(item for item in self._deliveries if isinstance(item, VideoReceived))
             self._deliveries.remove(oldest)
-            self._unread_bytes -= len(oldest.data)
+            self._unread_bytes -= len(oldest.data) + ITEM_BYTES
             self._stats.video_unread_dropped += 1

@@ -28,7 +28,16 @@ _DROPS_PER_PACKET = 32
 class Outbox:
     """The sending halves of all channels and of video, and the connection's own small frames."""
 
-    __slots__ = ("_stats", "_window_limits", "_windows", "channels", "done_pending", "ping_pending", "video")
+    __slots__ = (
+        "_stats",
+        "_window_limits",
+        "_windows",
+        "channels",
+        "done_pending",
+        "path_response",
+        "ping_pending",
+        "video",
+    )
 
     def __init__(self, config: TransportConfig, stats: ConnectionStats) -> None:
         self._stats = stats
@@ -37,6 +46,8 @@ class Outbox:
         self.done_pending = False
         """HANDSHAKE_DONE must be sent (again)."""
         self.ping_pending = False
+        self.path_response: int | None = None
+        """The token of the newest PATH_CHALLENGE; never sent again, the challenge is."""
         self._windows: set[int] = set()
         """Channels whose WINDOW must be sent (again)."""
         self._window_limits = [0] * len(self.channels)
@@ -44,6 +55,8 @@ class Outbox:
     def has_data(self) -> bool:
         """Anything but an acknowledgement."""
         if self._windows or self.ping_pending or self.done_pending or self.video.drops:
+            return True
+        if self.path_response is not None:
             return True
         for channel in self.channels:
             if channel.has_data():
@@ -101,6 +114,9 @@ class Outbox:
         if self.ping_pending:
             self.ping_pending = False
             frames.append(wire.PING_FRAME)
+        if self.path_response is not None:
+            frames.append(wire.encode_path_response(self.path_response))
+            self.path_response = None
         while self._windows:
             number = self._windows.pop()
             frames.append(wire.encode_window(number, self._window_limits[number]))

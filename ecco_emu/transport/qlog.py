@@ -169,6 +169,10 @@ def _frame(frame: wire.Frame) -> dict[str, Any]:
             return {"frame_type": "reset_stream", "stream_id": VIDEO_STREAM + message, "error_code": 0}
         case wire.Close(code, reason):
             return {"frame_type": "connection_close", "raw_error_code": code, "reason": reason}
+        case wire.PathChallenge(token):
+            return {"frame_type": "path_challenge", "data": f"{token:016x}"}
+        case wire.PathResponse(token):
+            return {"frame_type": "path_response", "data": f"{token:016x}"}
         case wire.HandshakeDone():
             return {"frame_type": "handshake_done"}
         case wire.Ping():

@@ -15,6 +15,7 @@ from ecco_emu.transport.gaimd import Gaimd
 from ecco_emu.transport.outbox import Content, Outbox, Parts
 from ecco_emu.transport.pacing import Pacer
 from ecco_emu.transport.recovery import Recovery, SentPacket
+from ecco_emu.transport.skips import SkippedNumbers
 from ecco_emu.transport.stats import ConnectionStats
 from ecco_emu.transport.telemetry import Metrics, Telemetry
 
@@ -33,8 +34,10 @@ class Sender:
         received: ReceivedPackets,
         now: float,
         telemetry: Telemetry | None = None,
+        entropy: bytes | None = None,
     ) -> None:
         self._telemetry = telemetry
+        self._skips = SkippedNumbers(entropy)
         self._config = config
         self._stats = stats
         self._outbox = outbox
@@ -61,8 +64,8 @@ class Sender:
 
     @property
     def exhausted(self) -> bool:
-        """Every packet number was used: nothing more can be sent."""
-        return self._next_number > wire.MAX_PACKET_NUMBER
+        """Every packet number was used (one is kept for what is left out): nothing more can be sent."""
+        return self._next_number >= wire.MAX_PACKET_NUMBER
 
     @property
     def quiet(self) -> bool:
@@ -92,7 +95,10 @@ class Sender:
         """One packet, numbered, sealed and counted."""
         assert self._seal is not None
         number = self._next_number
-        self._next_number += 1
+        if number == self._skips.next:
+            self._skips.skip()
+            number += 1
+        self._next_number = number + 1
         head = wire.HEADER.pack(wire.VERSION, wire.DATA, self._connection_id, number)
         datagram = self._seal.sign(b"".join((head, *parts)))
         self._stats.packets_sent += 1
@@ -103,6 +109,7 @@ class Sender:
 
     def on_ack(self, frame: wire.Ack, now: float) -> None:
         """Raises ``ProtocolError`` for an acknowledgement of what was never sent."""
+        self._skips.check(frame.ranges)
         recovery, outbox = self.recovery, self._outbox
         acked, lost = recovery.on_ack(frame.ranges, frame.delay_us / 1e6, now, self._next_number)
         one_way_s = recovery.rtt.smoothed_s / 2
@@ -130,6 +137,11 @@ class Sender:
         if self._window_open() and self._outbox.has_data():
             due_s = min(due_s, self._pacer.next_time(self._config.max_datagram_bytes, -math.inf))
         return due_s
+
+    def answer_challenge(self, token: int) -> None:
+        """At once, whatever the window says: the peer sends nowhere else until it hears."""
+        self._outbox.path_response = token
+        self._probes = max(self._probes, 1)
 
     def on_timer(self, now: float) -> None:
         lost, probe = self.recovery.on_timer(now)

@@ -45,6 +45,8 @@ class ConnectionStats:
     duplicates: int = 0
     """Packet numbers seen before: replays, or copies made by the network."""
     rtt_samples: int = 0
+    migrations: int = 0
+    """Times the peer's address changed."""
 
     @property
     def loss(self) -> float:

@@ -28,6 +28,7 @@ MAX_REASON_BYTES: Final = 200
 MAX_OFFSET: Final = 2**62
 
 F_PING, F_ACK, F_STREAM, F_VIDEO, F_VIDEO_DROP, F_WINDOW, F_DONE, F_CLOSE = range(1, 9)
+F_PATH_CHALLENGE, F_PATH_RESPONSE = 10, 11
 
 _ACK: Final = Struct("!BIIIB")
 _ACK_RANGE: Final = Struct("!II")
@@ -36,6 +37,7 @@ _VIDEO: Final = Struct("!BIIIH")
 _VIDEO_DROP: Final = Struct("!BI")
 _WINDOW: Final = Struct("!BBQ")
 _CLOSE: Final = Struct("!BHB")
+_PATH: Final = Struct("!BQ")
 
 STREAM_HEADER_BYTES: Final = _STREAM.size
 VIDEO_HEADER_BYTES: Final = _VIDEO.size
@@ -102,7 +104,19 @@ class Close(NamedTuple):
     reason: str
 
 
-Frame = Ping | Ack | Stream | Video | VideoDrop | Window | HandshakeDone | Close
+class PathChallenge(NamedTuple):
+    """Asks for a PATH_RESPONSE with the same token, to learn whether its address is the peer's."""
+
+    token: int
+
+
+class PathResponse(NamedTuple):
+    token: int
+
+
+Frame = (
+    Ping | Ack | Stream | Video | VideoDrop | Window | HandshakeDone | Close | PathChallenge | PathResponse
+)
 
 
 def parse_header(datagram: bytes) -> Header:
@@ -149,6 +163,14 @@ def encode_window(channel: int, limit: int) -> bytes:
 def encode_close(code: int, reason: str) -> bytes:
     text = reason.encode()[:MAX_REASON_BYTES]
     return _CLOSE.pack(F_CLOSE, code, len(text)) + text
+
+
+def encode_path_challenge(token: int) -> bytes:
+    return _PATH.pack(F_PATH_CHALLENGE, token)
+
+
+def encode_path_response(token: int) -> bytes:
+    return _PATH.pack(F_PATH_RESPONSE, token)
 
 
 def parse_frames(payload: memoryview) -> list[Frame]:
@@ -244,6 +266,16 @@ def _parse_close(payload: memoryview, position: int, end: int) -> tuple[Frame, i
     return Close(code, bytes(payload[body:after]).decode("utf-8", "replace")), after
 
 
+def _parse_path_challenge(payload: memoryview, position: int, end: int) -> tuple[Frame, int]:
+    after = _need(position, _PATH.size, end)
+    return PathChallenge(_PATH.unpack_from(payload, position)[1]), after
+
+
+def _parse_path_response(payload: memoryview, position: int, end: int) -> tuple[Frame, int]:
+    after = _need(position, _PATH.size, end)
+    return PathResponse(_PATH.unpack_from(payload, position)[1]), after
+
+
 _PARSERS: Final = {
     F_PING: _parse_ping,
     F_ACK: _parse_ack,
@@ -253,4 +285,6 @@ _PARSERS: Final = {
     F_WINDOW: _parse_window,
     F_DONE: _parse_done,
     F_CLOSE: _parse_close,
+    F_PATH_CHALLENGE: _parse_path_challenge,
+    F_PATH_RESPONSE: _parse_path_response,
 }

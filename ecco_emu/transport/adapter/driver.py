@@ -32,7 +32,7 @@ class Driver:
     def __init__(self, connection: Connection, port: Port, address: Address, clock: TransportClock) -> None:
         self.connection = connection
         self.port = port
-        self._address = address
+        connection.address = address
         self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
@@ -48,8 +48,7 @@ class Driver:
 
     def datagram(self, datagram: bytes, address: Address) -> None:
         """Takes one datagram; ``pump`` after a batch of them."""
-        if self.connection.receive(datagram, self._clock.now()):
-            self._address = address
+        self.connection.receive(datagram, self._clock.now(), address)
 
     def schedule(self) -> None:
         """Pumps soon, once for everything that is done until then."""
@@ -63,8 +62,12 @@ class Driver:
             self._pump_handle = None
         now = self._clock.now()
         if not self.port.congested:
+            address = self.connection.address
             for datagram in self.connection.datagrams_to_send(now):
-                self.port.send(datagram, self._address)
+                self.port.send(datagram, address)
+            challenge = self.connection.challenge_to_send(now)
+            if challenge is not None:
+                self.port.send(*challenge)
         self.on_pumped()
         self._arm(now)
 

@@ -16,6 +16,7 @@ from ecco_emu.transport.config import TransportConfig
 from ecco_emu.transport.connection import Connection
 from ecco_emu.transport.events import ConnectionClosed
 from ecco_emu.transport.handshake import ServerHandshake
+from ecco_emu.transport.skips import ENTROPY_BYTES
 from ecco_emu.transport.telemetry import TelemetryFactory
 from ecco_emu.transport.wire import DATA, HEADER
 
@@ -103,7 +104,8 @@ class Listener:
             self._handshake.release(session)
             return
         watcher = self._telemetry(session.name, "server") if self._telemetry is not None else None
-        connection = Connection.accept(self._config, session, self._clock.now(), watcher)
+        entropy = os.urandom(ENTROPY_BYTES)
+        connection = Connection.accept(self._config, session, self._clock.now(), watcher, entropy)
         driver = Driver(connection, self._port, address, self._clock)
         peer = Peer(driver)
         driver.on_finished = partial(self._forget, connection, peer)

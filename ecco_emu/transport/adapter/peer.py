@@ -19,6 +19,7 @@ from ecco_emu.transport.events import (
     VideoOutcome,
 )
 from ecco_emu.transport.handshake import NONCE_BYTES
+from ecco_emu.transport.skips import ENTROPY_BYTES
 from ecco_emu.transport.stats import ConnectionStats
 from ecco_emu.transport.telemetry import TelemetryFactory
 
@@ -203,6 +204,7 @@ async def connect(
         nonce=os.urandom(NONCE_BYTES),
         now=clock.now(),
         telemetry=telemetry(name, "client") if telemetry is not None else None,
+        entropy=os.urandom(ENTROPY_BYTES),
     )
     port = Port(sock, lambda datagram, address: driver.datagram(datagram, address))
     driver = Driver(connection, port, server_address, clock)

@@ -24,6 +24,7 @@ from ecco_emu.transport import (
     VideoReceived,
     connect,
 )
+from ecco_emu.transport.handshake import ClientHandshake
 
 TOKENS = {"cam1": b"secret of camera one", "cam2": b"secret of camera two"}
 
@@ -194,6 +195,31 @@ async def test_garbage_is_counted_and_dropped() -> None:
         assert listener.rejected + listener.unknown >= 10
 
 
+async def test_a_flood_from_strangers_leaves_no_state_and_gets_no_answer() -> None:
+    """Data for connections that do not exist, handshakes without the token, from 40 addresses."""
+    async with serving() as (listener, address), connected(address) as camera:
+        server = await listener.accept()
+        stranger = ClientHandshake(
+            TransportConfig(), name="cam1", token=b"not the secret", nonce=bytes(16), now=0.0
+        ).datagram(0.0)
+        assert stranger is not None
+        sockets = [make_socket() for _ in range(40)]
+        for index, sock in enumerate(sockets):
+            for turn in range(20):
+                sock.sendto(bytes([1, 4, index, turn]) + bytes(1100), address)
+                sock.sendto(stranger, address)
+            await asyncio.sleep(0)
+        camera.send(0, b"still here")
+        assert await server.receive() == MessageReceived(0, b"still here")
+        assert listener.rejected + listener.unknown > 0
+        assert listener.peers == [server]
+        assert len(listener._by_id) == 1
+        for sock in sockets:
+            with pytest.raises(BlockingIOError):
+                sock.recv(2000)
+            sock.close()
+
+
 async def test_a_new_address_moves_the_path() -> None:
     async with serving() as (listener, address), connected(address) as camera:
         server = await listener.accept()
@@ -208,6 +234,7 @@ async def test_a_new_address_moves_the_path() -> None:
         assert await server.receive() == MessageReceived(0, b"moved")
         server.send(0, b"I see")
         assert await camera.receive() == MessageReceived(0, b"I see")
+        assert server.stats.migrations == 1
         await camera.close()
         other.close()
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import pytest
 
 from ecco_emu.transport import wire
-from ecco_emu.transport.auth import Seal, Session, session
-from ecco_emu.transport.config import TransportConfig
+from ecco_emu.transport.auth import Seal
+from ecco_emu.transport.config import ITEM_BYTES, TransportConfig
 from ecco_emu.transport.connection import Connection, State
 from ecco_emu.transport.events import (
     Closed,
@@ -19,50 +17,15 @@ from ecco_emu.transport.events import (
     VideoOutcome,
     VideoReceived,
 )
+from tests.unit.transport.scripted import SESSION, ScriptedClient, frames_of, message, stream, video
 
 CONFIG = TransportConfig(channel_window_bytes=32 * 1024, channel_unread_bytes=50_000)
-SESSION: Session = session(b"a secret of tests", "cam", b"c" * 16, b"s" * 16)
-
-
-class ScriptedClient:
-    """A client that sends whatever frames a test wants, properly sealed."""
-
-    def __init__(self) -> None:
-        self.seal = Seal(SESSION.client_key)
-        self.number = 0
-
-    def packet(self, *frames: bytes, number: int | None = None, seal: Seal | None = None) -> bytes:
-        if number is None:
-            number = self.number
-            self.number += 1
-        header = wire.HEADER.pack(wire.VERSION, wire.DATA, SESSION.connection_id, number)
-        return (seal or self.seal).sign(header + b"".join(frames))
 
 
 def server(config: TransportConfig = CONFIG) -> Connection:
     connection = Connection.accept(config, SESSION, 0.0)
     assert connection.next_event() == Connected()
     return connection
-
-
-def stream(channel: int, offset: int, data: bytes) -> bytes:
-    return wire.stream_header(channel, offset, len(data)) + data
-
-
-def message(data: bytes) -> bytes:
-    return len(data).to_bytes(4, "big") + data
-
-
-def video(number: int, total: int, offset: int, data: bytes) -> bytes:
-    return wire.video_header(number, total, offset, len(data)) + data
-
-
-def frames_of(datagrams: Iterable[bytes]) -> list[wire.Frame]:
-    return [
-        frame
-        for datagram in datagrams
-        for frame in wire.parse_frames(memoryview(datagram)[wire.HEADER.size : -wire.TAG_BYTES])
-    ]
 
 
 def test_a_forged_datagram_leaves_no_trace() -> None:
@@ -162,7 +125,7 @@ def test_unread_messages_shut_the_window_and_reading_opens_it() -> None:
         now += 0.1
     shut_at = windows[-1]
     assert shut_at <= 50_000 + 10_004 + CONFIG.channel_window_bytes
-    assert connection.buffered_bytes <= 70_000
+    assert connection.buffered_bytes <= 70_000 + 7 * ITEM_BYTES
     while connection.next_event() is not None:
         pass
     sent = frames_of(connection.datagrams_to_send(now))
