@@ -265,6 +265,15 @@ class Connection:
             return [self._sender.packet((self._close_frame,), now)]
         return []
 
+    def on_refused(self, size: int, now: float) -> None:
+        """The socket did not take a datagram of ``size`` bytes because it is too large for the path."""
+        self._sender.on_refused(size, now)
+
+    @property
+    def datagram_bytes(self) -> int:
+        """The largest datagram that the path is believed to carry."""
+        return self._sender.mtu.size
+
     def challenge_to_send(self, now: float) -> tuple[bytes, Address] | None:
         """A datagram for an address that may be the peer's new one, and that address."""
         challenge = self._paths.challenge()

@@ -125,6 +125,7 @@ class QlogTrace:
 
 _END_BYTES = 160
 """Kept free for the record that says that the trace is full."""
+_MANY_FRAMES = 16
 _TRIGGERS: dict[DropReason, str] = {
     "forged": "payload_decrypt_error",
     "malformed": "header_parse_error",
@@ -144,8 +145,17 @@ def _packet(number: int, size: int, frames: Sequence[wire.Frame]) -> dict[str, A
     return {
         "header": _header(number),
         "raw": {"length": size},
-        "frames": [_frame(frame) for frame in frames],
+        "frames": _frames(frames),
     }
+
+
+def _frames(frames: Sequence[wire.Frame]) -> list[dict[str, Any]]:
+    """PINGs after the first are padding."""
+    pings = sum(isinstance(frame, wire.Ping) for frame in frames) if len(frames) > _MANY_FRAMES else 0
+    if pings <= 1:
+        return [_frame(frame) for frame in frames]
+    told = [_frame(frame) for frame in frames if not isinstance(frame, wire.Ping)]
+    return [*told, {"frame_type": "ping"}, {"frame_type": "padding", "payload_length": pings - 1}]
 
 
 def _frame(frame: wire.Frame) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from ecco_emu.transport import auth, wire
 from ecco_emu.transport.acks import ReceivedPackets
 from ecco_emu.transport.config import TransportConfig
 from ecco_emu.transport.gaimd import Gaimd
+from ecco_emu.transport.mtu import MIN_BYTES, PathMtu
 from ecco_emu.transport.outbox import Content, Outbox, Parts
 from ecco_emu.transport.pacing import Pacer
 from ecco_emu.transport.recovery import Recovery, SentPacket
@@ -19,6 +20,8 @@ from ecco_emu.transport.skips import SkippedNumbers
 from ecco_emu.transport.stats import ConnectionStats
 from ecco_emu.transport.telemetry import Metrics, Telemetry
 
+_SMALL_PROBES = 2
+"""After this many probe timeouts probes are small: they pass where large ones might not."""
 BATCH_DATAGRAMS = 64
 """Most datagrams one call of ``packets`` returns."""
 
@@ -54,7 +57,7 @@ class Sender:
         self._seal: auth.Seal | None = None
         self._connection_id = b""
         self._next_number = 0
-        self._room = config.max_datagram_bytes - wire.OVERHEAD_BYTES
+        self.mtu = PathMtu(config.max_datagram_bytes, stats)
         self._probes = 0
         """Packets that may leave whatever the window and the pace say."""
 
@@ -82,7 +85,9 @@ class Sender:
             if not self.recovery.probe_count:
                 self._shed_video(now)
         datagrams: list[bytes] = []
-        size = self._config.max_datagram_bytes
+        if self.mtu.lowered:
+            self._probe_mtu(datagrams, now)
+        size = self.mtu.size
         while len(datagrams) < BATCH_DATAGRAMS:
             free = self._probes > 0 or (self._window_open() and self._pacer.allows(size, now))
             datagram = self._next_packet(free, now)
@@ -115,6 +120,10 @@ class Sender:
         one_way_s = recovery.rtt.smoothed_s / 2
         for packet in acked:
             outbox.on_acked(packet.contents, now, one_way_s)
+        if self.mtu.suspicious or self.mtu.lowered:
+            self.mtu.on_ack(frame.ranges)
+            for packet in acked:
+                self.mtu.on_acked(packet.size_bytes, packet.sent_s)
         if lost:
             self._on_lost(lost, now)
         if acked:
@@ -135,7 +144,7 @@ class Sender:
         if self._probes:
             return -math.inf
         if self._window_open() and self._outbox.has_data():
-            due_s = min(due_s, self._pacer.next_time(self._config.max_datagram_bytes, -math.inf))
+            due_s = min(due_s, self._pacer.next_time(self.mtu.size, -math.inf))
         return due_s
 
     def answer_challenge(self, token: int) -> None:
@@ -167,9 +176,21 @@ class Sender:
     def expire_video(self, now: float) -> None:
         self._outbox.video.expire(now, self.recovery.timeout_s)
 
+    def on_refused(self, size: int, now: float) -> None:
+        """The socket did not take a datagram because of its size; recovery will miss it."""
+        self.mtu.refused(size, now)
+
+    def _probe_mtu(self, datagrams: list[bytes], now: float) -> None:
+        """A larger packet of PINGs, which is in no one's books but the ``PathMtu``'s."""
+        size = self.mtu.probe(now, self.recovery.timeout_s)
+        if size is not None:
+            datagrams.append(self.packet((wire.PING_FRAME * (size - wire.OVERHEAD_BYTES),), now))
+            self.mtu.on_probe_sent(self._next_number - 1, now)
+
     def _on_lost(self, lost: Sequence[SentPacket], now: float) -> None:
         for packet in lost:
             self._outbox.on_lost(packet.contents, now)
+            self.mtu.on_lost(packet.size_bytes, packet.sent_s, now)
             if self._telemetry is not None:
                 self._telemetry.packet_lost(packet.number, packet.size_bytes, now)
 
@@ -200,22 +221,25 @@ class Sender:
         self._pacer.set_rate(gain * controller.window / self.recovery.rtt.smoothed_s, now)
 
     def _window_open(self) -> bool:
-        return self.recovery.in_flight_bytes + self._config.max_datagram_bytes <= self.controller.window
+        return self.recovery.in_flight_bytes + self.mtu.size <= self.controller.window
 
     def _next_packet(self, free: bool, now: float) -> bytes | None:
         """One packet: with data if ``free`` and there is some, or only an acknowledgement that is due."""
         outbox, ack_s = self._outbox, self._received.due_s
         eliciting = False
+        size = self.mtu.size
         if free:
             if self._probes:
                 self._probes -= 1
+                if self.recovery.probe_count >= _SMALL_PROBES:
+                    size = MIN_BYTES
                 outbox.ping_pending |= not outbox.has_data()
             eliciting = outbox.has_data()  # a probe has made sure of it
         ack_due = ack_s is not None and (eliciting or ack_s <= now)
         if self.exhausted or not (eliciting or ack_due):
             return None
         parts: Parts = []
-        room = self._room
+        room = size - wire.OVERHEAD_BYTES
         if ack_due:
             ack = self._received.frame(now)
             parts.append(ack)

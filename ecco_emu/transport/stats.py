@@ -45,6 +45,8 @@ class ConnectionStats:
     duplicates: int = 0
     """Packet numbers seen before: replays, or copies made by the network."""
     rtt_samples: int = 0
+    mtu_reductions: int = 0
+    """Times the path was found not to carry datagrams of the size that was sent."""
     migrations: int = 0
     """Times the peer's address changed."""
 

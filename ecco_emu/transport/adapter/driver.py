@@ -50,6 +50,10 @@ class Driver:
         """Takes one datagram; ``pump`` after a batch of them."""
         self.connection.receive(datagram, self._clock.now(), address)
 
+    def on_refused(self, size: int, address: Address) -> None:
+        """The port did not take a datagram of this size."""
+        self.connection.on_refused(size, self._clock.now())
+
     def schedule(self) -> None:
         """Pumps soon, once for everything that is done until then."""
         if self._pump_handle is None:

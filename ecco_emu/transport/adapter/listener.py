@@ -45,6 +45,7 @@ class Listener:
         self._port = Port(sock, self._datagram)
         self._port.on_batch = self._pump_touched
         self._port.on_writable = self._pump_all
+        self._port.on_refused = self._refused
         self._by_id: dict[bytes, Driver] = {}
         self._by_name: dict[str, Peer] = {}
         self._touched: dict[Driver, None] = {}
@@ -129,6 +130,11 @@ class Listener:
     def _pump_all(self) -> None:
         for driver in self._by_id.values():
             driver.schedule()
+
+    def _refused(self, size: int, address: Address) -> None:
+        for driver in self._by_id.values():
+            if driver.connection.address == address:
+                driver.on_refused(size, address)
 
     def _forget(self, connection: Connection, peer: Peer) -> None:
         self._by_id.pop(connection.connection_id, None)

@@ -215,6 +215,7 @@ async def connect(
         port.close()
 
     port.on_batch = port.on_writable = driver.pump
+    port.on_refused = driver.on_refused
     driver.on_finished = peer.on_closed = let_go
     driver.pump()
     try:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 RECEIVE_BATCH = 64
@@ -13,12 +15,29 @@ RECEIVE_BATCH = 64
 _SEND_QUEUE = 256
 _MAX_DATAGRAM_BYTES = 65535
 
+_PROBE = 3
+"""Never fragment, and do not believe ICMP either (Linux's IP_PMTUDISC_PROBE). Linux's numbers, as Python's
+``socket`` does not name them."""
+_MTU_DISCOVER = {socket.AF_INET: (socket.IPPROTO_IP, 10), socket.AF_INET6: (socket.IPPROTO_IPV6, 23)}
+
 Address = Any
 """What ``recvfrom`` returned: opaque here."""
 
 
 def _nothing() -> None:
     """The callback of a port that is not in use yet."""
+
+
+def _no_size(size: int, address: Address) -> None:
+    """As ``_nothing``."""
+
+
+def forbid_fragments(sock: socket.socket) -> None:
+    """Datagrams too large for a link on the way are dropped, or refused with EMSGSIZE; never cut up."""
+    if sock.family in _MTU_DISCOVER:
+        level, option = _MTU_DISCOVER[sock.family]
+        with suppress(OSError):  # another system, another way
+            sock.setsockopt(level, option, _PROBE)
 
 
 class Port:
@@ -34,7 +53,10 @@ class Port:
         """Called after each batch of datagrams."""
         self.on_writable: Callable[[], None] = _nothing
         """Called when the socket takes datagrams again after being full."""
+        self.on_refused: Callable[[int, Address], None] = _no_size
+        """Called with the size of a datagram that is too large for the link, and where it was to go."""
         self.send_errors = 0
+        forbid_fragments(sock)
         self._loop.add_reader(sock, self._read)
 
     @property
@@ -53,8 +75,8 @@ class Port:
         except (BlockingIOError, InterruptedError):
             self._loop.add_writer(self._sock, self._write)
             self._wait(datagram, address)
-        except OSError:  # no route, link down, no buffer, filtered: the packet is lost
-            self.send_errors += 1
+        except OSError as error:
+            self._on_error(error, len(datagram), address)
 
     def close(self) -> None:
         if not self._open:
@@ -73,15 +95,22 @@ class Port:
 
     def _write(self) -> None:
         while self._waiting:
+            datagram, address = self._waiting[0]
             try:
-                self._sock.sendto(*self._waiting[0])
+                self._sock.sendto(datagram, address)
             except (BlockingIOError, InterruptedError):
                 return
-            except OSError:
-                self.send_errors += 1
+            except OSError as error:
+                self._on_error(error, len(datagram), address)
             self._waiting.popleft()
         self._loop.remove_writer(self._sock)
         self.on_writable()
+
+    def _on_error(self, error: OSError, size: int, address: Address) -> None:
+        """No route, link down, no buffer, filtered, too large: the packet is lost."""
+        self.send_errors += 1
+        if error.errno == errno.EMSGSIZE:
+            self.on_refused(size, address)
 
     def _read(self) -> None:
         receive, on_datagram = self._sock.recvfrom, self._on_datagram

@@ -271,6 +271,30 @@ async def test_a_link_that_is_down_is_loss_and_a_full_socket_is_waited_for() -> 
         sock.close()
 
 
+class NarrowSocket(socket.socket):
+    """On a link that carries datagrams of at most 700 bytes."""
+
+    def sendto(self, datagram: bytes, address: Any) -> int:  # type: ignore[override]
+        if len(datagram) > 700:
+            raise OSError(errno.EMSGSIZE, os.strerror(errno.EMSGSIZE))
+        return super().sendto(datagram, address)
+
+
+async def test_a_link_that_refuses_large_datagrams_gets_smaller_ones() -> None:
+    async with serving() as (listener, address):
+        sock = NarrowSocket(socket.AF_INET, socket.SOCK_DGRAM)
+        sock.setblocking(False)
+        peer = await connect(
+            sock, address, name="cam1", token=TOKENS["cam1"], config=TransportConfig(), clock=WallClock()
+        )
+        server = await listener.accept()
+        peer.send(1, bytes(200_000))
+        assert await server.receive() == MessageReceived(1, bytes(200_000))
+        assert peer.stats.mtu_reductions == 1
+        await peer.close()
+        sock.close()
+
+
 async def test_closing_the_listener_ends_everybody_who_waits() -> None:
     async with serving() as (listener, address), connected(address) as camera:
         await listener.accept()
