@@ -33,7 +33,7 @@ class ReceivedPackets:
         """When the next acknowledgement must leave."""
 
     def seen(self, number: int) -> bool:
-        return number < self._floor or number in self._ranges
+        return number <= self.newest and (number < self._floor or number in self._ranges)
 
     def note(self, number: int, eliciting: bool, now: float) -> bool:
         """A packet arrived that was not seen before; ``eliciting``: it wants to be acknowledged.

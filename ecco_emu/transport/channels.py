@@ -55,11 +55,11 @@ class SendChannel:
             self._append(message)
 
     def has_data(self) -> bool:
-        return (self._next < self.end and self._next < self._limit) or bool(self._lost)
+        return (self._next < self.end and self._next < self._limit) or self._lost.total > 0
 
     def take(self, limit: int) -> tuple[int, bytes | memoryview, bool] | None:
         """Offset, at most ``limit`` bytes to send now, and whether they were sent before."""
-        if self._lost:
+        if self._lost.total:
             start, end = self._lost.pop_first(limit)
             return start, self._read(start, end), True
         start = self._next
@@ -73,7 +73,7 @@ class SendChannel:
         self._limit = max(self._limit, limit)
 
     def on_acked(self, start: int, end: int) -> None:
-        if self._lost:
+        if self._lost.total:
             self._lost.remove(start, end)
         if start > self.acked_to:
             self._acked.add(start, end)
@@ -81,7 +81,7 @@ class SendChannel:
         if end <= self.acked_to:
             return
         self.acked_to = end
-        while self._acked and self._acked.first[0] <= self.acked_to:
+        while self._acked.total and self._acked.first[0] <= self.acked_to:
             self.acked_to = max(self.acked_to, self._acked.forget_oldest())
         self._release()
 

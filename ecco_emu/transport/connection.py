@@ -383,8 +383,7 @@ class Connection:
         if self.state is State.HANDSHAKE:
             self._open()
             self._outbox.ping_pending = True
-        eliciting = not all(isinstance(frame, wire.Ack | wire.Close) for frame in frames)
-        newest = self._received.note(number, eliciting, now)
+        newest = self._received.note(number, _eliciting(frames), now)
         if newest:
             self._paths.on_newest(address)
         try:
@@ -453,3 +452,12 @@ class Connection:
         keepalive_s = self.config.keepalive_s
         if keepalive_s is not None and self._sender.quiet:
             self._outbox.ping_pending = now >= self._heard_s + keepalive_s
+
+
+def _eliciting(frames: list[wire.Frame]) -> bool:
+    """Whether a packet with these frames wants to be acknowledged."""
+    for frame in frames:
+        kind = type(frame)
+        if kind is not wire.Ack and kind is not wire.Close:
+            return True
+    return False

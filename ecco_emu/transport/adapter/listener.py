@@ -42,7 +42,7 @@ class Listener:
         self._clock = clock
         self._telemetry = telemetry
         self._handshake = ServerHandshake(tokens, secret=os.urandom(32))
-        self._port = Port(sock, self._datagram)
+        self._port = Port(sock, self._datagram, max_datagram_bytes=config.max_datagram_bytes)
         self._port.on_batch = self._pump_touched
         self._port.on_writable = self._pump_all
         self._port.on_refused = self._refused

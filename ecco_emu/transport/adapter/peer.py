@@ -206,7 +206,11 @@ async def connect(
         telemetry=telemetry(name, "client") if telemetry is not None else None,
         entropy=os.urandom(ENTROPY_BYTES),
     )
-    port = Port(sock, lambda datagram, address: driver.datagram(datagram, address))
+    port = Port(
+        sock,
+        lambda datagram, address: driver.datagram(datagram, address),
+        max_datagram_bytes=config.max_datagram_bytes,
+    )
     driver = Driver(connection, port, server_address, clock)
     peer = Peer(driver)
 

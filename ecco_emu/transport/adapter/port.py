@@ -13,7 +13,8 @@ from typing import Any
 RECEIVE_BATCH = 64
 """Most datagrams taken in one turn of the event loop, so that other tasks get theirs."""
 _SEND_QUEUE = 256
-_MAX_DATAGRAM_BYTES = 65535
+_MIN_RECEIVE_BYTES = 2048
+"""What is longer than this, and than what this side sends, is cut short and so not authentic."""
 
 _PROBE = 3
 """Never fragment, and do not believe ICMP either (Linux's IP_PMTUDISC_PROBE). Linux's numbers, as Python's
@@ -43,11 +44,18 @@ def forbid_fragments(sock: socket.socket) -> None:
 class Port:
     """One non-blocking UDP socket, which stays the caller's to close."""
 
-    def __init__(self, sock: socket.socket, on_datagram: Callable[[bytes, Address], None]) -> None:
+    def __init__(
+        self,
+        sock: socket.socket,
+        on_datagram: Callable[[bytes, Address], None],
+        *,
+        max_datagram_bytes: int = _MIN_RECEIVE_BYTES,
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self._sock = sock
         self._on_datagram = on_datagram
         self._waiting: deque[tuple[bytes, Address]] = deque()
+        self._receive_bytes = max(max_datagram_bytes, _MIN_RECEIVE_BYTES)
         self._open = True
         self.on_batch: Callable[[], None] = _nothing
         """Called after each batch of datagrams."""
@@ -113,10 +121,10 @@ class Port:
             self.on_refused(size, address)
 
     def _read(self) -> None:
-        receive, on_datagram = self._sock.recvfrom, self._on_datagram
+        receive, on_datagram, size = self._sock.recvfrom, self._on_datagram, self._receive_bytes
         for _ in range(RECEIVE_BATCH):
             try:
-                datagram, address = receive(_MAX_DATAGRAM_BYTES)
+                datagram, address = receive(size)
             except (BlockingIOError, InterruptedError):
                 break
             except OSError:  # a queued ICMP error, reported once
