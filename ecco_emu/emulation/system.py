@@ -17,7 +17,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import netns
@@ -226,11 +226,22 @@ async def dialled(
 
 
 def transport_config(scenario: schema.Scenario) -> TransportConfig:
-    return TransportConfig(beta=scenario.transport.beta)
+    """The cameras' side. Policies with fixed transmission keep to their alpha (paper, section 5)."""
+    rule = transmission_rule(scenario.policy.name, mapping=scenario.transport.mapping)
+    follow_shares = rule.weight(1.0, 1) is not None
+    settings = scenario.transport
+    return TransportConfig(
+        algorithm=settings.algorithm,
+        beta=settings.beta,
+        fixed_rate_bps=settings.fixed_rate,
+        follow_shares=follow_shares,
+    )
 
 
 def download_config(scenario: schema.Scenario) -> TransportConfig:
-    return replace(transport_config(scenario), alpha=scenario.transport.download_alpha)
+    """The server's side: a camera's download is alone on its link, but for other cameras' at the server."""
+    alpha = scenario.transport.download_alpha
+    return TransportConfig(beta=scenario.transport.beta, alpha=alpha)
 
 
 @asynccontextmanager

@@ -17,6 +17,7 @@ from ecco_emu.core.errors import ProtocolError
 from ecco_emu.transport import auth, wire
 from ecco_emu.transport.acks import ReceivedPackets
 from ecco_emu.transport.config import TransportConfig
+from ecco_emu.transport.congestion import Controller
 from ecco_emu.transport.events import (
     Closed,
     Connected,
@@ -26,12 +27,12 @@ from ecco_emu.transport.events import (
     SendQueueFull,
     Signal,
 )
-from ecco_emu.transport.gaimd import Gaimd
 from ecco_emu.transport.handshake import ClientHandshake
 from ecco_emu.transport.inbox import Inbox
 from ecco_emu.transport.outbox import Outbox
 from ecco_emu.transport.paths import Address, Paths
 from ecco_emu.transport.sender import Sender
+from ecco_emu.transport.share_report import ShareReport
 from ecco_emu.transport.stats import ConnectionStats
 from ecco_emu.transport.telemetry import DropReason, Telemetry
 
@@ -148,6 +149,15 @@ class Connection:
             raise ValueError(f"alpha must be in (0, 1000], got {alpha}")
         self.controller.alpha = alpha
 
+    def report_share(self, report: ShareReport) -> None:
+        """Server: tells the peer about its share, in place of what was not sent yet."""
+        share = wire.Share(
+            round(report.entitled_bytes_per_s),
+            round(report.achieved_bytes_per_s),
+            round(report.behind_s * 1e3),
+        )
+        self._outbox.share = wire.encode_share(share)
+
     def ping(self) -> None:
         """Asks the peer for a sign of life."""
         self._outbox.ping_pending = True
@@ -172,7 +182,7 @@ class Connection:
         return self._inbox.next_delivery()
 
     @property
-    def controller(self) -> Gaimd:
+    def controller(self) -> Controller:
         return self._sender.controller
 
     @property
@@ -388,7 +398,10 @@ class Connection:
             self._paths.on_newest(address)
         try:
             for frame in frames:
-                self._on_frame(frame, now, address)
+                if isinstance(frame, wire.Share):
+                    self._on_share(frame, newest, now)
+                else:
+                    self._on_frame(frame, now, address)
                 if self.state is not State.OPEN:
                     break
         except ProtocolError as error:
@@ -420,6 +433,15 @@ class Connection:
             self._sender.answer_challenge(frame.token)
         elif isinstance(frame, wire.PathResponse) and self._paths.on_response(frame.token, address):
             self.stats.migrations += 1
+
+    def _on_share(self, frame: wire.Share, newest: bool, now: float) -> None:
+        if not self._is_client:
+            raise ProtocolError("a SHARE from a client: only the server sees the others")
+        if newest:
+            report = ShareReport(
+                float(frame.entitled_bytes_per_s), float(frame.achieved_bytes_per_s), frame.behind_ms / 1e3
+            )
+            self._sender.on_share(report, now)
 
     def _collect_outcomes(self) -> None:
         outcomes = self._outbox.video.outcomes
@@ -458,6 +480,6 @@ def _eliciting(frames: list[wire.Frame]) -> bool:
     """Whether a packet with these frames wants to be acknowledged."""
     for frame in frames:
         kind = type(frame)
-        if kind is not wire.Ack and kind is not wire.Close:
+        if kind is not wire.Ack and kind is not wire.Close and kind is not wire.Share:
             return True
     return False

@@ -11,11 +11,13 @@ from collections.abc import Sequence
 from ecco_emu.transport import auth, wire
 from ecco_emu.transport.acks import ReceivedPackets
 from ecco_emu.transport.config import TransportConfig
-from ecco_emu.transport.gaimd import Gaimd
+from ecco_emu.transport.congestion import make_controller
+from ecco_emu.transport.congestion.pacing import Pacer
 from ecco_emu.transport.mtu import MIN_BYTES, PathMtu
 from ecco_emu.transport.outbox import Content, Outbox, Parts
-from ecco_emu.transport.pacing import Pacer
 from ecco_emu.transport.recovery import Recovery, SentPacket
+from ecco_emu.transport.rtt import RttEstimator
+from ecco_emu.transport.share_report import ShareReport
 from ecco_emu.transport.skips import SkippedNumbers
 from ecco_emu.transport.stats import ConnectionStats
 from ecco_emu.transport.telemetry import Metrics, Telemetry
@@ -45,14 +47,9 @@ class Sender:
         self._stats = stats
         self._outbox = outbox
         self._received = received
-        self.controller = Gaimd(
-            alpha=config.alpha,
-            beta=config.beta,
-            packet_bytes=config.max_datagram_bytes,
-            initial_packets=config.initial_window_packets,
-            min_packets=config.min_window_packets,
-        )
-        self.recovery = Recovery(config, self.controller, stats)
+        rtt = RttEstimator(config.initial_rtt_s)
+        self.controller = make_controller(config, rtt)
+        self.recovery = Recovery(config, rtt, self.controller, stats)
         self._pacer = Pacer(config.max_datagram_bytes, now)
         self._seal: auth.Seal | None = None
         self._connection_id = b""
@@ -176,6 +173,12 @@ class Sender:
     def expire_video(self, now: float) -> None:
         self._outbox.video.expire(now, self.recovery.timeout_s)
 
+    def on_share(self, report: ShareReport, now: float) -> None:
+        """What the server says of this connection's share."""
+        self.controller.on_share(report, now)
+        if self.recovery.rtt.samples:
+            self._update_pace(now)
+
     def on_refused(self, size: int, now: float) -> None:
         """The socket did not take a datagram because of its size; recovery will miss it."""
         self.mtu.refused(size, now)
@@ -212,16 +215,16 @@ class Sender:
 
     def _shed_video(self, now: float) -> None:
         """Uses the rate that sending is heading for: in slow start that is not known yet."""
-        window = max(self.controller.window, self.controller.ssthresh)
-        self._outbox.video.shed(now, window / self.recovery.rtt.smoothed_s)
+        if self.controller.ssthresh < math.inf:
+            self._outbox.video.shed(now, self.controller.target_window / self.recovery.rtt.smoothed_s)
 
     def _update_pace(self, now: float) -> None:
-        controller = self.controller
-        gain = 2.0 if controller.slow_start else self._config.pacing_gain
-        self._pacer.set_rate(gain * controller.window / self.recovery.rtt.smoothed_s, now)
+        pace = self.controller.pacing_bytes_per_s
+        self._pacer.set_rate(pace, now)
+        self.recovery.spacing_s = self.mtu.size / pace
 
     def _window_open(self) -> bool:
-        return self.recovery.in_flight_bytes + self.mtu.size <= self.controller.window
+        return self.recovery.in_flight_bytes + self.mtu.size <= self.controller.in_flight_limit
 
     def _next_packet(self, free: bool, now: float) -> bytes | None:
         """One packet: with data if ``free`` and there is some, or only an acknowledgement that is due."""
@@ -236,10 +239,15 @@ class Sender:
                 outbox.ping_pending |= not outbox.has_data()
             eliciting = outbox.has_data()  # a probe has made sure of it
         ack_due = ack_s is not None and (eliciting or ack_s <= now)
-        if self.exhausted or not (eliciting or ack_due):
+        share = outbox.share
+        if self.exhausted or not (eliciting or ack_due or share is not None):
             return None
         parts: Parts = []
         room = size - wire.OVERHEAD_BYTES
+        if share is not None:
+            outbox.share = None
+            parts.append(share)
+            room -= len(share)
         if ack_due:
             ack = self._received.frame(now)
             parts.append(ack)

@@ -28,7 +28,7 @@ MAX_REASON_BYTES: Final = 200
 MAX_OFFSET: Final = 2**62
 
 F_PING, F_ACK, F_STREAM, F_VIDEO, F_VIDEO_DROP, F_WINDOW, F_DONE, F_CLOSE = range(1, 9)
-F_PATH_CHALLENGE, F_PATH_RESPONSE = 10, 11
+F_SHARE, F_PATH_CHALLENGE, F_PATH_RESPONSE = 9, 10, 11
 
 _ACK: Final = Struct("!BIIIB")
 _ACK_RANGE: Final = Struct("!II")
@@ -38,6 +38,7 @@ _VIDEO_DROP: Final = Struct("!BI")
 _WINDOW: Final = Struct("!BBQ")
 _CLOSE: Final = Struct("!BHB")
 _PATH: Final = Struct("!BQ")
+_SHARE: Final = Struct("!BIIi")
 
 STREAM_HEADER_BYTES: Final = _STREAM.size
 VIDEO_HEADER_BYTES: Final = _VIDEO.size
@@ -104,6 +105,14 @@ class Close(NamedTuple):
     reason: str
 
 
+class Share(NamedTuple):
+    """The server tells what the peer's weight entitles it to, what it gets, and how far it is behind."""
+
+    entitled_bytes_per_s: int
+    achieved_bytes_per_s: int
+    behind_ms: int
+
+
 class PathChallenge(NamedTuple):
     """Asks for a PATH_RESPONSE with the same token, to learn whether its address is the peer's."""
 
@@ -115,7 +124,17 @@ class PathResponse(NamedTuple):
 
 
 Frame = (
-    Ping | Ack | Stream | Video | VideoDrop | Window | HandshakeDone | Close | PathChallenge | PathResponse
+    Ping
+    | Ack
+    | Stream
+    | Video
+    | VideoDrop
+    | Window
+    | HandshakeDone
+    | Close
+    | Share
+    | PathChallenge
+    | PathResponse
 )
 
 
@@ -163,6 +182,12 @@ def encode_window(channel: int, limit: int) -> bytes:
 def encode_close(code: int, reason: str) -> bytes:
     text = reason.encode()[:MAX_REASON_BYTES]
     return _CLOSE.pack(F_CLOSE, code, len(text)) + text
+
+
+def encode_share(share: Share) -> bytes:
+    """Values beyond what the frame holds are sent as the nearest that it does."""
+    entitled, achieved = (min(max(rate, 0), 2**32 - 1) for rate in share[:2])
+    return _SHARE.pack(F_SHARE, entitled, achieved, min(max(share.behind_ms, -(2**31)), 2**31 - 1))
 
 
 def encode_path_challenge(token: int) -> bytes:
@@ -266,6 +291,11 @@ def _parse_close(payload: memoryview, position: int, end: int) -> tuple[Frame, i
     return Close(code, bytes(payload[body:after]).decode("utf-8", "replace")), after
 
 
+def _parse_share(payload: memoryview, position: int, end: int) -> tuple[Frame, int]:
+    after = _need(position, _SHARE.size, end)
+    return Share(*_SHARE.unpack_from(payload, position)[1:]), after
+
+
 def _parse_path_challenge(payload: memoryview, position: int, end: int) -> tuple[Frame, int]:
     after = _need(position, _PATH.size, end)
     return PathChallenge(_PATH.unpack_from(payload, position)[1]), after
@@ -285,6 +315,7 @@ _PARSERS: Final = {
     F_WINDOW: _parse_window,
     F_DONE: _parse_done,
     F_CLOSE: _parse_close,
+    F_SHARE: _parse_share,
     F_PATH_CHALLENGE: _parse_path_challenge,
     F_PATH_RESPONSE: _parse_path_response,
 }

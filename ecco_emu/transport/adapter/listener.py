@@ -16,6 +16,7 @@ from ecco_emu.transport.config import TransportConfig
 from ecco_emu.transport.connection import Connection
 from ecco_emu.transport.events import ConnectionClosed
 from ecco_emu.transport.handshake import ServerHandshake
+from ecco_emu.transport.shares import ShareMeter
 from ecco_emu.transport.skips import ENTROPY_BYTES
 from ecco_emu.transport.telemetry import TelemetryFactory
 from ecco_emu.transport.wire import DATA, HEADER
@@ -51,6 +52,9 @@ class Listener:
         self._touched: dict[Driver, None] = {}
         self._accepted: asyncio.Queue[Peer | None] = asyncio.Queue(backlog + 1)
         self._backlog = backlog
+        self._shares = ShareMeter(config.max_datagram_bytes)
+        self._loop = asyncio.get_running_loop()
+        self._share_timer = self._loop.call_later(self._share_interval_s, self._report_shares)
         self.unknown = 0
         """Datagrams of no connection here."""
 
@@ -74,6 +78,7 @@ class Listener:
 
     async def close(self) -> None:
         """Closes every connection and stops listening. The socket stays open."""
+        self._share_timer.cancel()
         for peer in self.peers:
             await peer.close("the server is going away")
         for driver in self._by_id.values():
@@ -121,6 +126,21 @@ class Listener:
         if old is not None and not old.closed:
             old.end("replaced by a newer connection")
         self._by_name[peer.name] = peer
+
+    @property
+    def _share_interval_s(self) -> float:
+        """On the wall."""
+        return self._clock.wall_duration(self._config.share_interval_s)
+
+    def _report_shares(self) -> None:
+        """Tells every peer that has a weight about its share."""
+        sharing = {peer.name: peer for peer in self.peers if peer.weight is not None}
+        received = {name: peer.stats.bytes_received for name, peer in sharing.items()}
+        weights = {name: peer.weight for name, peer in sharing.items() if peer.weight is not None}
+        self._shares.set_weights(weights, received)
+        for name, report in self._shares.report(received, self._clock.now()).items():
+            sharing[name].report_share(report)
+        self._share_timer = self._loop.call_later(self._share_interval_s, self._report_shares)
 
     def _pump_touched(self) -> None:
         touched, self._touched = self._touched, {}

@@ -19,6 +19,7 @@ from ecco_emu.transport.events import (
     VideoOutcome,
 )
 from ecco_emu.transport.handshake import NONCE_BYTES
+from ecco_emu.transport.share_report import ShareReport
 from ecco_emu.transport.skips import ENTROPY_BYTES
 from ecco_emu.transport.stats import ConnectionStats
 from ecco_emu.transport.telemetry import TelemetryFactory
@@ -46,6 +47,9 @@ class Peer:
         self._close_reason: str | None = None
         self.on_closed: Callable[[], None] = _nothing
         """Called by ``close``: whoever owns the port alone lets go of it at once."""
+        self.weight: float | None = None
+        """On the server: what part of the bandwidth this peer is to get, beside the others' weights. It is
+        told about its share for as long as it has one."""
         self.connected = asyncio.Event()
         """Set when the handshake is done, or has failed."""
         driver.on_pumped = self._on_pumped
@@ -86,6 +90,11 @@ class Peer:
 
     def set_alpha(self, alpha: float) -> None:
         self._connection.set_alpha(alpha)
+
+    def report_share(self, report: ShareReport) -> None:
+        """Server: tells the peer about its share with the next packet, or at once."""
+        self._connection.report_share(report)
+        self._driver.schedule()
 
     async def receive(self) -> Delivery:
         """The next message or video. Raises ``ConnectionClosed`` once all that arrived was taken.

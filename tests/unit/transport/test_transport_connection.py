@@ -93,14 +93,25 @@ def test_packets_are_acknowledged_in_pairs_and_otherwise_after_25_ms() -> None:
     for _ in range(4):
         connection.receive(client.packet(wire.PING_FRAME), 0.5)
     connection.datagrams_to_send(0.5)
-    connection.receive(client.packet(wire.PING_FRAME), 1.0)
-    assert connection.datagrams_to_send(1.0) == []
-    assert frames_of(connection.datagrams_to_send(1.025)) == [wire.Ack(25_000, ((0, 5),))]
-    connection.receive(client.packet(wire.PING_FRAME), 2.0)
-    connection.receive(client.packet(wire.PING_FRAME), 2.0)
-    assert frames_of(connection.datagrams_to_send(2.0)) == [wire.Ack(0, ((0, 7),))]
+    connection.receive(client.packet(wire.PING_FRAME), 0.51)
+    assert connection.datagrams_to_send(0.51) == []
+    assert frames_of(connection.datagrams_to_send(0.535)) == [wire.Ack(25_000, ((0, 5),))]
+    connection.receive(client.packet(wire.PING_FRAME), 0.53)
+    connection.receive(client.packet(wire.PING_FRAME), 0.53)
+    assert frames_of(connection.datagrams_to_send(0.53)) == [wire.Ack(0, ((0, 7),))]
     connection.receive(client.packet(wire.PING_FRAME, number=9), 3.0)  # a gap: at once
     assert frames_of(connection.datagrams_to_send(3.0)) == [wire.Ack(0, ((9, 10), (0, 7)))]
+
+
+def test_a_packet_after_a_pause_is_acknowledged_at_once() -> None:
+    """A slow sender's next packet will not come within the delay, so waiting would only blur its RTT."""
+    connection, client = server(), ScriptedClient()
+    connection.datagrams_to_send(0.0)
+    for _ in range(4):
+        connection.receive(client.packet(wire.PING_FRAME), 0.5)
+    connection.datagrams_to_send(0.5)
+    connection.receive(client.packet(wire.PING_FRAME), 0.6)
+    assert frames_of(connection.datagrams_to_send(0.6)) == [wire.Ack(0, ((0, 5),))]
 
 
 def test_an_acknowledgement_is_not_acknowledged() -> None:

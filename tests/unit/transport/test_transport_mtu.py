@@ -11,7 +11,8 @@ from ecco_emu.transport.adapter.port import forbid_fragments
 from ecco_emu.transport.config import TransportConfig
 from ecco_emu.transport.connection import State
 from ecco_emu.transport.mtu import MIN_BYTES, PathMtu
-from ecco_emu.transport.simulation import Flow, Link, SharedBottleneck
+from ecco_emu.transport.simulation.connections import Flow, SharedBottleneck
+from ecco_emu.transport.simulation.links import PACKET_OVERHEAD_BYTES, Link
 from ecco_emu.transport.stats import ConnectionStats
 
 
@@ -117,9 +118,9 @@ def narrow(link: Link, largest: Callable[[float], int]) -> None:
     """From now on the link drops what is larger than ``largest(now)``."""
     send = link.send
 
-    def sending(datagram: bytes, deliver: Callable[[bytes], None]) -> None:
-        if len(datagram) <= largest(link.time.now):
-            send(datagram, deliver)
+    def sending(size: int, delay_s: float, deliver: Callable[..., None], *arguments: object) -> None:
+        if size - PACKET_OVERHEAD_BYTES <= largest(link.time.now):
+            send(size, delay_s, deliver, *arguments)
 
     link.send = sending  # type: ignore[method-assign]
 
