@@ -54,7 +54,7 @@ def check_run_directory(directory: Path) -> None:
     assert {
         f"{camera}-{side}-1.sqlog" for camera in ("cam1", "cam2") for side in ("client", "server")
     } <= traces
-    assert all(camera["stale_drops"] >= 0 < camera["rtt_ms"] for camera in summary["cameras"].values())
+    assert all("stale_drops" in camera and camera["rtt_ms"] > 0 for camera in summary["cameras"].values())
     again = RunMetrics.of(event for event, _ in read(directory / "events.jsonl"))
     assert again.segments_delivered == sum(
         camera["segments_delivered"] for camera in summary["cameras"].values()
