@@ -36,15 +36,14 @@ class OutgoingVideo:
 
     @property
     def pending_bytes(self) -> int:
-        lost = self._lost
-        return self.size - self._next + (lost.total if lost else 0)
+        return self.size - self._next + self._lost.total
 
     @property
     def started(self) -> bool:
         return self._next > 0
 
     def take(self, limit: int) -> tuple[int, memoryview, bool] | None:
-        if self._lost:
+        if self._lost.total:
             start, end = self._lost.pop_first(limit)
             return start, self.data[start:end], True
         start = self._next
@@ -54,7 +53,7 @@ class OutgoingVideo:
         return start, self.data[start:end], False
 
     def on_acked(self, start: int, end: int) -> None:
-        if self._lost:
+        if self._lost.total:
             self._lost.remove(start, end)
         self._acked.add(start, end)
         self.acked_bytes = self._acked.total
@@ -88,9 +87,11 @@ class VideoSender:
 
     @property
     def next_expiry_s(self) -> float | None:
-        if not self._live:
-            return None
-        return min(video.expires_s for video in self._live.values())
+        soonest: float | None = None
+        for video in self._live.values():
+            if soonest is None or video.expires_s < soonest:
+                soonest = video.expires_s
+        return soonest
 
     def queue(self, message: bytes, deadline_s: float) -> int:
         if not 0 < len(message) <= self._config.video_message_bytes:
@@ -105,7 +106,10 @@ class VideoSender:
         return number
 
     def has_data(self) -> bool:
-        return bool(self._live) and any(video.pending_bytes for video in self._live.values())
+        for video in self._live.values():  # noqa: SIM110 - asked for every packet, and a generator costs more
+            if video.pending_bytes:
+                return True
+        return False
 
     def take(self, limit: int) -> tuple[OutgoingVideo, int, memoryview, bool] | None:
         """Message, offset, at most ``limit`` bytes, and whether they were sent before."""

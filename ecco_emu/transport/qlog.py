@@ -44,10 +44,15 @@ class QlogTrace:
         self._side = side
         self._left_bytes = limit_bytes
         self._origin_s = 0.0
+        self._started = False
         self._state = ""
         self._cuts = 0
 
     def started(self, connection_id: bytes, now: float) -> None:
+        if self._started:  # the server restarted in the middle of the handshake
+            self._event(now, "connectivity:connection_id_updated", {"src_new": connection_id.hex()})
+            return
+        self._started = True
         self._origin_s = now
         fields = {
             "ODCID": connection_id.hex(),

@@ -35,7 +35,7 @@ class Telemetry(Protocol):
     """The watcher. ``now`` is emulated seconds and never goes back. Must not raise."""
 
     def started(self, connection_id: bytes, now: float) -> None:
-        """Both sides have keys; nothing was told before."""
+        """This side has keys; nothing was told before. Again, if a handshake had to be begun anew."""
 
     def packet_sent(self, number: int, datagram: bytes, now: float) -> None: ...
 

@@ -85,6 +85,11 @@ class Peer:
         return self._connection.video_backlog_bytes
 
     @property
+    def datagram_bytes(self) -> int:
+        """The largest datagram that the path is believed to carry."""
+        return self._connection.datagram_bytes
+
+    @property
     def stats(self) -> ConnectionStats:
         return self._connection.stats
 

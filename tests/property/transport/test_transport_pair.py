@@ -15,15 +15,19 @@ from ecco_emu.transport.events import Closed, MessageReceived, VideoOutcome, Vid
 
 TOKEN = b"a secret of tests"
 CONFIG = TransportConfig(channel_window_bytes=64 * 1024)
+CLIENT_ENTROPY, SERVER_ENTROPY = bytes([22, 3]) * 8, bytes([147, 3]) * 8
+"""With these the client leaves out packet 2 and the server packet 3."""
 
 
 def pair(config: TransportConfig = CONFIG) -> tuple[Connection, Connection]:
     """A client and a server that have just agreed on a session, the client not yet told."""
     agreed = session(TOKEN, "cam", bytes(16), bytes(16))
-    client = Connection.connect(config, name="cam", token=TOKEN, nonce=bytes(16), now=0.0)
+    client = Connection.connect(
+        config, name="cam", token=TOKEN, nonce=bytes(16), now=0.0, entropy=CLIENT_ENTROPY
+    )
     client._take_session(agreed, 0.0)
     client._handshake.next_attempt_s = float("inf")  # type: ignore[union-attr]
-    return client, Connection.accept(config, agreed, 0.0)
+    return client, Connection.accept(config, agreed, 0.0, entropy=SERVER_ENTROPY)
 
 
 class ScriptedPath:

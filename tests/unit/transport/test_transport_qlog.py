@@ -60,6 +60,18 @@ def test_the_header_says_what_it_is_a_trace_of() -> None:
     assert first == {"time": 0.0, "name": "connectivity:connection_started", "data": {"src_cid": "01" * 8}}
 
 
+def test_a_handshake_that_began_anew_has_one_header() -> None:
+    log = Collected()
+    log.trace.started(b"\x01" * 8, 2.0)
+    log.trace.started(b"\x02" * 8, 3.0)
+    assert sum("qlog_version" in record for record in log.records) == 1
+    assert log.records[-1] == {
+        "time": 1000.0,
+        "name": "connectivity:connection_id_updated",
+        "data": {"src_new": "02" * 8},
+    }
+
+
 def test_packets_with_every_frame() -> None:
     log = Collected()
     log.trace.started(bytes(8), 1.0)
