@@ -387,7 +387,7 @@ def bench_net(
     as_json: Json = False,
 ) -> None:
     """Measure the link lab (as root): rates, delays, faults, build times, beside Mininet if it is there."""
-    from ecco_emu.emulation import bench_net as measure
+    from ecco_emu.bench import net as measure
 
     report = run_async(measure.measure(seconds, lambda text: err.print(f"[dim]{text} …[/]", highlight=False)))
     if as_json:
