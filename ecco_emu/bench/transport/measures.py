@@ -90,6 +90,25 @@ class Response:
     rates_bps: tuple[tuple[float, ...], ...] = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What carrying data cost, both ends together."""
+
+    goodput_bps: float
+    """Application data."""
+    cpu: float
+    """Of one core, user and system time; what the kernel does in interrupts is charged to whom it hits."""
+    goodput_per_cpu_bps: float
+    """Bits for each CPU second."""
+    system: float
+    """Of ``cpu``: the fraction spent in the kernel."""
+    us_per_packet: float | None = None
+    """CPU microseconds for each data packet, acknowledgements included."""
+    lag_p50_s: float | None = None
+    """How late the event loop's timers were."""
+    lag_p99_s: float | None = None
+
+
 def share_error(goodputs_bps: Sequence[float], weights: Sequence[float], capped: Sequence[bool]) -> float:
     """The largest relative deviation of a flow from its weighted share of what all of them got.
 
@@ -103,7 +122,7 @@ def share_error(goodputs_bps: Sequence[float], weights: Sequence[float], capped:
     total = sum(goodputs_bps[index] for index in free)
     weight = sum(weights[index] for index in free)
     if total <= 0:
-        return math.inf
+        return 1.0  # nobody got anything
     return max(abs(goodputs_bps[i] * weight / (weights[i] * total) - 1) for i in free)
 
 

@@ -97,7 +97,7 @@ async def trace(cell: Cell, change: Change | None = None, step_s: float = STEP_S
     """Runs a cell on the running event loop and counts every ``step_s``."""
     async with AsyncExitStack() as stack:
         lab = await stack.enter_async_context(Lab(lab_spec(cell)))
-        run = await stack.enter_async_context(_Run(cell, lab))
+        run = await stack.enter_async_context(Flows(cell, lab))
         if change is not None:
             run.spawn(run.apply(change))
         lag = LoopLag()
@@ -112,7 +112,7 @@ async def trace(cell: Cell, change: Change | None = None, step_s: float = STEP_S
     return replace(counted, lag_p99_s=lag.quantile_ms(0.99) / 1e3)
 
 
-class _Run:
+class Flows:
     """The flows of a cell on its lab; everything is closed on leaving."""
 
     def __init__(self, cell: Cell, lab: Lab) -> None:
@@ -125,7 +125,7 @@ class _Run:
         self._senders: dict[str, Peer] = {}
         self._receivers: dict[str, Peer] = {}
 
-    async def __aenter__(self) -> _Run:
+    async def __aenter__(self) -> Flows:
         async with AsyncExitStack() as stack:
             tokens = {name: f"token of {name}".encode() for name in self._names}
             own = await self._lab.udp_socket(_SERVER, buffer_bytes=1 << 22)
@@ -150,6 +150,15 @@ class _Run:
 
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
         self._tasks.append(asyncio.create_task(coroutine))
+
+    @property
+    def received_bytes(self) -> int:
+        """By all receivers together."""
+        return sum(peer.stats.bytes_received for peer in self._receivers.values())
+
+    @property
+    def received_packets(self) -> int:
+        return sum(peer.stats.packets_received for peer in self._receivers.values())
 
     def check(self) -> None:
         """Raises what a task failed with."""

@@ -1,0 +1,182 @@
+"""What ``ecco-emu bench transport`` runs, in which order, and how many at a time."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import netns
+from ecco_emu.bench.transport import matrix, real, records, simulated, situations, steering
+from ecco_emu.bench.transport.experiment import Experiment, Mapping, Way
+from ecco_emu.bench.transport.measures import Trace, evaluate, respond
+from ecco_emu.bench.transport.pool import Pool
+from ecco_emu.bench.transport.records import Record
+from ecco_emu.core.errors import EccoError, HostError
+
+Part = Literal["shares", "fig11", "convergence", "real", "cost"]
+PARTS: tuple[Part, ...] = ("shares", "fig11", "convergence", "real", "cost")
+GROUPS = ("shares", "fig11", "convergence")
+
+ALONE, TOGETHER = "alone", "side by side"
+"""Groups of the check that labs do not disturb each other."""
+CORE_BPS = 20e6
+"""Traffic through labs at one time, for each core: about a third of it in CPU, relay included."""
+REFERENCE: Mapping = "linear"
+"""The paper's mapping: beside the others, and on real links once only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What to run. ``seeds``: repetitions of simulated experiments, ``repeats``: of those on real links.
+    ``jobs`` simulations, or ``side_by_side`` labs, run at one time."""
+
+    only: tuple[Part, ...] = ()
+    full: bool = False
+    mappings: tuple[Mapping, ...] = ("linear", "auto")
+    seeds: int = 5
+    repeats: int = 2
+    jobs: int = 2
+    side_by_side: int = 4
+    warmup_s: float = 20.0
+    measure_s: float = 60.0
+    after_s: float = 30.0
+    """How long a change is watched."""
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        return self.only or PARTS
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """Of experiments; ``real`` alone means all of them."""
+        return tuple(group for group in GROUPS if group in self.parts) or GROUPS
+
+    @property
+    def ways(self) -> tuple[Way, ...]:
+        ways: list[Way] = []
+        if any(group in self.parts for group in GROUPS):
+            ways.append("simulated")
+        if "real" in self.parts:
+            ways.append("real")
+        return tuple(ways)
+
+
+def planned(options: Options, way: Way) -> list[Experiment]:
+    """The experiments of one way, as they will be run: repetition by repetition."""
+    points = matrix.full() if options.full and way == "simulated" else matrix.spanning()
+    mappings = [one for one in options.mappings if one in steering.AVAILABLE]
+    times = (options.warmup_s, options.measure_s)
+    count = options.seeds if way == "simulated" else options.repeats
+    found: list[Experiment] = []
+    if "shares" in options.groups:
+        found += matrix.experiments(points, mappings, count, *times)
+    if "fig11" in options.groups:
+        found += situations.fig11(mappings, count, *times)
+    if "convergence" in options.groups:
+        found += situations.convergence(mappings, count, options.warmup_s, options.after_s)
+    if way == "real":
+        found = [one for one in found if not _only_once(one, mappings)]
+    return sorted(found, key=lambda one: one.cell.seed)
+
+
+def _only_once(experiment: Experiment, mappings: Sequence[Mapping]) -> bool:
+    """A repetition on real links that is left out: half an hour has to be enough for everything."""
+    cell = experiment.cell
+    return cell.mapping == REFERENCE and len(mappings) > 1 and cell.seed > 0
+
+
+def undisturbed(options: Options) -> tuple[list[Experiment], list[Experiment]]:
+    """The same two experiments to be run one by one, and all at one time with as many more as labs may run
+    side by side: do labs disturb each other?"""
+    points = [point for point in matrix.spanning() if point.rate_bps == 6e6 and point.loss < 0.01][:2]
+    mapping = (
+        steering.AVAILABLE[-1] if options.mappings[-1] not in steering.AVAILABLE else options.mappings[-1]
+    )
+
+    def some(group: str, count: int) -> list[Experiment]:
+        return [
+            Experiment(group, point.label, point.cell(mapping, seed, options.warmup_s, options.measure_s))
+            for seed in range(-(-count // 2))
+            for point in points
+        ][:count]
+
+    return some(ALONE, 2), some(TOGETHER, max(2, options.side_by_side))
+
+
+def perform(experiment: Experiment, way: Way) -> Record:
+    """Runs one experiment in the calling process. What this host cannot do is recorded, not raised."""
+    started = time.monotonic()
+    try:
+        trace = _trace(experiment, way)
+    except EccoError as error:
+        return records.failure(experiment, way, error)
+    cell, change = experiment.cell, experiment.change
+    return Record(
+        experiment,
+        way,
+        result=evaluate(cell, trace) if change is None else None,
+        response=respond(cell, change, trace) if change is not None else None,
+        took_s=time.monotonic() - started,
+    )
+
+
+def _trace(experiment: Experiment, way: Way) -> Trace:
+    if way == "simulated":
+        return simulated.trace(experiment.cell, experiment.change)
+    try:
+        return real.run_trace(experiment.cell, experiment.change)
+    except netns.LabError as error:
+        raise HostError(str(error)) from error
+
+
+def estimated_s(experiments: Sequence[Experiment], side_by_side: int) -> float:
+    """About how long experiments on real links take."""
+    room = side_by_side_bps()
+    work = sum(one.cell.duration_s * max(1 / side_by_side, one.cell.rate_bps / room) for one in experiments)
+    longest = max((one.cell.duration_s for one in experiments), default=0.0)
+    return work + longest
+
+
+def side_by_side_bps() -> float:
+    """How much traffic labs may carry at one time on this host."""
+    return CORE_BPS * len(os.sched_getaffinity(0))
+
+
+async def require_labs() -> None:
+    """Raises ``HostError`` where labs cannot be built."""
+    capabilities = await netns.probe()
+    if not capabilities.privileged:
+        raise HostError(
+            f"real links need root: {capabilities.reasons.get('privileged', 'run it with sudo')}. "
+            "Without: --only shares, fig11 or convergence"
+        )
+
+
+async def run(
+    experiments: Sequence[Experiment], way: Way, options: Options, on_record: Callable[[Record], None]
+) -> None:
+    """Runs experiments side by side; ``on_record`` gets each one's record when it ends."""
+    calls = [(experiment, way) for experiment in experiments]
+    done: Callable[[int, Record], None] = lambda _, record: on_record(record)  # noqa: E731
+    if way == "simulated":
+        async with Pool("simulation", options.jobs) as pool:
+            await pool.run(perform, calls, done)
+        return
+    async with Pool("real links", options.side_by_side) as pool:
+        await pool.run(
+            perform,
+            calls,
+            done,
+            load=lambda index: real.load_bps(experiments[index]),
+            capacity=side_by_side_bps(),
+        )
+
+
+async def check_undisturbed(options: Options, on_record: Callable[[Record], None]) -> None:
+    """Runs the experiments of ``undisturbed``."""
+    alone, together = undisturbed(options)
+    await run(alone, "real", replace(options, side_by_side=1), on_record)
+    await run(together, "real", options, on_record)
