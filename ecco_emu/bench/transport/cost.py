@@ -18,7 +18,7 @@ from ecco_emu.bench.transport import endpoints
 from ecco_emu.bench.transport.endpoints import PROTOCOLS, EndCost, Protocol, Transfer, process_cpu
 from ecco_emu.bench.transport.experiment import Cell, Experiment
 from ecco_emu.bench.transport.measures import Cost
-from ecco_emu.bench.transport.real import Flows, lab_spec, on_own_loop
+from ecco_emu.bench.transport.real import NICENESS, Flows, lab_spec, on_own_loop
 from ecco_emu.bench.transport.records import Record
 from ecco_emu.core.errors import EccoError
 from ecco_emu.emulation.clock import LoopLag
@@ -92,7 +92,7 @@ async def perform(case: Case) -> Record:
 async def _measure(case: Case) -> Cost:
     cell = case.experiment.cell
     if case.protocol is None:
-        worker = Worker("many flows")
+        worker = Worker("many flows", niceness=NICENESS)
         try:
             return await worker.call(many_flows, cell)
         finally:

@@ -15,15 +15,16 @@ class Pool:
     """Child processes that die with their parent. Leaving the context ends them, whatever they are doing, so
     a cancelled run is over at once."""
 
-    def __init__(self, what: str, size: int) -> None:
+    def __init__(self, what: str, size: int, niceness: int = 0) -> None:
         if size < 1:
             raise ValueError("a pool has at least one process")
         self._what = what
         self._size = size
+        self._niceness = niceness
         self._workers: list[Worker] = []
 
     async def __aenter__(self) -> Pool:
-        self._workers = [Worker(self._what) for _ in range(self._size)]
+        self._workers = [Worker(self._what, niceness=self._niceness) for _ in range(self._size)]
         return self
 
     async def __aexit__(self, *_: object) -> None:

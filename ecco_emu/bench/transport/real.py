@@ -26,8 +26,11 @@ from netns import Down, Lab, LabSpec, LinkSpec, Shape
 
 T = TypeVar("T")
 
-STEP_S = 0.1
-"""Between two looks at the counters, which cost about 0.2 ms of CPU per link each time."""
+STEP_S, CHANGE_STEP_S = 0.5, 0.1
+"""Between two looks at the counters, and where there is a change to be watched. A look costs about 0.2 ms
+of CPU for each link, during which the flows may have to wait."""
+NICENESS = -10
+"""Of the processes with the flows: as in an emulation, they outrank what else the host does."""
 START_S = 1.0
 _SERVER = "server"
 _PIECE = bytes(32 * 1024)
@@ -52,7 +55,7 @@ async def measure_real(
         if on_done is not None:
             on_done(index, result)
 
-    async with Pool("real links", side_by_side) as pool:
+    async with Pool("real links", side_by_side, NICENESS) as pool:
         await pool.run(run_cell, [(cell,) for cell in cells], done)
     return [results[index] for index in range(len(cells))]
 
@@ -62,9 +65,9 @@ def run_cell(cell: Cell) -> Result:
     return evaluate(cell, run_trace(cell))
 
 
-def run_trace(cell: Cell, change: Change | None = None, step_s: float = STEP_S) -> Trace:
+def run_trace(cell: Cell, change: Change | None = None) -> Trace:
     """Runs a cell, and the change in it if there is one, on an event loop of its own."""
-    return on_own_loop(trace(cell, change, step_s))
+    return on_own_loop(trace(cell, change))
 
 
 def on_own_loop(coroutine: Coroutine[Any, Any, T]) -> T:
@@ -93,8 +96,9 @@ def lab_spec(cell: Cell) -> LabSpec:
     return LabSpec(links=(*links, LinkSpec(_SERVER, ingress=bottleneck)), seed=cell.seed)
 
 
-async def trace(cell: Cell, change: Change | None = None, step_s: float = STEP_S) -> Trace:
-    """Runs a cell on the running event loop and counts every ``step_s``."""
+async def trace(cell: Cell, change: Change | None = None) -> Trace:
+    """Runs a cell on the running event loop and counts."""
+    step_s = STEP_S if change is None else CHANGE_STEP_S
     async with AsyncExitStack() as stack:
         lab = await stack.enter_async_context(Lab(lab_spec(cell)))
         run = await stack.enter_async_context(Flows(cell, lab))

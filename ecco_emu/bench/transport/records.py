@@ -121,7 +121,8 @@ def of_result(name: str) -> Figure:
     """A field of the result."""
 
     def figure(record: Record) -> float | None:
-        return None if record.result is None else float(getattr(record.result, name))
+        value = None if record.result is None else getattr(record.result, name)
+        return None if value is None else float(value)
 
     return figure
 

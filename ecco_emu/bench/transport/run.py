@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import netns
-from ecco_emu.bench.transport import matrix, real, records, simulated, situations, steering
+from ecco_emu.bench.transport import cost, matrix, real, records, simulated, situations, steering
 from ecco_emu.bench.transport.experiment import Experiment, Mapping, Way
 from ecco_emu.bench.transport.measures import Trace, evaluate, respond
 from ecco_emu.bench.transport.pool import Pool
@@ -24,8 +24,14 @@ ALONE, TOGETHER = "alone", "side by side"
 """Groups of the check that labs do not disturb each other."""
 CORE_BPS = 20e6
 """Traffic through labs at one time, for each core: about a third of it in CPU, relay included."""
+COST_REPEATS, COST_WARMUP_S, COST_S = 3, 3.0, 10.0
 REFERENCE: Mapping = "linear"
 """The paper's mapping: beside the others, and on real links once only."""
+
+
+OnPhase = Callable[[str, int], None]
+"""Told what comes next, and of how many measurements that is."""
+OnRecord = Callable[[Record], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,17 +161,20 @@ async def require_labs() -> None:
         )
 
 
-async def run(
-    experiments: Sequence[Experiment], way: Way, options: Options, on_record: Callable[[Record], None]
-) -> None:
+async def run(experiments: Sequence[Experiment], way: Way, options: Options, on_record: OnRecord) -> None:
     """Runs experiments side by side; ``on_record`` gets each one's record when it ends."""
     calls = [(experiment, way) for experiment in experiments]
-    done: Callable[[int, Record], None] = lambda _, record: on_record(record)  # noqa: E731
+
+    def done(_: int, record: Record) -> None:
+        on_record(record)
+
     if way == "simulated":
         async with Pool("simulation", options.jobs) as pool:
             await pool.run(perform, calls, done)
         return
-    async with Pool("real links", options.side_by_side) as pool:
+    if not experiments:
+        return
+    async with Pool("real links", min(options.side_by_side, len(experiments)), real.NICENESS) as pool:
         await pool.run(
             perform,
             calls,
@@ -175,8 +184,31 @@ async def run(
         )
 
 
-async def check_undisturbed(options: Options, on_record: Callable[[Record], None]) -> None:
-    """Runs the experiments of ``undisturbed``."""
-    alone, together = undisturbed(options)
+async def run_all(options: Options, known: Sequence[Record], on_phase: OnPhase, on_record: OnRecord) -> None:
+    """Runs whatever the options ask for and ``known`` does not have. Raises ``HostError`` at once where
+    something of it needs labs that this host cannot build."""
+    if {"real", "cost"} & set(options.parts):
+        await require_labs()
+    for way in options.ways:
+        todo = records.missing(planned(options, way), way, known)
+        on_phase(f"{way} links", len(todo))
+        await run(todo, way, options, on_record)
+    if "real" in options.parts:
+        await _check_undisturbed(options, known, on_phase, on_record)
+    if "cost" in options.parts:
+        seconds = min(options.measure_s, COST_S)
+        found = {one.experiment for one in known}
+        cases = [
+            one for one in cost.cases(COST_REPEATS, COST_WARMUP_S, seconds) if one.experiment not in found
+        ]
+        on_phase("cost", len(cases))
+        await cost.run(cases, on_record)
+
+
+async def _check_undisturbed(
+    options: Options, known: Sequence[Record], on_phase: OnPhase, on_record: OnRecord
+) -> None:
+    alone, together = (records.missing(some, "real", known) for some in undisturbed(options))
+    on_phase("do labs disturb each other?", len(alone) + len(together))
     await run(alone, "real", replace(options, side_by_side=1), on_record)
     await run(together, "real", options, on_record)
