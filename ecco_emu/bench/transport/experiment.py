@@ -13,6 +13,8 @@ Way = Literal["simulated", "real"]
 
 HEADERS_BYTES = 42
 """Ethernet, IPv4 and UDP: what the bottleneck carries beside a datagram."""
+PACKET_BYTES = 1200
+"""UDP payload of a full packet."""
 UPLINK_QUEUE_S = 0.2
 """The queue of a flow's own uplink, where that is capped."""
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from ecco_emu.bench.transport.experiment import Cell, Experiment, Mapping
-
-T = TypeVar("T", bound=Hashable)
 
 PATTERNS: tuple[tuple[int, ...], ...] = ((5, 3, 2), (1, 1, 1, 1), (8, 1, 1), (7, 4, 1, 1))
 """Weights of groups."""
@@ -77,6 +75,12 @@ def full() -> list[Point]:
 def spanning() -> list[Point]:
     """Few points in which every two values of different axes meet."""
     return [Point(*row) for row in covering_rows(AXES)]
+
+
+def in_order(labels: Iterable[str]) -> list[str]:
+    """Labels of points, as the matrix has them; others last."""
+    places = {point.label: place for place, point in enumerate(full())}
+    return sorted(labels, key=lambda label: places.get(label, len(places)))
 
 
 def experiments(

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ecco_emu.bench.transport.experiment import HEADERS_BYTES, Cell, Change
+from ecco_emu.bench.transport.experiment import HEADERS_BYTES, PACKET_BYTES, Cell, Change
 from ecco_emu.control.shares import weighted_max_min
 
 Floats = NDArray[np.float64]
@@ -156,14 +156,14 @@ def evaluate(cell: Cell, trace: Trace) -> Result:
     )
 
 
-def respond(cell: Cell, change: Change, trace: Trace, packet_bytes: int = 1200) -> Response:
+def respond(cell: Cell, change: Change, trace: Trace) -> Response:
     """How soon the flows of a cell did what its change asks for.
 
     Weights: every flow within ``NEAR`` of its new share of what all get. Rate: every flow within ``NEAR`` of
-    its share of the new rate (of full packets of ``packet_bytes``). Outage, counted from its end: the
+    its share of the new rate (in full packets). Outage, counted from its end: the
     bottleneck ``RECOVERED`` used again.
     """
-    payload = packet_bytes / (packet_bytes + HEADERS_BYTES)
+    payload = PACKET_BYTES / (PACKET_BYTES + HEADERS_BYTES)
     outage = change.outage_s is not None
     smoothing = RECOVERY_SMOOTHING_S if outage else SMOOTHING_S
     origin = change.at_s + (change.outage_s or 0.0)

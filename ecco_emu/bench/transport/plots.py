@@ -9,7 +9,8 @@ import statistics
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from ecco_emu.bench.transport.matrix import QUEUES_S, RATES_BPS, Point, full
+from ecco_emu.bench.transport.experiment import HEADERS_BYTES, PACKET_BYTES
+from ecco_emu.bench.transport.matrix import QUEUES_S, RATES_BPS, Point, full, in_order
 from ecco_emu.bench.transport.records import Column, Record, of_result, table
 from ecco_emu.report import palette
 
@@ -27,7 +28,8 @@ def pictures(records: Sequence[Record]) -> dict[str, str]:
     errors = table(records, "shares", of_result("share_error"))
     if errors:
         medians = {
-            label: {column: spread.median for column, spread in row.items()} for label, row in errors.items()
+            label: {column: spread.median for column, spread in errors[label].items()}
+            for label in in_order(errors)
         }
         drawn["transport-shares"] = share_map(medians)
     changes = [one for one in records if one.response is not None and one.experiment.cell.seed == 0]
@@ -43,7 +45,7 @@ def share_map(errors: dict[str, dict[Column, float]]) -> str:
     if len(errors) <= _MANY_CELLS:
         names = [f"{way}, {mapping}" for way, mapping in columns]
         return _heat_map(
-            names, {label: [row.get(one) for one in columns] for label, row in errors.items()}, left=400
+            names, {label: [row.get(one) for one in columns] for label, row in errors.items()}, left=470
         )
     points = {point.label: point for point in full()}
     return _grouped_map({points[label]: row for label, row in errors.items() if label in points}, columns)
@@ -142,11 +144,28 @@ def _panel(record: Record, title: str, left: float, top: float) -> list[str]:
         _text(x(mark), y0 + h + 16, f"{mark} s", anchor="middle")
         for mark in range(10 * math.ceil(first / 10), math.floor(last) + 1, 10)
     ]
+    wanted = _wanted_bps(record)
     for index, rates in enumerate(response.rates_bps):
         path = " ".join(f"{x(t):.1f},{y(r):.1f}" for t, r in zip(times, rates, strict=True) if t >= first)
         colour = palette.CAMERAS[index % len(palette.CAMERAS)]
+        if wanted:
+            level = y(min(wanted[index], most))
+            body.append(
+                f"<line x1='{x(0):.1f}' y1='{level:.1f}' x2='{x0 + w}' y2='{level:.1f}' stroke='{colour}' "
+                "stroke-dasharray='2 4'/>"
+            )
         body.append(f"<polyline points='{path}' fill='none' stroke='{colour}' stroke-width='1.5'/>")
     return body
+
+
+def _wanted_bps(record: Record) -> list[float]:
+    """What each flow should have after the change, in full packets; nothing after an outage."""
+    cell, change = record.experiment.cell, record.experiment.change
+    if change is None or change.outage_s is not None:
+        return []
+    weights = change.weights or cell.weights
+    payload_bps = (change.rate_bps or cell.rate_bps) * PACKET_BYTES / (PACKET_BYTES + HEADERS_BYTES)
+    return [payload_bps * weight / sum(weights) for weight in weights]
 
 
 def _text(x: float, y: float, text: str, *, anchor: str = "start", turned: bool = False) -> str:

@@ -77,8 +77,8 @@ def _drop_broken_end(path: Path) -> None:
 
 
 def missing(experiments: Iterable[Experiment], way: Way, known: Iterable[Record]) -> list[Experiment]:
-    """The experiments of which no record is known."""
-    have = {record.experiment for record in known if record.way == way}
+    """The experiments of which no result is known; what was unsupported may be possible now."""
+    have = {record.experiment for record in known if record.way == way and record.unsupported is None}
     return [experiment for experiment in experiments if experiment not in have]
 
 

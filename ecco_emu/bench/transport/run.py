@@ -197,7 +197,7 @@ async def run_all(options: Options, known: Sequence[Record], on_phase: OnPhase, 
         await _check_undisturbed(options, known, on_phase, on_record)
     if "cost" in options.parts:
         seconds = min(options.measure_s, COST_S)
-        found = {one.experiment for one in known}
+        found = {one.experiment for one in known if one.unsupported is None}
         cases = [
             one for one in cost.cases(COST_REPEATS, COST_WARMUP_S, seconds) if one.experiment not in found
         ]

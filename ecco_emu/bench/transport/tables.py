@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ecco_emu.bench.transport.experiment import Mapping
+from ecco_emu.bench.transport.matrix import in_order
 from ecco_emu.bench.transport.records import (
     Column,
     Record,
@@ -66,8 +67,7 @@ def shares(records: Sequence[Record]) -> Table:
     found = table(records, "shares", of_result("share_error"))
     columns = _columns(found.values())
     rows = [
-        (label, *(_spread(by_column.get(column), 100) for column in columns))
-        for label, by_column in found.items()
+        (label, *(_spread(found[label].get(column), 100) for column in columns)) for label in in_order(found)
     ]
     notes = [
         f"{_name(column)}: {_summary([row[column].median for row in found.values() if column in row])}"
