@@ -418,6 +418,14 @@ class BenchPart(StrEnum):
     cost = "cost"
 
 
+class BenchMapping(StrEnum):
+    """From weights to GAIMD's alphas."""
+
+    linear = "linear"
+    root = "root"
+    auto = "auto"
+
+
 @bench_app.command("transport")
 def bench_transport(
     full: Annotated[
@@ -444,6 +452,14 @@ def bench_transport(
     side_by_side: Annotated[int, typer.Option(min=1, help="Labs at one time, at most.")] = 4,
     seeds: Annotated[int, typer.Option(min=1, help="Runs of each simulated cell.")] = 5,
     repeats: Annotated[int, typer.Option(min=1, help="Runs of each cell on real links.")] = 2,
+    mapping: Annotated[
+        list[BenchMapping] | None,
+        typer.Option(help="From weights to alphas; repeatable. By default linear beside auto."),
+    ] = None,
+    alpha_sum: Annotated[
+        str | None,
+        typer.Option(metavar="N|proportional", help="All flows' alphas together; proportional to the link."),
+    ] = None,
     warmup: Annotated[float, typer.Option(min=1, help="Seconds before measuring begins.")] = 20.0,
     seconds: Annotated[float, typer.Option(min=1, help="Seconds measured.")] = 60.0,
     as_markdown: Annotated[bool, typer.Option("--markdown", help="Tables as Markdown.")] = False,
@@ -455,6 +471,11 @@ def bench_transport(
     from ecco_emu.bench.transport import command
     from ecco_emu.bench.transport.run import Options
 
+    given: dict[str, Any] = {}
+    if mapping:
+        given["mappings"] = tuple(one.value for one in mapping)
+    if alpha_sum is not None:
+        given["alpha_sum"] = command.alpha_sum(alpha_sum)
     wanted = Options(
         only=tuple(part.value for part in only or ()),
         full=full,
@@ -464,6 +485,7 @@ def bench_transport(
         side_by_side=side_by_side,
         warmup_s=warmup,
         measure_s=seconds,
+        **given,
     )
     report = run_async(command.run(wanted, out_file=out_file, resume=resume, console=err))
     if plots_dir is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from ecco_emu.bench.host import describe
 from ecco_emu.bench.transport import plots, records, tables
 from ecco_emu.bench.transport.records import Record
 from ecco_emu.bench.transport.run import Options, run_all
+from ecco_emu.core.errors import ScenarioError
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,19 @@ async def run(options: Options, *, out_file: Path | None, resume: Path | None, c
         console.print(f"results go to {path}", highlight=False, soft_wrap=True)
         await run_all(options, known, on_phase, on_record)
     return Report(describe(await netns.probe()), found, path)
+
+
+def alpha_sum(text: str) -> float | None:
+    """A number, or ``proportional`` (None). Raises ``ScenarioError``."""
+    if text == "proportional":
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise ScenarioError(f"--alpha-sum is a positive number or 'proportional', not {text!r}")
+    return value
 
 
 def _new_file() -> Path:

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 import netns
 from ecco_emu.bench.transport import endpoints
-from ecco_emu.bench.transport.endpoints import PROTOCOLS, EndCost, Protocol, Transfer, process_cpu
-from ecco_emu.bench.transport.experiment import Cell, Experiment
+from ecco_emu.bench.transport.endpoints import EndCost, Transfer, process_cpu
+from ecco_emu.bench.transport.experiment import HOST_BPS, PROTOCOLS, Cell, Experiment, Protocol
 from ecco_emu.bench.transport.measures import Cost
 from ecco_emu.bench.transport.real import NICENESS, Flows, lab_spec, on_own_loop
 from ecco_emu.bench.transport.records import Record
@@ -27,8 +27,6 @@ from ecco_emu.workers import Worker
 LINK_BPS = 20e6
 """What every candidate can fill, so that their CPU is for the same goodput."""
 LINK_QUEUE_S, LINK_RTT_S = 0.05, 0.02
-HOST_BPS = 100e9
-"""Loopback: as fast as the host."""
 MANY_FLOWS, MANY_BPS = 100, 300e3
 _LOOPBACK = "127.0.0.1"
 
@@ -117,15 +115,16 @@ async def _transfer(protocol: Protocol, cell: Cell, sender: End, receiver: End) 
             todo = Transfer(protocol, namespace, address, receiver[1], cell.warmup_s, cell.measure_s)
             calls.append(worker.call(function, todo))
         received, sent = await asyncio.gather(*calls)
-    return _cost(received, sent)
+    return _cost(protocol, received, sent)
 
 
-def _cost(received: EndCost, sent: EndCost) -> Cost:
+def _cost(protocol: Protocol, received: EndCost, sent: EndCost) -> Cost:
     cpu = received.cpu_s / received.wall_s + sent.cpu_s / sent.wall_s
     goodput_bps = received.bytes * 8 / received.wall_s
     packets = received.packets
     system_s, cpu_s = received.system_s + sent.system_s, received.cpu_s + sent.cpu_s
     return Cost(
+        protocol=protocol,
         goodput_bps=goodput_bps,
         cpu=cpu,
         goodput_per_cpu_bps=goodput_bps / cpu if cpu else 0.0,
@@ -156,6 +155,7 @@ async def _many_flows(cell: Cell) -> Cost:
         goodput_bps = (flows.received_bytes - count) * 8 / wall_s
         packets = flows.received_packets - packets
         return Cost(
+            protocol=None,
             goodput_bps=goodput_bps,
             cpu=cpu_s / wall_s,
             goodput_per_cpu_bps=goodput_bps * wall_s / cpu_s,

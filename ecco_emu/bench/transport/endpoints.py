@@ -18,9 +18,10 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import netns
+from ecco_emu.bench.transport.experiment import Protocol
 from ecco_emu.bench.transport.real import keep_busy, on_own_loop
 from ecco_emu.control.shares import ALPHA_SUM
 from ecco_emu.core.errors import HostError
@@ -31,9 +32,6 @@ if TYPE_CHECKING:
     from aioquic.asyncio.protocol import QuicConnectionProtocol
     from aioquic.quic.configuration import QuicConfiguration
     from aioquic.quic.events import QuicEvent
-
-Protocol = Literal["ecco-emu", "aioquic", "reno", "cubic"]
-PROTOCOLS: tuple[Protocol, ...] = ("ecco-emu", "aioquic", "reno", "cubic")
 
 PORT = 4433
 _LINGER_S = 1.0

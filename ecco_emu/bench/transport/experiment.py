@@ -9,12 +9,16 @@ from typing import Literal
 from ecco_emu.control.shares import ALPHA_SUM
 
 Mapping = Literal["linear", "root", "auto"]
+Protocol = Literal["ecco-emu", "aioquic", "reno", "cubic"]
+PROTOCOLS: tuple[Protocol, ...] = ("ecco-emu", "aioquic", "reno", "cubic")
 Way = Literal["simulated", "real"]
 
 HEADERS_BYTES = 42
 """Ethernet, IPv4 and UDP: what the bottleneck carries beside a datagram."""
 PACKET_BYTES = 1200
 """UDP payload of a full packet."""
+HOST_BPS = 100e9
+"""The rate of a bottleneck that is none: loopback, as fast as the host."""
 UPLINK_QUEUE_S = 0.2
 """The queue of a flow's own uplink, where that is capped."""
 

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ecco_emu.bench.transport.experiment import HEADERS_BYTES, PACKET_BYTES, Cell, Change
+from ecco_emu.bench.transport.experiment import HEADERS_BYTES, PACKET_BYTES, Cell, Change, Protocol
 from ecco_emu.control.shares import weighted_max_min
 
 Floats = NDArray[np.float64]
@@ -92,8 +92,9 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What carrying data cost, both ends together."""
+    """What carrying data cost, both ends together. ``protocol`` None: many flows of ours in one process."""
 
+    protocol: Protocol | None
     goodput_bps: float
     """Application data."""
     cpu: float

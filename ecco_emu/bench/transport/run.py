@@ -14,6 +14,7 @@ from ecco_emu.bench.transport.experiment import Experiment, Mapping, Way
 from ecco_emu.bench.transport.measures import Trace, evaluate, respond
 from ecco_emu.bench.transport.pool import Pool
 from ecco_emu.bench.transport.records import Record
+from ecco_emu.control.shares import ALPHA_SUM
 from ecco_emu.core.errors import EccoError, HostError
 
 Part = Literal["shares", "fig11", "convergence", "real", "cost"]
@@ -50,6 +51,8 @@ class Options:
     measure_s: float = 60.0
     after_s: float = 30.0
     """How long a change is watched."""
+    alpha_sum: float | None = ALPHA_SUM
+    """See ``Cell``."""
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -85,6 +88,7 @@ def planned(options: Options, way: Way) -> list[Experiment]:
         found += situations.convergence(mappings, count, options.warmup_s, options.after_s)
     if way == "real":
         found = [one for one in found if not _only_once(one, mappings)]
+    found = [replace(one, cell=replace(one.cell, alpha_sum=options.alpha_sum)) for one in found]
     return sorted(found, key=lambda one: one.cell.seed)
 
 

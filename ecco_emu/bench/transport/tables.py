@@ -20,11 +20,7 @@ from ecco_emu.bench.transport.records import (
 )
 from ecco_emu.bench.transport.run import ALONE, TOGETHER
 from ecco_emu.bench.transport.situations import RESPONSE_TARGETS_S
-
-SHARE_ERROR_TARGET = 0.05
-US_PER_PACKET_TARGET = 50.0
-LAG_TARGET_S = 0.005
-AIOQUIC_FACTOR = 2.0
+from ecco_emu.bench.transport.targets import SHARE_ERROR, judged
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +54,29 @@ def _markdown_lines(one: Table) -> Iterator[str]:
 
 def all_tables(records: Sequence[Record]) -> list[Table]:
     """Every table for which something was measured."""
-    made = (shares(records), fig11(records), convergence(records), undisturbed(records), costs(records))
+    made = (
+        reach(records),
+        shares(records),
+        fig11(records),
+        convergence(records),
+        undisturbed(records),
+        costs(records),
+    )
     return [one for one in made if one.rows or one.notes]
+
+
+def reach(records: Sequence[Record]) -> Table:
+    """Targets, and whether they were met."""
+    rows = [
+        (
+            one.what,
+            f"{_number(one.value)} {one.unit}",
+            f"{'≥' if one.at_least else '≤'} {_number(one.limit)} {one.unit}",
+            "yes" if one.met else "no",
+        )
+        for one in judged(records)
+    ]
+    return Table("Targets", ("what", "measured", "target", "met"), tuple(rows))
 
 
 def shares(records: Sequence[Record]) -> Table:
@@ -81,9 +98,9 @@ def shares(records: Sequence[Record]) -> Table:
 
 
 def _summary(medians: Sequence[float]) -> str:
-    within = sum(value <= SHARE_ERROR_TARGET for value in medians)
+    within = sum(value <= SHARE_ERROR for value in medians)
     return (
-        f"{within} of {len(medians)} cells within {SHARE_ERROR_TARGET * 100:g} %, "
+        f"{within} of {len(medians)} cells within {SHARE_ERROR * 100:g} %, "
         f"median cell {_spread(Spread.of(medians), 100)} %"
     )
 

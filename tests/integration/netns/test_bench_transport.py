@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from ecco_emu.bench.transport.cost import Case, perform
-from ecco_emu.bench.transport.endpoints import PROTOCOLS, Protocol, missing
-from ecco_emu.bench.transport.experiment import Cell, Change, Experiment
+from ecco_emu.bench.transport.endpoints import missing
+from ecco_emu.bench.transport.experiment import PROTOCOLS, Cell, Change, Experiment, Protocol
 from ecco_emu.bench.transport.measures import evaluate
 from ecco_emu.bench.transport.real import measure_real, run_trace, trace
 

@@ -36,7 +36,7 @@ CHANGED = Record(
     "real",
     response=Response("weights", None, 0.0, (-1.0, 0.0, 1.0), ((1e6,) * 3, (2e6,) * 3, (3e6,) * 3)),
 )
-COST = Record(Experiment("cost", "a link", CELL), "real", cost=Cost(1e7, 0.5, 2e7, 0.2, 40.0))
+COST = Record(Experiment("cost", "a link", CELL), "real", cost=Cost("ecco-emu", 1e7, 0.5, 2e7, 0.2, 40.0))
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
