@@ -451,7 +451,10 @@ def bench_transport(
     ] = None,
     side_by_side: Annotated[int, typer.Option(min=1, help="Labs at one time, at most.")] = 4,
     seeds: Annotated[int, typer.Option(min=1, help="Runs of each simulated cell.")] = 5,
-    repeats: Annotated[int, typer.Option(min=1, help="Runs of each cell on real links.")] = 2,
+    repeats: Annotated[
+        int | None,
+        typer.Option(min=1, help="Runs of each cell on real links; by default what fits in half an hour."),
+    ] = None,
     mapping: Annotated[
         list[BenchMapping] | None,
         typer.Option(help="From weights to alphas; repeatable. By default linear beside auto."),

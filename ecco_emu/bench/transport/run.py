@@ -23,8 +23,10 @@ GROUPS = ("shares", "fig11", "convergence")
 
 ALONE, TOGETHER = "alone", "side by side"
 """Groups of the check that labs do not disturb each other."""
-CORE_BPS = 20e6
-"""Traffic through labs at one time, for each core: about a third of it in CPU, relay included."""
+CORE_BPS = 15e6
+"""Traffic through labs at one time, for each core: about half of it in CPU, relay included."""
+REAL_S, MOST_REPEATS = 25 * 60.0, 5
+"""Half an hour on real links, less the time for labs to be built and to be checked side by side."""
 COST_REPEATS, COST_WARMUP_S, COST_S = 3, 3.0, 10.0
 REFERENCE: Mapping = "linear"
 """The paper's mapping: beside the others, and on real links once only."""
@@ -37,14 +39,15 @@ OnRecord = Callable[[Record], None]
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What to run. ``seeds``: repetitions of simulated experiments, ``repeats``: of those on real links.
+    """What to run. ``seeds``: repetitions of simulated experiments; ``repeats``: of those on real links,
+    None for as many as half an hour has room for.
     ``jobs`` simulations, or ``side_by_side`` labs, run at one time."""
 
     only: tuple[Part, ...] = ()
     full: bool = False
     mappings: tuple[Mapping, ...] = ("linear", "auto")
     seeds: int = 5
-    repeats: int = 2
+    repeats: int | None = None
     jobs: int = 2
     side_by_side: int = 4
     warmup_s: float = 20.0
@@ -53,6 +56,11 @@ class Options:
     """How long a change is watched."""
     alpha_sum: float | None = ALPHA_SUM
     """See ``Cell``."""
+
+    @property
+    def measurable(self) -> tuple[Mapping, ...]:
+        """The mappings that can be measured; the others are left out."""
+        return tuple(one for one in self.mappings if one in steering.AVAILABLE)
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -75,10 +83,20 @@ class Options:
 
 def planned(options: Options, way: Way) -> list[Experiment]:
     """The experiments of one way, as they will be run: repetition by repetition."""
+    if way == "simulated":
+        return _repeated(options, way, options.seeds)
+    counts = [options.repeats] if options.repeats is not None else range(MOST_REPEATS, 0, -1)
+    plans = (_repeated(options, way, count) for count in counts)
+    return next(
+        (p for p in plans if estimated_s(p, options.side_by_side) <= REAL_S),
+        _repeated(options, way, counts[-1]),
+    )
+
+
+def _repeated(options: Options, way: Way, count: int) -> list[Experiment]:
+    mappings = options.measurable
     points = matrix.full() if options.full and way == "simulated" else matrix.spanning()
-    mappings = [one for one in options.mappings if one in steering.AVAILABLE]
     times = (options.warmup_s, options.measure_s)
-    count = options.seeds if way == "simulated" else options.repeats
     found: list[Experiment] = []
     if "shares" in options.groups:
         found += matrix.experiments(points, mappings, count, *times)
@@ -89,7 +107,8 @@ def planned(options: Options, way: Way) -> list[Experiment]:
     if way == "real":
         found = [one for one in found if not _only_once(one, mappings)]
     found = [replace(one, cell=replace(one.cell, alpha_sum=options.alpha_sum)) for one in found]
-    return sorted(found, key=lambda one: one.cell.seed)
+    # What needs most of the host first, so that the rest can fill what it leaves.
+    return sorted(found, key=lambda one: (one.cell.seed, -one.cell.rate_bps if way == "real" else 0.0))
 
 
 def _only_once(experiment: Experiment, mappings: Sequence[Mapping]) -> bool:
@@ -102,13 +121,11 @@ def undisturbed(options: Options) -> tuple[list[Experiment], list[Experiment]]:
     """The same two experiments to be run one by one, and all at one time with as many more as labs may run
     side by side: do labs disturb each other?"""
     points = [point for point in matrix.spanning() if point.rate_bps == 6e6 and point.loss < 0.01][:2]
-    mapping = (
-        steering.AVAILABLE[-1] if options.mappings[-1] not in steering.AVAILABLE else options.mappings[-1]
-    )
+    mapping = options.measurable[-1] if options.measurable else REFERENCE
 
     def some(group: str, count: int) -> list[Experiment]:
         return [
-            Experiment(group, point.label, point.cell(mapping, seed, options.warmup_s, options.measure_s))
+            Experiment(group, point.label, point.cell(mapping, seed, options.warmup_s, options.measure_s / 2))
             for seed in range(-(-count // 2))
             for point in points
         ][:count]

@@ -22,6 +22,9 @@ from ecco_emu.bench.transport.run import ALONE, TOGETHER
 from ecco_emu.bench.transport.situations import RESPONSE_TARGETS_S
 from ecco_emu.bench.transport.targets import SHARE_ERROR, judged
 
+LATE_S = 0.01
+"""As long as the shortest round trip: flows on a loop this late show the host, not the transport."""
+
 
 @dataclass(frozen=True, slots=True)
 class Table:
@@ -92,7 +95,7 @@ def shares(records: Sequence[Record]) -> Table:
     ]
     for mapping in dict.fromkeys(mapping for _, mapping in columns):
         notes += _difference_note(records, mapping)
-    notes += _unsupported(records, "shares")
+    notes += _late(records) + _unsupported(records, "shares")
     headings = ("cell", *map(_name, columns))
     return Table("Share error in %, median (least to most)", headings, tuple(rows), tuple(notes))
 
@@ -103,6 +106,20 @@ def _summary(medians: Sequence[float]) -> str:
         f"{within} of {len(medians)} cells within {SHARE_ERROR * 100:g} %, "
         f"median cell {_spread(Spread.of(medians), 100)} %"
     )
+
+
+def _late(records: Iterable[Record]) -> list[str]:
+    """On a host with too much else to do, real links show that and not the transport."""
+    lags = [
+        one.result.lag_p99_s for one in records if one.result is not None and one.result.lag_p99_s is not None
+    ]
+    late = [lag for lag in lags if lag > LATE_S]
+    if not late:
+        return []
+    return [
+        f"{len(late)} of {len(lags)} runs on real links had a loop lag (p99) over {LATE_S * 1e3:g} ms, "
+        f"{max(late) * 1e3:.0f} ms at most: this host was busy"
+    ]
 
 
 def _difference_note(records: Sequence[Record], mapping: Mapping) -> list[str]:
