@@ -20,9 +20,10 @@ from ecco_emu.bench.transport import steering
 from ecco_emu.bench.transport.experiment import UPLINK_QUEUE_S, Cell, Change, Experiment
 from ecco_emu.bench.transport.measures import Result, Trace, evaluate
 from ecco_emu.bench.transport.pool import Pool
+from ecco_emu.core.errors import HostError
 from ecco_emu.emulation.clock import LoopLag, RunClock
 from ecco_emu.transport import ConnectionClosed, Listener, Peer, connect
-from netns import Down, Lab, LabSpec, LinkSpec, Shape
+from netns import Down, Lab, LabError, LabSpec, LinkSpec, Shape
 
 T = TypeVar("T")
 
@@ -46,7 +47,7 @@ async def measure_real(
 ) -> list[Result]:
     """Measures cells, ``side_by_side`` labs at a time, each in a process of its own. In the cells' order.
 
-    Raises ``HostError`` (no privileges, no such mapping) or ``netns.LabError``.
+    Raises ``HostError``: no privileges, no such mapping, a lab that cannot be built.
     """
     results: dict[int, Result] = {}
 
@@ -66,8 +67,11 @@ def run_cell(cell: Cell) -> Result:
 
 
 def run_trace(cell: Cell, change: Change | None = None) -> Trace:
-    """Runs a cell, and the change in it if there is one, on an event loop of its own."""
-    return on_own_loop(trace(cell, change))
+    """Runs a cell, and the change in it if there is one, on an event loop of its own. Raises ``HostError``."""
+    try:
+        return on_own_loop(trace(cell, change))
+    except LabError as error:
+        raise HostError(str(error)) from error
 
 
 def on_own_loop(coroutine: Coroutine[Any, Any, T]) -> T:

@@ -11,7 +11,7 @@ from typing import Literal
 import netns
 from ecco_emu.bench.transport import cost, matrix, real, records, simulated, situations, steering
 from ecco_emu.bench.transport.experiment import Experiment, Mapping, Way
-from ecco_emu.bench.transport.measures import Trace, evaluate, respond
+from ecco_emu.bench.transport.measures import respond
 from ecco_emu.bench.transport.pool import Pool
 from ecco_emu.bench.transport.records import Record
 from ecco_emu.control.shares import ALPHA_SUM
@@ -136,27 +136,17 @@ def undisturbed(options: Options) -> tuple[list[Experiment], list[Experiment]]:
 def perform(experiment: Experiment, way: Way) -> Record:
     """Runs one experiment in the calling process. What this host cannot do is recorded, not raised."""
     started = time.monotonic()
+    cell, change = experiment.cell, experiment.change
+    result, response = None, None
     try:
-        trace = _trace(experiment, way)
+        if change is None:
+            result = simulated.simulate(cell) if way == "simulated" else real.run_cell(cell)
+        else:
+            trace = simulated.trace if way == "simulated" else real.run_trace
+            response = respond(cell, change, trace(cell, change))
     except EccoError as error:
         return records.failure(experiment, way, error)
-    cell, change = experiment.cell, experiment.change
-    return Record(
-        experiment,
-        way,
-        result=evaluate(cell, trace) if change is None else None,
-        response=respond(cell, change, trace) if change is not None else None,
-        took_s=time.monotonic() - started,
-    )
-
-
-def _trace(experiment: Experiment, way: Way) -> Trace:
-    if way == "simulated":
-        return simulated.trace(experiment.cell, experiment.change)
-    try:
-        return real.run_trace(experiment.cell, experiment.change)
-    except netns.LabError as error:
-        raise HostError(str(error)) from error
+    return Record(experiment, way, result, response, took_s=time.monotonic() - started)
 
 
 def estimated_s(experiments: Sequence[Experiment], side_by_side: int) -> float:
