@@ -67,7 +67,7 @@ def run_cell(cell: Cell) -> Result:
 
 
 def run_trace(cell: Cell, change: Change | None = None) -> Trace:
-    """Runs a cell, and the change in it if there is one, on an event loop of its own. Raises ``HostError``."""
+    """Runs a cell, and the change in it if there is one, on a loop of its own. Raises ``HostError``."""
     try:
         return on_own_loop(trace(cell, change))
     except LabError as error:
