@@ -138,7 +138,8 @@ def _panel(record: Record, title: str, left: float, top: float) -> list[str]:
         f"<line x1='{x(0):.1f}' y1='{y0}' x2='{x(0):.1f}' y2='{y0 + h}' stroke='{palette.BAD}' "
         "stroke-dasharray='3 3'/>",
         _text(x0 - 6, y0 + 10, f"{most / 1e6:.1f}", anchor="end"),
-        _text(x0 - 6, y0 + h, "0 Mbit/s" if left == 0 else "0", anchor="end"),
+        _text(x0 - 6, y0 + 24, "Mbit/s", anchor="end"),
+        _text(x0 - 6, y0 + h, "0", anchor="end"),
     ]
     body += [
         _text(x(mark), y0 + h + 16, f"{mark} s", anchor="middle")

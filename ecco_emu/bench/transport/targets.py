@@ -19,6 +19,7 @@ LOSS = 0.02
 US_PER_PACKET = 50.0
 AIOQUIC_FACTOR = 2.0
 LAG_S = 0.005
+_GROUPS = ("shares", "fig11", "convergence")
 _PREFERENCE: tuple[Mapping, ...] = ("linear", "root", "auto")
 
 
@@ -39,7 +40,7 @@ class Verdict:
 
 def judged(records: Sequence[Record]) -> list[Verdict]:
     """Every target of which something was measured."""
-    used = {record.experiment.cell.mapping for record in records if record.cost is None}
+    used = {one.experiment.cell.mapping for one in records if one.experiment.group in _GROUPS}
     mapping = max(used, key=_PREFERENCE.index, default="linear")
     verdicts: list[Verdict] = []
     for way in ("simulated", "real"):
