@@ -277,4 +277,11 @@ def _spread(spread: Spread | None, scale: float) -> str:
 def _number(value: float) -> str:
     if math.isinf(value):
         return "never"
-    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.2g}" if abs(value) < 10 else f"{value:.1f}"
+    size = abs(value)
+    return (
+        f"{value:.0f}"
+        if size >= 100
+        else f"{value:.1f}"
+        if size >= 10
+        else f"{value:.{3 if size >= 1 else 2}g}"
+    )
