@@ -49,8 +49,6 @@ async def run(options: Options, *, out_file: Path | None, resume: Path | None, c
             found.append(record)
             progress.advance(phase[-1])
 
-        for mapping in set(options.mappings) - set(options.measurable):
-            console.print(f"the mapping {mapping} is not available here, and left out", highlight=False)
         console.print(f"results go to {path}", highlight=False, soft_wrap=True)
         await run_all(options, known, on_phase, on_record)
     return Report(describe(await netns.probe()), found, path)

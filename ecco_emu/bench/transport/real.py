@@ -127,6 +127,7 @@ class Flows:
         self._cell = cell
         self._lab = lab
         self._names = [f"cam{index}" for index in range(len(cell.weights))]
+        self._weights = cell.weights
         self.clock = RunClock(1.0)
         self._stack = AsyncExitStack()
         self._tasks: list[asyncio.Task[None]] = []
@@ -178,10 +179,19 @@ class Flows:
         await self.clock.sleep_until(change.at_s)
         if change.weights is not None:
             steering.reweigh([self._senders[name] for name in self._names], self._cell, change.weights)
+            self._weigh(change.weights)
         elif change.rate_bps is not None:
             await self._lab.link(_SERVER).set(direction="ingress", rate_bps=change.rate_bps)
         elif change.outage_s is not None:
             await self._lab.inject(Down(_SERVER), for_s=change.outage_s)
+
+    def _weigh(self, weights: Sequence[float]) -> None:
+        """The receiver reports shares by these weights, if the cell's mapping wants that."""
+        self._weights = tuple(weights)
+        if steering.reports_shares(self._cell):
+            for name, weight in zip(self._names, weights, strict=True):
+                if name in self._receivers:
+                    self._receivers[name].weight = weight
 
     async def sample(self) -> list[float]:
         """Counters in the order of ``Trace``'s fields, the flows' own first."""
@@ -203,6 +213,7 @@ class Flows:
         while True:
             peer = await self._listener.accept()
             self._receivers[peer.name] = peer
+            self._weigh(self._weights)
             self.spawn(self._read(peer))
 
     async def _read(self, peer: Peer) -> None:

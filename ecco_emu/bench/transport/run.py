@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import netns
-from ecco_emu.bench.transport import cost, matrix, real, records, simulated, situations, steering
+from ecco_emu.bench.transport import cost, matrix, real, records, simulated, situations
 from ecco_emu.bench.transport.experiment import Experiment, Mapping, Way
 from ecco_emu.bench.transport.measures import respond
 from ecco_emu.bench.transport.pool import Pool
@@ -58,11 +58,6 @@ class Options:
     """See ``Cell``."""
 
     @property
-    def measurable(self) -> tuple[Mapping, ...]:
-        """The mappings that can be measured; the others are left out."""
-        return tuple(one for one in self.mappings if one in steering.AVAILABLE)
-
-    @property
     def parts(self) -> tuple[Part, ...]:
         return self.only or PARTS
 
@@ -94,7 +89,7 @@ def planned(options: Options, way: Way) -> list[Experiment]:
 
 
 def _repeated(options: Options, way: Way, count: int) -> list[Experiment]:
-    mappings = options.measurable
+    mappings = options.mappings
     points = matrix.full() if options.full and way == "simulated" else matrix.spanning()
     times = (options.warmup_s, options.measure_s)
     found: list[Experiment] = []
@@ -121,7 +116,7 @@ def undisturbed(options: Options) -> tuple[list[Experiment], list[Experiment]]:
     """The same two experiments to be run one by one, and all at one time with as many more as labs may run
     side by side: do labs disturb each other?"""
     points = [point for point in matrix.spanning() if point.rate_bps == 6e6 and point.loss < 0.01][:2]
-    mapping = options.measurable[-1] if options.measurable else REFERENCE
+    mapping = options.mappings[-1] if options.mappings else REFERENCE
 
     def some(group: str, count: int) -> list[Experiment]:
         return [

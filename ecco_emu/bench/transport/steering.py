@@ -8,14 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from ecco_emu.bench.transport.experiment import Cell, Mapping
+from ecco_emu.bench.transport.experiment import Cell
 from ecco_emu.control.shares import gaimd_alpha
-from ecco_emu.core.errors import HostError
 from ecco_emu.transport.config import TransportConfig
-from ecco_emu.transport.gaimd import proportional_alpha_sum
-
-AVAILABLE: tuple[Mapping, ...] = ("linear", "root")
-"""Mappings that can be measured."""
+from ecco_emu.transport.congestion.gaimd import proportional_alpha_sum
 
 
 class Steered(Protocol):
@@ -25,8 +21,13 @@ class Steered(Protocol):
 
 
 def client_config(cell: Cell, flow: int) -> TransportConfig:
-    """The sender's configuration. Raises ``HostError`` for a mapping that is not available."""
-    return TransportConfig(alpha=_alphas(cell, cell.weights)[flow])
+    """The sender's configuration."""
+    return TransportConfig(alpha=_alphas(cell, cell.weights)[flow], follow_shares=reports_shares(cell))
+
+
+def reports_shares(cell: Cell) -> bool:
+    """Whether the receiver tells each flow what share it has."""
+    return cell.mapping == "auto"
 
 
 def server_config(cell: Cell) -> TransportConfig:
@@ -35,14 +36,12 @@ def server_config(cell: Cell) -> TransportConfig:
 
 
 def reweigh(senders: Sequence[Steered], cell: Cell, weights: Sequence[float]) -> None:
-    """The flows' weights are ``weights`` from now on."""
+    """The flows' weights are ``weights`` from now on; a receiver that reports shares must be told too."""
     for sender, alpha in zip(senders, _alphas(cell, weights), strict=True):
         sender.set_alpha(alpha)
 
 
 def _alphas(cell: Cell, weights: Sequence[float]) -> list[float]:
-    if cell.mapping == "auto":
-        raise HostError("the mapping 'auto' is not available here")
     total = sum(weights)
     alpha_sum = cell.alpha_sum
     if alpha_sum is None:

@@ -5,7 +5,8 @@ recovery, pacing, acknowledgement rules and share reports, without frames, seals
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from ecco_emu.transport.acks import ReceivedPackets
 from ecco_emu.transport.config import TransportConfig
@@ -19,28 +20,30 @@ from ecco_emu.transport.simulation.links import PACKET_OVERHEAD_BYTES, Link, Vir
 from ecco_emu.transport.stats import ConnectionStats
 
 _NOTHING: Sequence[tuple[int, int]] = ()
+_SMALL_BYTES = 40 + PACKET_OVERHEAD_BYTES
+"""An acknowledgement or a report, with headers."""
 
 
 class BulkFlow:
-    """A sender and its receiver. Its packets take ``uplink``, if it has one, then ``bottleneck``, then its
-    own delay; acknowledgements come back after that delay and are lost in outages only."""
+    """A sender and its receiver. Its packets take the links of ``path`` in turn, at most two;
+    acknowledgements come back over ``back``."""
 
     def __init__(
         self,
         time: VirtualTime,
         config: TransportConfig,
-        bottleneck: Link,
+        path: Sequence[Link],
+        back: Link,
         *,
-        one_way_s: float,
         start_s: float = 0.0,
-        uplink: Link | None = None,
     ) -> None:
+        if not 1 <= len(path) <= 2:
+            raise ValueError(f"a flow takes one link or two, not {len(path)}")
         self.stats = ConnectionStats()
         self.received_bytes = 0
         self._time = time
-        self._bottleneck = bottleneck
-        self._uplink = uplink
-        self.one_way_s = one_way_s
+        self._first, self._last = path[0], path[-1]
+        self._back = back
         self._size = config.max_datagram_bytes
         rtt = RttEstimator(config.initial_rtt_s)
         self.controller = make_controller(config, rtt)
@@ -84,11 +87,10 @@ class BulkFlow:
     def _send(self, number: int) -> None:
         self.stats.packets_sent += 1
         size = self._size + PACKET_OVERHEAD_BYTES
-        if self._uplink is None:
-            self._bottleneck.send(size, self.one_way_s, self._arrive, number)
+        if self._first is self._last:
+            self._last.send(size, 0.0, self._arrive, number)
         else:
-            bottleneck, one_way_s = self._bottleneck, self.one_way_s
-            self._uplink.send(size, 0.0, bottleneck.send, size, one_way_s, self._arrive, number)
+            self._first.send(size, 0.0, self._last.send, size, 0.0, self._arrive, number)
 
     def _arm(self) -> None:
         due_s = self.recovery.next_timer()
@@ -143,8 +145,11 @@ class BulkFlow:
     def _acknowledge(self) -> None:
         now = self._time.now
         ranges, delay_us = self._received.take(now)
-        if not self._bottleneck.outages or not self._bottleneck.is_down(now):
-            self._time.at(now + self.one_way_s, self._on_ack, ranges, delay_us / 1e6)
+        self.answer(self._on_ack, ranges, delay_us / 1e6)
+
+    def answer(self, deliver: Callable[..., None], *arguments: Any) -> None:
+        """A small packet from the receiver."""
+        self._back.send(_SMALL_BYTES, 0.0, deliver, *arguments)
 
     def _on_ack(self, ranges: Sequence[tuple[int, int]], delay_s: float) -> None:
         acked, _ = self.recovery.on_ack(ranges, delay_s, self._time.now, self._next_number)
@@ -161,7 +166,7 @@ class ShareReporter:
         time: VirtualTime,
         flows: Mapping[str, BulkFlow],
         weights: Mapping[str, float],
-        interval_s: float,
+        interval_s: float = 0.5,
     ) -> None:
         self.meter = ShareMeter()
         self._time = time
@@ -180,7 +185,7 @@ class ShareReporter:
         now = self._time.now
         for name, report in self.meter.report(self._received(), now).items():
             flow = self._flows[name]
-            self._time.at(now + flow.one_way_s, flow.on_share, report)
+            flow.answer(flow.on_share, report)
         self._time.at(now + self._interval_s, self._tick)
 
 

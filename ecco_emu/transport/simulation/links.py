@@ -82,8 +82,8 @@ class Link:
             return
         self.offered += 1
         waiting = self._waiting
-        while waiting and waiting[0][0] <= now:
-            self._waiting_bytes -= waiting.popleft()[1]
+        if waiting and waiting[0][0] <= now:
+            self._advance(now)
         start = self._busy_until_s
         if start > now:
             if self._waiting_bytes + size > self.queue_bytes:
@@ -110,9 +110,15 @@ class Link:
             self.time.at(arrival, deliver, *arguments)
 
     @property
-    def queue_delay_s(self) -> float:
-        """What a packet that comes now would have to wait."""
-        return max(self._busy_until_s - self.time.now, 0.0)
+    def backlog_bytes(self) -> int:
+        """What stands in the queue, without the packet that is being sent."""
+        self._advance(self.time.now)
+        return self._waiting_bytes
+
+    def _advance(self, now: float) -> None:
+        waiting = self._waiting
+        while waiting and waiting[0][0] <= now:
+            self._waiting_bytes -= waiting.popleft()[1]
 
     def _arrive(self, size: int, deliver: Callable[..., None], arguments: tuple[Any, ...]) -> None:
         if not self.is_down(self.time.now):
