@@ -266,8 +266,7 @@ async def _quic_client(transfer: Transfer) -> AsyncIterator[Any]:
         protocol.connect((transfer.server_address, PORT))
         await asyncio.wait_for(protocol.wait_connected(), _CONNECT_S)
         yield protocol
-        protocol.close()
-        await asyncio.wait_for(protocol.wait_closed(), _CONNECT_S)
+        protocol.close()  # said once: how long it then lingers grows with the queues it has filled
     finally:
         endpoint.close()
 
