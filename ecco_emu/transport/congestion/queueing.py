@@ -7,6 +7,8 @@ _QUEUE_S = 0.004
 """A path whose queueing delay never exceeded this has no queue to speak of."""
 _FULL = 0.5
 """A loss while less than this part of the most delay stands in the queue is no overflow."""
+_EMPTY_S, _EMPTY = 0.002, 0.05
+"""Less delay than this, or than this part of the most, is an empty queue."""
 _MEMORY_PACKETS = 100
 _RANDOM_LOSS = 0.2
 """More loss than this is taken for congestion, however empty the queue looks."""
@@ -41,6 +43,10 @@ class QueueMemory:
             self._last_most_s, self._most_s, self._epoch_s = self._most_s, 0.0, now
         if queue_delay_s > self._most_s:
             self._most_s = queue_delay_s
+
+    def empty(self, queue_delay_s: float) -> bool:
+        """Whether this much delay is no queue to speak of, so that the path has room."""
+        return queue_delay_s < max(_EMPTY_S, _EMPTY * self.most_s)
 
     def on_acked(self) -> None:
         self._acked += 1 - self._acked / _MEMORY_PACKETS

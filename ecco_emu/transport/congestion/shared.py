@@ -54,7 +54,7 @@ class SharedGaimd(Gaimd):
     def __init__(self, config: TransportConfig, rtt: RttEstimator) -> None:
         super().__init__(config, rtt)
         self._queue = QueueMemory()
-        self._grown_s = 0.0
+        self._grown_s = math.inf
         self._report_s = -math.inf
         self._entitled = 0.0
         """Bytes per second; 0: nothing was reported yet."""
@@ -88,14 +88,21 @@ class SharedGaimd(Gaimd):
             return self.alpha
         rtt_s, entitled = self._rtt.smoothed_s, self._entitled
         slope = entitled / (2 * self._cycle_s)
-        if now - self._report_s <= _BELIEVED_S:
+        if now - self._report_s <= _BELIEVED_S and not self._idle_correction():
             # what is far above its entitlement comes down in proportion to itself
             scale = entitled if self._correction >= 0 else max(entitled, self.window / rtt_s)
             slope += scale * self._correction
         return slope * rtt_s * rtt_s / self._packet_bytes
 
+    def _idle_correction(self) -> bool:
+        """Giving way where there is room would help nobody: others may be behind for reasons of their own, and
+        all would wait for the slowest."""
+        return self._correction < 0 and self._queue.empty(self._rtt.queue_delay_s)
+
     def on_acked(self, size_bytes: int, sent_s: float, now: float) -> None:
         self._queue.on_acked()
+        if self.window < self.ssthresh:
+            self._grown_s = now
         super().on_acked(size_bytes, sent_s, now)
 
     def on_rtt(self, rtt_s: float, now: float) -> None:
@@ -115,7 +122,7 @@ class SharedGaimd(Gaimd):
     def _grow(self, size_bytes: int, used: float, sent_s: float, now: float) -> None:
         """By the time that has passed, not by what was acknowledged: a window below a packet is acknowledged
         less than once a round trip."""
-        step_s = min(now - self._grown_s, _MAX_STEP_S)
+        step_s = min(max(now - self._grown_s, 0.0), _MAX_STEP_S)
         self._grown_s = now
         alpha = self.effective_alpha(now)
         limited = used + (2 + alpha) * self._packet_bytes >= self.window and sent_s > self._event_until_s
