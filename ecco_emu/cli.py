@@ -209,9 +209,10 @@ def check(
     as_json: Json = False,
 ) -> None:
     """Check scenarios without running them: every mistake at once, with line and column."""
+    from ecco_emu.emulation.topology import trace_problem
     from ecco_emu.scenario import loading
 
-    problems = loading.check(scenarios)
+    problems = loading.check(scenarios, trace_check=trace_problem)
     if as_json:
         print(json.dumps([asdict(problem) for problem in problems]))
     elif problems:

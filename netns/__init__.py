@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from netns.lab import KEEP, Keep, Lab, Link
     from netns.namespaces import enter
     from netns.planning import Plan, plan
-    from netns.spec import LabSpec, LinkSpec, Shape
+    from netns.spec import Direction, LabSpec, LinkSpec, Shape
     from netns.traces import Playback, Trace, TracePoint
 
 _HOME = {
@@ -66,6 +66,7 @@ _HOME = {
     "Link": "lab",
     "Plan": "planning",
     "plan": "planning",
+    "Direction": "spec",
     "LabSpec": "spec",
     "LinkSpec": "spec",
     "Shape": "spec",
@@ -79,6 +80,7 @@ __all__ = [
     "Capabilities",
     "CapabilityError",
     "Capture",
+    "Direction",
     "DirectionCounters",
     "Down",
     "Fault",

@@ -9,8 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from netns import requests
@@ -19,10 +18,21 @@ from netns.capture import Capture, Where
 from netns.counters import CutLedger, Frames, LinkCounters, direction_counters
 from netns.errors import LinkVanishedError
 from netns.namespaces import Namespace
-from netns.netlink import DeviceStats, Request
+from netns.netlink import (
+    RTM_NEWLINK,
+    RTM_NEWQDISC,
+    TCMSG,
+    Answer,
+    DeviceStats,
+    QdiscStats,
+    Request,
+    device_stats,
+    qdisc_stats,
+)
 from netns.planning import (
     BRIDGE,
     BRIDGE_INDEX,
+    FIRST_PORT_INDEX,
     NODE_DEVICE,
     NODE_DEVICE_INDEX,
     DirectionPlan,
@@ -31,13 +41,21 @@ from netns.planning import (
     plan_direction,
 )
 from netns.qdiscs import RateLimit
-from netns.relay.client import RelayClient
+from netns.relay.client import LineCounters, RelayClient
 from netns.spec import DIRECTIONS, Direction, Shape
 
 _LOOPBACK_INDEX = 1
-_MOST_CLOSERS = 32
 _NOBODY = "02:ec:ff:ff:ff:ff"
 """An address that no node has: theirs end in their IPv4 address."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """A sample of the relay's lines, and of the switch's devices and queues."""
+
+    lines: dict[int, LineCounters]
+    ports: dict[str, DeviceStats]
+    queues: dict[int, QdiscStats]
 
 
 class BuiltLab:
@@ -57,6 +75,18 @@ class BuiltLab:
         self._down: Causes[str] = Causes()
         self._blocked: Causes[tuple[str, str]] = Causes()
         self._cuts = {link.name: CutLedger() for link in plan.links}
+        # ready beforehand: encoding them takes longer than the kernel takes to carry them out
+        self._port_requests = {
+            link.name: {
+                up: requests.set_port_forwarding(link.port_index, up, link.name) for up in (False, True)
+            }
+            for link in plan.links
+        }
+        self._node_counters = requests.get_device(NODE_DEVICE_INDEX, NODE_DEVICE)
+        self._node_queue = requests.get_root_qdisc(NODE_DEVICE_INDEX, NODE_DEVICE)
+        self._port_counters = {
+            link.name: requests.get_device(link.port_index, link.name) for link in plan.links
+        }
         self._namespaces: list[Namespace] = []
         self._taps: list[int] = []
         self._captures: list[Capture] = []
@@ -75,9 +105,8 @@ class BuiltLab:
         with contextlib.ExitStack() as last:
             for namespace in namespaces:
                 last.callback(namespace.close)
-            # Whoever closes a TAP device last waits some 20 ms for it, so that must not be the relay, one
-            # after the other; in threads they wait together.
-            last.callback(_close_together, taps)
+            for tap in taps:
+                last.callback(os.close, tap)
             if relay is not None:
                 last.callback(relay.close)
             for capture in captures:
@@ -101,17 +130,15 @@ class BuiltLab:
         if not up:
             self.hold_down((name,), BY_HAND)
         elif self._down.free(name):
-            self._switch_port(name, True)
+            self._join([name])
 
     def hold_down(self, names: Sequence[str], cause: object) -> None:
         """Cuts links until every cause is gone."""
-        for name in self._down.hold(names, cause):
-            self._switch_port(name, False)
+        self._cut(self._down.hold(names, cause))
 
     def release(self, names: Sequence[str], cause: object) -> None:
         """Takes a cause away, and joins the links that no other holds."""
-        for name in self._down.release(names, cause):
-            self._switch_port(name, True)
+        self._join(self._down.release(names, cause))
 
     def block(self, pairs: Sequence[tuple[str, str]], cause: object) -> None:
         """What the first node of a pair sends to the second vanishes at the switch: the sender gets an
@@ -129,35 +156,54 @@ class BuiltLab:
         for source, neighbours in by_source.items():
             self._nodes[source].route.execute(requests.add_neighbours(NODE_DEVICE_INDEX, neighbours))
 
-    def _switch_port(self, name: str, up: bool) -> None:
-        """Joins or cuts a link. Cut, its port forwards nothing, and what was on its way to the node is lost.
+    def _cut(self, names: Sequence[str]) -> None:
+        """Cuts links, all with one message. A port that is cut forwards nothing, and what was on its way to
+        the node is lost.
 
         The port stays up: taking it down would take the carrier from the node's device, whose queue the
         kernel then empties and some time after the port is up again puts back.
         """
-        link, cut = self._links[name], self._cuts[name]
-        wanted = [requests.set_port_forwarding(link.port_index, up, name)]
-        if not up:
+        links = [self._links[name] for name in names]
+        wanted = [self._port_requests[link.name][False] for link in links]
+        for link in links:
             wanted += self._flush_requests(link)
-        self._switch.route.execute(wanted)
-        port = _device(self._switch.route.device_stats(), link.port, name)
-        if up:
-            cut.join(port)
-            return
-        cut.cut(port)
-        if self.relay is not None and link.wire == "relay":
-            self.relay.clear(_line(link, "egress"))
-            self.relay.clear(_line(link, "ingress"))
+        answers = self._switch.route.execute([*wanted, *(self._port_counters[link.name] for link in links)])
+        relayed = [_line(link, which) for link in links if link.wire == "relay" for which in DIRECTIONS]
+        if self.relay is not None and relayed:
+            self.relay.clear(relayed)
+        self._account_for_flushed(answers)
+        for name, port in _devices(links, answers):
+            self._cuts[name].cut(port)
+
+    def _join(self, names: Sequence[str]) -> None:
+        """Joins links that were cut."""
+        links = [self._links[name] for name in names]
+        answers = self._switch.route.execute(
+            [self._port_requests[link.name][True] for link in links]
+            + [self._port_counters[link.name] for link in links]
+        )
+        for name, port in _devices(links, answers):
+            self._cuts[name].join(port)
 
     def _flush_requests(self, link: LinkPlan) -> list[Request]:
+        """Empties the queue towards a node, after asking what it has dropped and holds."""
         chain, what = self._directions[link.name, "ingress"].qdiscs, f"{link.name} ingress"
         if not chain:
             return []
-        self._drops_before[link.name, "ingress"] += self._lost_with_qdisc(link, "ingress")
         return [
+            requests.get_root_qdisc(link.port_index, what),
             requests.delete_qdiscs(link.port_index, what),
             *requests.add_qdiscs(link.port_index, chain, what),
         ]
+
+    def _account_for_flushed(self, answers: Sequence[Answer]) -> None:
+        """Keeps the counts that went with the qdiscs: what they had dropped, and what was in them."""
+        for kind, body in answers:
+            if kind == RTM_NEWQDISC:
+                _, index, *_ = TCMSG.unpack_from(body)
+                found = qdisc_stats(body)
+                link = self.plan.links[index - FIRST_PORT_INDEX]
+                self._drops_before[link.name, "ingress"] += found.drops + found.backlog_packets
 
     def set_shapes(self, name: str, shapes: dict[Direction, Shape], *, least_frame_bytes: int = 0) -> None:
         """Changes a link's directions; packets that are queued or under way stay. The rate is charged with
@@ -215,39 +261,46 @@ class BuiltLab:
         """The shape a direction has without faults."""
         return self._base[name, which]
 
-    def counters(self) -> dict[str, LinkCounters]:
-        """Counters of every link."""
+    def sample_shared(self) -> Shared:
+        """What all links' counters have a part in: the switch's devices and queues, and the relay's lines."""
+        route = self._switch.route
         lines = self.relay.counters() if self.relay is not None else {}
-        ports, port_qdiscs = self._switch.route.device_stats(), self._switch.route.qdisc_stats()
-        found = {}
-        for name, link in self._links.items():
-            route = self._nodes[name].route
-            node, port = _device(route.device_stats(), NODE_DEVICE, name), _device(ports, link.port, name)
-            node_queue, port_queue = (
-                route.qdisc_stats().get(NODE_DEVICE_INDEX),
-                port_qdiscs.get(link.port_index),
-            )
-            out, back = lines.get(_line(link, "egress")), lines.get(_line(link, "ingress"))
-            before = self._drops_before
-            found[name] = LinkCounters(
-                direction_counters(
-                    node,
-                    port,
-                    node_queue,
-                    out,
-                    drops_before=before[name, "egress"],
-                    discarded=self._cuts[name].discarded(port),
-                ),
-                direction_counters(
-                    port,
-                    node,
-                    port_queue,
-                    back,
-                    drops_before=before[name, "ingress"],
-                    discarded=Frames(),
-                ),
-            )
-        return found
+        return Shared(lines, route.device_stats(), route.qdisc_stats())
+
+    def counters(self, names: Sequence[str], shared: Shared) -> dict[str, LinkCounters]:
+        """Counters of some links, some 0.2 ms each."""
+        return {name: self._counters_of(self._links[name], shared) for name in names}
+
+    def _counters_of(self, link: LinkPlan, shared: Shared) -> LinkCounters:
+        name = link.name
+        port = _device(shared.ports, link.port, name)
+        wanted = [self._node_counters]
+        if self._directions[name, "egress"].qdiscs:
+            wanted.append(self._node_queue)
+        node, node_queue = None, None
+        for kind, body in self._nodes[name].route.execute(wanted):
+            if kind == RTM_NEWLINK:
+                node = device_stats(body)
+            elif kind == RTM_NEWQDISC:
+                node_queue = qdisc_stats(body)
+        assert node is not None, "the kernel answers or fails"
+        egress = direction_counters(
+            node,
+            port,
+            node_queue,
+            shared.lines.get(_line(link, "egress")),
+            drops_before=self._drops_before[name, "egress"],
+            discarded=self._cuts[name].discarded(port),
+        )
+        ingress = direction_counters(
+            port,
+            node,
+            shared.queues.get(link.port_index),
+            shared.lines.get(_line(link, "ingress")),
+            drops_before=self._drops_before[name, "ingress"],
+            discarded=Frames(),
+        )
+        return LinkCounters(egress, ingress)
 
     def _build(self) -> None:
         if self.plan.needs_relay:  # first: it starts while the rest is being made
@@ -329,21 +382,15 @@ class BuiltLab:
             return self._nodes[link.name], NODE_DEVICE_INDEX
         return self._switch, link.port_index
 
-    def _lost_with_qdisc(self, link: LinkPlan, which: Direction) -> int:
-        """What a qdisc dropped so far and holds now, both of which go when it is removed."""
-        namespace, index = self._sender(link, which)
-        found = namespace.route.qdisc_stats().get(index)
-        return found.drops + found.backlog_packets if found else 0
-
-
-def _close_together(descriptors: list[int]) -> None:
-    if descriptors:
-        with ThreadPoolExecutor(min(len(descriptors), _MOST_CLOSERS)) as threads:
-            list(threads.map(os.close, descriptors))
-
 
 def _line(link: LinkPlan, which: Direction) -> int:
     return 2 * link.index + DIRECTIONS.index(which)
+
+
+def _devices(links: Sequence[LinkPlan], answers: Sequence[Answer]) -> Iterator[tuple[str, DeviceStats]]:
+    """The counters of the links' ports, which were asked for in their order."""
+    found = (device_stats(body) for kind, body in answers if kind == RTM_NEWLINK)
+    return zip((link.name for link in links), found, strict=True)
 
 
 def _device(stats: dict[str, DeviceStats], device: str, name: str) -> DeviceStats:

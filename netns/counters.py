@@ -13,13 +13,15 @@ class DirectionCounters:
     """One direction since the lab was built, in Ethernet frames.
 
     ``bytes`` and ``packets`` arrived at the far end; ``drops`` entered but never will (queue full, lost on
-    purpose, link cut); ``backlog_bytes`` are waiting or under way.
+    purpose, link cut); ``backlog_bytes`` are waiting or under way. ``marks`` were marked as having met
+    congestion (ECN) instead of being dropped: none here, since a queue of this lab drops what does not fit.
     """
 
     bytes: int
     packets: int
     drops: int
     backlog_bytes: int
+    marks: int = 0
 
 
 @dataclass(frozen=True, slots=True)

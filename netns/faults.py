@@ -208,7 +208,7 @@ class FaultHandle:
     """What was done so far."""
     _steps: list[Future[None]] = field(default_factory=list)
     _worker: Worker | None = None
-    _undo: Callable[[], None] | None = None
+    _undo: Callable[[float | None], None] | None = None
 
     async def began(self) -> None:
         """Waits until it is applied. Raises what went wrong."""
@@ -218,12 +218,13 @@ class FaultHandle:
         """Waits for its last change. Returns at once for a fault that was to last, once it is applied."""
         await self._wait(self._steps)
 
-    async def end(self) -> None:
-        """Ends it now, whatever its schedule says."""
-        for step in self._steps:
-            step.cancel()
-        if self._worker is not None and self._undo is not None:
-            await asyncio.wrap_future(self._worker.call(self._undo))
+    async def end(self, *, in_s: float = 0.0) -> None:
+        """Ends it now, or ``in_s`` from now, whatever its schedule says."""
+        if self._worker is None or self._undo is None:
+            return
+        at = self._worker.now() + in_s if in_s > 0 else None
+        undo = self._undo
+        await asyncio.wrap_future(self._worker.call(lambda: undo(at), at))
 
     @staticmethod
     async def _wait(steps: Iterable[Future[None]]) -> None:
@@ -258,13 +259,14 @@ def start(
     def step(breaks: bool, at: float) -> Callable[[], None]:
         return lambda: change(breaks, at)
 
-    handle._worker, handle._undo = worker, lambda: _end(handle, change, worker.now())
+    def end(at: float | None) -> None:
+        for planned in handle._steps:
+            planned.cancel()
+        if handle.log and handle.log[-1].breaks:
+            change(False, worker.now() if at is None else at)
+
+    handle._worker, handle._undo = worker, end
     for offset, breaks in fault.timeline(for_s):
         at = begin_s + offset
         handle._steps.append(worker.call(step(breaks, at), at))
     return handle
-
-
-def _end(handle: FaultHandle, change: Callable[[bool, float], None], now: float) -> None:
-    if handle.log and handle.log[-1].breaks:
-        change(False, now)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import functools
 import socket
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -27,6 +28,8 @@ from netns.worker import Worker
 
 T = TypeVar("T")
 
+_COUNTED_AT_ONCE = 8
+"""Links whose counters are read before others get their turn."""
 _LEAST_BUFFER_BYTES, _MOST_BUFFER_BYTES = 1 << 20, 1 << 28
 
 
@@ -159,8 +162,18 @@ class Lab:
         return start(fault, self._live(), worker, begin_s=worker.now() + in_s, for_s=for_s)
 
     async def counters(self) -> dict[str, LinkCounters]:
-        """What every link carried and lost so far. Raises ``RelayDiedError``, ``LinkVanishedError``."""
-        return await self._call(self._live().counters)
+        """What every link carried and lost so far. Raises ``RelayDiedError``, ``LinkVanishedError``.
+
+        Asked for in small portions, so that neither what is scheduled nor the event loop waits for all.
+        """
+        built = self._live()
+        names = [link.name for link in self._spec.links]
+        shared = await self._call(built.sample_shared)
+        found: dict[str, LinkCounters] = {}
+        for begin in range(0, len(names), _COUNTED_AT_ONCE):
+            some = names[begin : begin + _COUNTED_AT_ONCE]
+            found |= await self._call(functools.partial(built.counters, some, shared))
+        return found
 
     def _known(self, node: str) -> str:
         names = [link.name for link in self._spec.links]
@@ -284,12 +297,27 @@ class Link:
 
         await self._lab._call(apply)
 
-    def replay(self, trace: Trace, *, direction: Direction = "egress", loop: bool = True) -> Playback:
-        """Lets a trace set the direction's rate, and delay and loss where it has such, from now on, until it
-        ends (looped, never), is stopped, or the lab ends. Raises what ``set`` raises."""
+    def replay(
+        self,
+        trace: Trace,
+        *,
+        direction: Direction = "egress",
+        loop: bool = True,
+        start_s: float = 0.0,
+    ) -> Playback:
+        """Lets a trace, from ``start_s`` of it on, set the direction's rate, and delay and loss where it has
+        such, until it ends (looped, never), is stopped, or the lab ends. Raises what ``set`` raises."""
         if direction not in DIRECTIONS:
             raise SpecError(f"a trace is replayed on egress or ingress, not on {direction!r}")
-        return play(trace, self.name, direction, loop, self._lab._live(), self._lab._thread())
+        return play(
+            trace,
+            self.name,
+            direction,
+            loop=loop,
+            start_s=start_s,
+            built=self._lab._live(),
+            worker=self._lab._thread(),
+        )
 
     def shape(self, direction: Direction) -> Shape:
         """The shape a direction has now, limits by faults included."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from netns.errors import CapabilityError, LabError, LinkVanishedError, PrivilegeError
 
-RTM_GETLINK, RTM_GETQDISC = 18, 38
+RTM_NEWLINK, RTM_GETLINK, RTM_NEWQDISC, RTM_GETQDISC = 16, 18, 36, 38
 
 _NLM_REQUEST, _NLM_ACK, _NLM_DUMP = 0x1, 0x4, 0x300
 _NLMSG_ERROR, _NLMSG_DONE = 2, 3
@@ -68,6 +68,10 @@ class QdiscStats:
     backlog_packets: int
 
 
+Answer = tuple[int, bytes]
+"""A message's type and body."""
+
+
 class RouteSocket:
     """rtnetlink in the namespace that the calling thread is in at the time of construction."""
 
@@ -84,22 +88,24 @@ class RouteSocket:
     def close(self) -> None:
         self._socket.close()
 
-    def execute(self, requests: Sequence[Request]) -> None:
-        """Carries out all requests in order, many to a system call.
+    def execute(self, requests: Sequence[Request]) -> list[Answer]:
+        """Carries out all requests in order, many to a system call; returns the answers of those that ask.
 
         Raises: ``LabError`` (or the subclass that fits) for the first that failed; those after it in the
         same batch were tried all the same.
         """
+        answers: list[Answer] = []
         chunk: list[Request] = []
         size = 0
         for request in requests:
             if chunk and size + len(request.body) + HEADER.size > _CHUNK_BYTES:
-                self._send(chunk)
+                answers += self._send(chunk)
                 chunk, size = [], 0
             chunk.append(request)
             size += len(request.body) + HEADER.size
         if chunk:
-            self._send(chunk)
+            answers += self._send(chunk)
+        return answers
 
     def device_stats(self) -> dict[str, DeviceStats]:
         """Counters of every device in the namespace, by name."""
@@ -108,8 +114,7 @@ class RouteSocket:
             attributes = dict(parse_attributes(body, 16))
             if _IFLA_STATS64 in attributes:
                 name = attributes[_IFLA_IFNAME].rstrip(b"\0").decode()
-                counted = struct.unpack_from("=4Q16x2Q", attributes[_IFLA_STATS64])
-                found[name] = DeviceStats(*counted)
+                found[name] = _device_stats(attributes)
         return found
 
     def qdisc_stats(self) -> dict[int, QdiscStats]:
@@ -118,10 +123,10 @@ class RouteSocket:
         for body in self._dump(RTM_GETQDISC, TCMSG.pack(0, 0, 0, 0, 0)):
             _, index, _, parent, _ = TCMSG.unpack_from(body)
             if parent == TC_ROOT:
-                found[index] = _parse_qdisc_stats(body)
+                found[index] = qdisc_stats(body)
         return found
 
-    def _send(self, requests: Sequence[Request]) -> None:
+    def _send(self, requests: Sequence[Request]) -> list[Answer]:
         first = self._sequence + 1
         message = bytearray()
         for request in requests:
@@ -132,8 +137,10 @@ class RouteSocket:
         self._socket.send(message)
         # Without NLM_F_ACK only a failure is answered; the last request answers for the whole batch.
         failed: LabError | None = None
+        answers = []
         for kind, flags, sequence, body in self._replies(first):
             if kind != _NLMSG_ERROR:
+                answers.append((kind, body))
                 continue
             code = -struct.unpack_from("=i", body)[0]
             if code and failed is None:
@@ -142,6 +149,7 @@ class RouteSocket:
                 break
         if failed is not None:
             raise failed
+        return answers
 
     def _dump(self, kind: int, body: bytes) -> Iterator[bytes]:
         self._sequence += 1
@@ -179,7 +187,17 @@ def parse_attributes(body: bytes, offset: int) -> Iterator[tuple[int, bytes]]:
         offset += (length + 3) & ~3
 
 
-def _parse_qdisc_stats(body: bytes) -> QdiscStats:
+def device_stats(body: bytes) -> DeviceStats:
+    """Counters in an RTM_NEWLINK message."""
+    return _device_stats(dict(parse_attributes(body, 16)))
+
+
+def _device_stats(attributes: dict[int, bytes]) -> DeviceStats:
+    return DeviceStats(*struct.unpack_from("=4Q16x2Q", attributes[_IFLA_STATS64]))
+
+
+def qdisc_stats(body: bytes) -> QdiscStats:
+    """Counters in an RTM_NEWQDISC message."""
     attributes = dict(parse_attributes(body, TCMSG.size))
     stats = dict(parse_attributes(attributes.get(_TCA_STATS2, b""), 0))
     sent_bytes, packets = struct.unpack_from("=QI", stats.get(1, bytes(16)))

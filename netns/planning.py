@@ -26,7 +26,7 @@ BRIDGE, BRIDGE_INDEX = "br0", 100
 _RELAY_LEAST_BYTES, _RELAY_MOST_BYTES = 8 << 20, 512 << 20
 _RELAY_MOST_BPS = 100e6
 """What the relay is expected to carry where no rate is set."""
-_FIRST_PORT_INDEX = 1000
+FIRST_PORT_INDEX = 1000
 """Device indices are chosen, not asked for; low ones may be taken by the kernel's fallback tunnels."""
 
 
@@ -74,7 +74,7 @@ class LinkPlan:
 
     @property
     def port_index(self) -> int:
-        return _FIRST_PORT_INDEX + self.index
+        return FIRST_PORT_INDEX + self.index
 
     def direction(self, which: Direction) -> DirectionPlan:
         return self.egress if which == "egress" else self.ingress

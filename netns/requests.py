@@ -6,19 +6,21 @@ pyroute2 encodes links, addresses and neighbours; qdiscs encode themselves (see 
 from __future__ import annotations
 
 import socket
+import struct
 from collections.abc import Sequence
 
 from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
 from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 from pyroute2.netlink.rtnl.ndmsg import ndmsg
 
-from netns.netlink import HEADER, TC_ROOT, TCA_KIND, TCMSG, Request
+from netns.netlink import HEADER, RTM_GETLINK, RTM_GETQDISC, TC_ROOT, TCA_KIND, TCMSG, Request
 from netns.qdiscs import Netem, Qdisc, RateLimit, attribute
 
 RTM_NEWLINK, RTM_DELLINK, RTM_SETLINK = 16, 17, 19
 RTM_NEWADDR, RTM_NEWNEIGH = 20, 28
 RTM_NEWQDISC, RTM_DELQDISC, RTM_NEWTCLASS = 36, 37, 40
 
+_NLM_ECHO = 0x8
 _NLM_REPLACE, _NLM_EXCL, _NLM_CREATE = 0x100, 0x200, 0x400
 _HANDLE_STEP, _QUEUE_HANDLE_STEP = 0x10000, 0x100000
 _TCA_OPTIONS = 2
@@ -103,6 +105,17 @@ def set_port_forwarding(index: int, forwarding: bool, alias: str) -> Request:
     """Lets a port forward frames, or discard all that come and go, at once."""
     state = _BR_STATE_FORWARDING if forwarding else _BR_STATE_DISABLED
     return _set_port(index, [("IFLA_BRPORT_STATE", state)], f"{'join' if forwarding else 'cut'} link {alias}")
+
+
+def get_device(index: int, what: str) -> Request:
+    """Asks for a device, its counters included."""
+    return Request(RTM_GETLINK, 0, struct.pack("=BxHiII", 0, 0, index, 0, 0), f"read counters of {what}")
+
+
+def get_root_qdisc(index: int, what: str) -> Request:
+    """Asks for a device's root qdisc, its counters included."""
+    # Before Linux 6.7 who asks for one gets it only as an echo of the notice to those who listen.
+    return Request(RTM_GETQDISC, _NLM_ECHO, TCMSG.pack(0, index, 0, TC_ROOT, 0), f"read the queue of {what}")
 
 
 def _set_port(index: int, settings: Sequence[tuple[str, int]], what: str) -> Request:

@@ -64,12 +64,39 @@ class Trace:
     @property
     def mean_rate_bps(self) -> float:
         """The average over its duration, of a trace that gives rates."""
-        ends = [*(point.time_s for point in self.points[1:]), self.duration_s]
-        sent = sum(
-            (point.rate_bps or 0.0) * (end - point.time_s)
-            for point, end in zip(self.points, ends, strict=True)
+        return self.bits_until(self.duration_s) / self.duration_s
+
+    @property
+    def impairs(self) -> bool:
+        """It changes more than the rate, for which a link must be made."""
+        return any(point.delay_s is not None or point.loss is not None for point in self.points)
+
+    def stretched(self, factor: float) -> Trace:
+        """The same, ``factor`` times slower: times and delays multiplied, rates divided."""
+        points = (
+            TracePoint(
+                point.time_s * factor,
+                None if point.rate_bps is None else point.rate_bps / factor,
+                None if point.delay_s is None else point.delay_s * factor,
+                point.loss,
+            )
+            for point in self.points
         )
-        return sent / self.duration_s
+        return Trace(tuple(points), self.duration_s * factor)
+
+    def bits_until(self, time_s: float, *, loop: bool = True) -> float:
+        """What a link with this trace has carried ``time_s`` after its beginning, if it always had to. After
+        the end it begins again, or goes on at its last rate."""
+        turns, rest_s = divmod(time_s, self.duration_s) if loop else (0.0, time_s)
+        ends = [*(point.time_s for point in self.points[1:]), self.duration_s if loop else math.inf]
+
+        def first(end_s: float) -> float:
+            return sum(
+                (point.rate_bps or 0.0) * max(0.0, min(end, end_s) - point.time_s)
+                for point, end in zip(self.points, ends, strict=True)
+            )
+
+        return (turns * first(self.duration_s) if turns else 0.0) + first(rest_s)
 
 
 def parse_mahimahi(text: str, name: str, interval_s: float = INTERVAL_S) -> Trace:
@@ -169,9 +196,9 @@ def outage_rate_bps(length_s: float, mtu_bytes: int) -> float:
 class Playback:
     """A trace that plays on one direction of a link."""
 
-    def __init__(self, trace: Trace, loop: bool, apply: _Apply, worker: Worker) -> None:
+    def __init__(self, trace: Trace, loop: bool, start_s: float, apply: _Apply, worker: Worker) -> None:
         self._trace, self._loop, self._apply, self._worker = trace, loop, apply, worker
-        self._start = worker.now()
+        self._start = worker.now() - start_s
         self._turn, self._index = 0, -1
         self._done: Future[None] = Future()
         self._next: Future[None] = worker.call(self._step)
@@ -255,10 +282,19 @@ class _Apply:
 
 
 def play(
-    trace: Trace, link: str, direction: Direction, loop: bool, built: BuiltLab, worker: Worker
+    trace: Trace,
+    link: str,
+    direction: Direction,
+    *,
+    loop: bool,
+    start_s: float,
+    built: BuiltLab,
+    worker: Worker,
 ) -> Playback:
     """Starts to replay a trace; see ``Link.replay``."""
+    if not 0 <= start_s < trace.duration_s:
+        raise SpecError(f"a trace of {trace.duration_s:g} s cannot begin at {start_s:g} s")
     apply = _Apply(built, link, direction)
     for point in trace.points:  # better now than in the middle of it
         built.check_shape(link, direction, apply.shape(point, trace.duration_s))
-    return Playback(trace, loop, apply, worker)
+    return Playback(trace, loop, start_s, apply, worker)

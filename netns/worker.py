@@ -24,11 +24,15 @@ _PRIORITY = 10
 """Real-time, for what is scheduled: an ordinary thread would be some 30 ms late where all CPUs are busy."""
 
 
+_Entry = tuple[float, int, bool, Callable[[], Any], Future[Any]]
+"""When it is due, the order of calls, whether it was scheduled, what to do, and who waits for it."""
+
+
 class Worker:
     """A thread with a clock. ``now`` is its time: ``time.monotonic``."""
 
     def __init__(self, name: str) -> None:
-        self._waiting: list[tuple[float, int, Callable[[], Any], Future[Any]]] = []
+        self._waiting: list[_Entry] = []
         self._numbers = itertools.count()
         self._changed = threading.Condition()
         self._closing = False
@@ -41,7 +45,7 @@ class Worker:
         return time.monotonic()
 
     def call(self, action: Callable[[], T], at: float | None = None) -> Future[T]:
-        """Runs ``action`` after all that was called before, or, with ``at``, at that time.
+        """Runs ``action`` after all that was called before or has become due, or, with ``at``, at that time.
 
         The future can be cancelled until the action begins. Raises: ``LabError`` after ``close``.
         """
@@ -49,8 +53,8 @@ class Worker:
         with self._changed:
             if self._closing:
                 raise LabError("the lab is closed")
-            # what is to run at once goes before all that is scheduled, late or not
-            entry = (float("-inf") if at is None else at, next(self._numbers), action, future)
+            due = time.monotonic() if at is None else at
+            entry = (due, next(self._numbers), at is not None, action, future)
             heapq.heappush(self._waiting, entry)
             self._changed.notify()
         return future
@@ -65,11 +69,10 @@ class Worker:
     def _run(self) -> None:
         _be_prompt(True)
         while (entry := self._next()) is not None:
-            due, _, action, future = entry
+            _, _, scheduled, action, future = entry
             if not future.set_running_or_notify_cancel():
                 continue
-            at_once = due == float("-inf")
-            if at_once:  # building is long work, and what it starts must not outrank others
+            if not scheduled:  # building is long work, and what it starts must not outrank others
                 _be_prompt(False)
             try:
                 result = action()
@@ -77,19 +80,18 @@ class Worker:
                 future.set_exception(error)
             else:
                 future.set_result(result)
-            if at_once:
+            if not scheduled:
                 _be_prompt(True)
             del entry, action, future
 
-    def _next(self) -> tuple[float, int, Callable[[], Any], Future[Any]] | None:
+    def _next(self) -> _Entry | None:
         with self._changed:
             while True:
-                due = self._waiting[0][0] if self._waiting else None
-                if self._closing and (due is None or due > float("-inf")):
-                    for *_, future in self._waiting:
-                        future.cancel()
-                    self._waiting.clear()
+                while self._closing and self._waiting and self._waiting[0][2]:
+                    heapq.heappop(self._waiting)[-1].cancel()
+                if self._closing and not self._waiting:
                     return None
+                due = self._waiting[0][0] if self._waiting else None
                 if due is not None and due <= time.monotonic():
                     return heapq.heappop(self._waiting)
                 self._changed.wait(None if due is None else due - time.monotonic())

@@ -192,7 +192,8 @@ class FaultApplied(Event, frozen=True, kw_only=True, tag="fault"):
     index: int
     on: str
     action: str
-    """``down``, ``up`` or ``set rate=2mbit``; the automatic end of a ``down`` is an ``up``."""
+    """``down``, ``up``, ``set rate=2mbit``, ``cliff rate=1mbit``, ``blackhole up`` or ``partition``; a
+    ``down`` ends with an ``up``, a flap is a row of both, and the last three end with ``cliff over`` etc."""
     phase: Literal["start", "end"]
     requested: float
     applied: float

@@ -71,6 +71,8 @@ def _network(host: netns.Capabilities) -> list[Finding]:
                 "modprobe sch_netem, if your distribution ships it",
             )
         )
+        tun = "the tun module (modprobe tun); in a container, --device /dev/net/tun"
+        found.append(must("TAP devices (relay)", "tun", tun))
     if host.sched_fifo:
         found.append(Finding("real-time priority", "ok", "works"))
     else:

@@ -22,15 +22,16 @@ from typing import Literal, Self
 
 from ecco_emu.core.errors import EccoError
 from ecco_emu.core.events import AnyEvent, ExpectationChecked, RunEnded
-from ecco_emu.emulation.faults import LinkHandle
+from ecco_emu.emulation.faults import AHEAD_WALL_S, LinkHandle
 from ecco_emu.emulation.system import System, build, require_privileges
+from ecco_emu.emulation.topology import trace_problem
 from ecco_emu.report.log import EventLog
 from ecco_emu.report.metrics import RunMetrics
 from ecco_emu.report.rundir import RunDirectory
 from ecco_emu.report.summary import summarize
 from ecco_emu.scenario import expectations, loading, schema
 from ecco_emu.scenario.dump import dump
-from ecco_emu.scenario.faults import FaultEvent
+from ecco_emu.scenario.faults import FaultEvent, parse_fault
 from ecco_emu.scenario.profiles import student_path
 
 Status = Literal["ok", "failed", "degraded", "interrupted"]
@@ -78,7 +79,9 @@ class Emulation:
         progress: Callable[[str], None] | None = None,
     ) -> Self:
         """Loads and checks a scenario file. Raises ``InvalidScenario`` with every mistake at once."""
-        loaded = loading.load(path, overrides, seed=seed, dilation=dilation, policy=policy)
+        loaded = loading.load(
+            path, overrides, seed=seed, dilation=dilation, policy=policy, trace_check=trace_problem
+        )
         return cls(loaded.scenario, source=str(path), out=out, progress=progress)
 
     # -- for whoever drives the run --
@@ -111,6 +114,15 @@ class Emulation:
         live = self._live
         live.injector.check(name)
         return LinkHandle(name, live.injector, live.clock, self._schedule)
+
+    async def inject(self, text: str) -> int:
+        """Injects a fault given on one line, such as ``cam2 flap down=1s up=2s times=3``; returns its index.
+
+        Raises ``ScenarioError`` that says what is wrong with it.
+        """
+        live = self._live
+        fault = parse_fault(text, at=max(0.0, self.now()), cameras=[c.id for c in self.scenario.cameras])
+        return await live.injector.inject(fault, self._schedule)
 
     async def until(
         self,
@@ -244,7 +256,7 @@ class Emulation:
 
     def _schedule(self, event: FaultEvent) -> None:
         async def later() -> None:
-            await self._live.clock.sleep_until(event.at)
+            await self._live.clock.sleep_until(event.at - AHEAD_WALL_S / self.dilation)
             await self._live.injector.apply(event)
 
         task = asyncio.create_task(later())

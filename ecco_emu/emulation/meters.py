@@ -19,6 +19,7 @@ from ecco_emu.core.events import AnyEvent, CameraConfigured, ClockReport, FaultA
 from ecco_emu.core.ids import CameraId
 from ecco_emu.emulation.clock import LoopLag
 from ecco_emu.scenario import schema
+from ecco_emu.scenario.faults import cut_off
 from ecco_emu.transport.adapter import Peer
 
 TRAFFIC_PERIOD_S = 1.0
@@ -86,37 +87,71 @@ class ShareTargets:
         self._capacity = scenario.network.bottleneck.rate or math.inf
         self._caps = {camera.id: scenario.uplink_of(camera).rate or math.inf for camera in scenario.cameras}
         self._down: set[str] = set()
+        self._cut_off: dict[int, list[str]] = {}
+        """Cameras that cannot be heard, by the fault that does it."""
+        self._cliffs: dict[int, tuple[str, float]] = {}
+        """Links whose rate is capped, and to what, by the fault that does it."""
+        self._followed: dict[str, Callable[[], float]] = {}
         self._weights: dict[str, float] = {}
+
+    def follow(self, on: str, rate_bps: Callable[[], float]) -> None:
+        """A link whose rate changes by itself is as fast as ``rate_bps()`` says."""
+        self._followed[on] = rate_bps
 
     def see(self, event: AnyEvent) -> None:
         match event:
             case CameraConfigured():
                 self._weights[event.camera] = event.alpha
-            case FaultApplied(on=on, action="down"):
-                self._down.add(on)
-            case FaultApplied(on=on, action="up"):
-                self._down.discard(on)
-            case FaultApplied(on=on, action=action) if action.startswith("set rate="):
-                rate = units.parse_rate(action.removeprefix("set rate="))
-                if on == "bottleneck":
-                    self._capacity = rate
-                elif on in self._caps:
-                    self._caps[on] = rate
+            case FaultApplied():
+                self._see_fault(event)
+
+    def _see_fault(self, event: FaultApplied) -> None:
+        kind, *words = event.action.split()
+        if kind == "down":
+            self._down.add(event.on)
+        elif kind == "up":
+            self._down.discard(event.on)
+        elif words == ["over"]:
+            self._cliffs.pop(event.index, None)
+            self._cut_off.pop(event.index, None)
+        elif kind in ("blackhole", "partition"):
+            self._cut_off[event.index] = cut_off(event.on, event.action, list(self._caps))
+        for word in words:
+            if word.startswith("rate="):
+                self._set_rate(event, kind, units.parse_rate(word.removeprefix("rate=")))
+
+    def _set_rate(self, event: FaultApplied, kind: str, rate: float) -> None:
+        if kind == "cliff":
+            self._cliffs[event.index] = event.on, rate
+        elif event.on == "bottleneck":
+            self._capacity = rate
+        elif event.on in self._caps:
+            self._caps[event.on] = rate
+
+    def _rate(self, on: str, rate: float) -> float:
+        """A link's rate now, of which it has ``rate`` by itself."""
+        own = self._followed[on]() if on in self._followed else rate
+        return min([own, *(limit for where, limit in self._cliffs.values() if where == on)])
 
     def now(self) -> dict[str, float]:
         """Target rate by camera, bit/s; 0 for those that do not stream."""
         cameras = list(self._caps)
-        caps = [0.0 if self._is_down(camera) else self._caps[camera] for camera in cameras]
+        caps = [
+            0.0 if self._is_down(camera) else self._rate(camera, self._caps[camera]) for camera in cameras
+        ]
+        bottleneck = self._rate("bottleneck", self._capacity)
         weights = [self._weights.get(camera, 0.0) for camera in cameras]
         capacity = (
-            self._capacity
-            if math.isfinite(self._capacity)
-            else math.fsum(cap for cap in caps if math.isfinite(cap))
+            bottleneck if math.isfinite(bottleneck) else math.fsum(cap for cap in caps if math.isfinite(cap))
         )
         return dict(zip(cameras, weighted_max_min(capacity, weights, caps), strict=True))
 
     def _is_down(self, camera: str) -> bool:
-        return camera in self._down or bool(self._down & {"bottleneck", "downlink"})
+        return (
+            camera in self._down
+            or bool(self._down & {"bottleneck", "downlink"})
+            or any(camera in cameras for cameras in self._cut_off.values())
+        )
 
 
 class TrafficMeter:

@@ -32,8 +32,8 @@ from ecco_emu.emulation.calibration import HostSpeed, choose_dilation
 from ecco_emu.emulation.clock import LoopLag, RunClock
 from ecco_emu.emulation.faults import FaultInjector
 from ecco_emu.emulation.manifest import manifest
-from ecco_emu.emulation.meters import HealthMeter, ShareTargets, TrafficMeter
-from ecco_emu.emulation.topology import SERVER, lab_spec
+from ecco_emu.emulation.meters import TRAFFIC_PERIOD_S, HealthMeter, ShareTargets, TrafficMeter
+from ecco_emu.emulation.topology import SERVER, Replay, lab_spec, replays
 from ecco_emu.policies.registry import make_policy, transmission_rule
 from ecco_emu.report.qlog import QlogFolder
 from ecco_emu.report.rundir import RunDirectory
@@ -267,6 +267,7 @@ async def build(
         progress(f"building the network (one emulated second lasts {clock.dilation:g} s)")
         lab = await stack.enter_async_context(open_lab(lab_spec(scenario, clock.dilation)))
         stack.enter_context(live.announced(directory.path, scenario.name, lab))
+        replayed = replays(scenario, clock.dilation)
         models = ModelStore(directory.models)
         directory.write_manifest(
             manifest(
@@ -290,8 +291,22 @@ async def build(
         gc.freeze()  # what is alive now stays: no collection need walk it while packets wait
         stack.callback(gc.unfreeze)
         clock.start()
+        for replay in replayed:
+            replay.begin(lab)
+            if replay.sets_rate:
+                system.targets.follow(replay.on, _last_second(replay, clock))
         emit(run_started(scenario, engine=lab.engine, dilation=clock.dilation))
         yield system
+
+
+def _last_second(replay: Replay, clock: RunClock) -> Callable[[], float]:
+    """A trace's rate as a meter sees it that reports every second."""
+
+    def rate_bps() -> float:
+        now = max(TRAFFIC_PERIOD_S, clock.now())
+        return replay.mean_rate_bps(now - TRAFFIC_PERIOD_S, now)
+
+    return rate_bps
 
 
 async def require_privileges() -> None:

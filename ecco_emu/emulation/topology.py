@@ -2,13 +2,21 @@
 
 Each camera is a node with its uplink as egress; the server is a node whose ingress is the shared
 bottleneck (the switch's port towards it) and whose egress is the shared downlink. Rates are divided
-by the dilation and delays multiplied by it; a queue keeps its length in bytes.
+by the dilation and delays multiplied by it; a queue keeps its length in bytes. A trace is stretched alike.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
 import netns
+from ecco_emu.core import units
+from ecco_emu.core.errors import ScenarioError
 from ecco_emu.scenario import schema
+from ecco_emu.scenario.faults import SHARED_LINKS
+from ecco_emu.scenario.profiles import trace_path
 
 SERVER = "server"
 DEFAULT_QUEUE_S = 0.2
@@ -18,28 +26,55 @@ DEFAULT_QUEUE_S = 0.2
 def host_shape(shape: schema.Shape, dilation: float) -> netns.Shape:
     """One direction of a link in wall units."""
     queue_s = shape.queue if shape.queue is not None else DEFAULT_QUEUE_S
+    limited = shape.rate is not None or shape.trace is not None
+    burst = shape.burst_loss
     return netns.Shape(
         rate_bps=None if shape.rate is None else shape.rate / dilation,
-        queue_s=None if shape.rate is None else queue_s * dilation,
+        queue_s=queue_s * dilation if limited else None,
         delay_s=shape.delay * dilation,
         jitter_s=shape.jitter * dilation,
+        jitter_distribution=shape.jitter_distribution,
         loss=shape.loss,
+        burst_loss=netns.BurstLoss.of(burst.mean, burst.packets) if burst is not None else None,
+        reorder=shape.reorder,
+        duplicate=shape.duplicate,
+        corrupt=shape.corrupt,
     )
 
 
 def return_shape(uplink: schema.Uplink) -> schema.Shape:
-    """The way back over a camera's access link: same delay and loss, its own rate not limited."""
-    return schema.Shape.model_construct(
-        rate=None, delay=uplink.delay, jitter=uplink.jitter, loss=uplink.loss, queue=None
-    )
+    """The way back over a camera's access link: same delay and losses, its own rate not limited."""
+    return uplink.model_copy(update={"rate": None, "queue": None, "trace": None})
+
+
+def node_of(on: str) -> str:
+    """The node whose link a scenario's link is."""
+    return SERVER if on in SHARED_LINKS else on
+
+
+def direction_of(on: str) -> netns.Direction:
+    """The direction whose rate the scenario names: a camera's uplink, the bottleneck towards the server, the
+    downlink away from it."""
+    return "ingress" if on == "bottleneck" else "egress"
+
+
+def directions_of(on: str) -> tuple[netns.Direction, ...]:
+    """The directions whose delay and losses the scenario names: of a camera's uplink both."""
+    return (direction_of(on),) if on in SHARED_LINKS else ("egress", "ingress")
 
 
 def lab_spec(scenario: schema.Scenario, dilation: float) -> netns.LabSpec:
+    """The link lab of a scenario. Raises ``ScenarioError`` for a trace that cannot be read."""
+    changing = {node_of(replay.on) for replay in replays(scenario, dilation) if replay.trace.impairs}
+    for fault in scenario.faults:
+        if fault.set is not None and fault.set.impairs and fault.on is not None:
+            changing.add(node_of(fault.on))
     links = [
         netns.LinkSpec(
             SERVER,
-            ingress=host_shape(scenario.network.bottleneck, dilation),
-            egress=host_shape(scenario.network.downlink, dilation),
+            ingress=_first_shape(scenario.network.bottleneck, dilation),
+            egress=_first_shape(scenario.network.downlink, dilation),
+            live_impairments=SERVER in changing,
         )
     ]
     for camera in scenario.cameras:
@@ -47,8 +82,96 @@ def lab_spec(scenario: schema.Scenario, dilation: float) -> netns.LabSpec:
         links.append(
             netns.LinkSpec(
                 camera.id,
-                egress=host_shape(uplink, dilation),
+                egress=_first_shape(uplink, dilation),
                 ingress=host_shape(return_shape(uplink), dilation),
+                live_impairments=camera.id in changing,
             )
         )
     return netns.LabSpec(links=tuple(links), engine=scenario.network.engine, seed=scenario.seed)
+
+
+def _first_shape(shape: schema.Shape, dilation: float) -> netns.Shape:
+    """What a link is built with. One whose rate only its trace sets has that trace's highest until it plays,
+    for an engine that cannot do the rest together with a rate must say so before anything is built."""
+    host = host_shape(shape, dilation)
+    if shape.trace is None or host.rate_bps is not None:
+        return host
+    rates = [point.rate_bps for point in _load(shape.trace.file).points if point.rate_bps]
+    return replace(host, rate_bps=max(rates) / dilation) if rates else host
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """A trace on a link of the scenario, stretched by the dilation."""
+
+    on: str
+    trace: netns.Trace
+    loop: bool
+    start_s: float
+    dilation: float
+
+    def begin(self, lab: netns.Lab) -> None:
+        """Plays it from now on. Raises ``ScenarioError`` for what the link cannot do."""
+        try:
+            lab.link(node_of(self.on)).replay(
+                self.trace, direction=direction_of(self.on), loop=self.loop, start_s=self.start_s
+            )
+        except netns.LabError as error:
+            raise ScenarioError(f"the trace of {self.on} cannot be played: {error}") from error
+
+    def mean_rate_bps(self, since_s: float, until_s: float) -> float:
+        """The link's mean rate between two moments since it began, in emulated units; there must be time
+        between them."""
+        begin, end = (self.start_s + moment * self.dilation for moment in (since_s, until_s))
+        bits = self.trace.bits_until(end, loop=self.loop) - self.trace.bits_until(begin, loop=self.loop)
+        return bits / (until_s - since_s)
+
+    @property
+    def sets_rate(self) -> bool:
+        return any(point.rate_bps is not None for point in self.trace.points)
+
+
+def replays(scenario: schema.Scenario, dilation: float) -> list[Replay]:
+    """Every trace of a scenario. Raises ``ScenarioError`` for one that cannot be read."""
+    return [
+        Replay(on, _load(trace.file).stretched(dilation), trace.loop, trace.start * dilation, dilation)
+        for on, trace in _traced(scenario)
+    ]
+
+
+def _traced(scenario: schema.Scenario) -> Iterator[tuple[str, schema.LinkTrace]]:
+    shapes: list[tuple[str, schema.Shape]] = [
+        ("bottleneck", scenario.network.bottleneck),
+        ("downlink", scenario.network.downlink),
+        *((camera.id, scenario.uplink_of(camera)) for camera in scenario.cameras),
+    ]
+    for on, shape in shapes:
+        if shape.trace is not None:
+            yield on, shape.trace
+
+
+def _load(name: str) -> netns.Trace:
+    try:
+        return netns.Trace.load(trace_path(name))
+    except netns.SpecError as error:
+        raise ScenarioError(f"trace: {error}") from error
+
+
+def trace_problem(path: Path, shape: schema.Shape) -> str | None:
+    """What is wrong with a trace's file for a link, or None (``scenario.semantics.TraceCheck``)."""
+    try:
+        trace = netns.Trace.load(path)
+    except netns.SpecError as error:
+        return str(error)
+    if shape.trace is not None and shape.trace.start >= trace.duration_s:
+        length = units.format_time(trace.duration_s)
+        return f"start ({units.format_time(shape.trace.start)}) is not within the trace, which lasts {length}"
+    least_s = min((point.delay_s for point in trace.points if point.delay_s is not None), default=None)
+    if least_s is not None and shape.jitter > least_s:
+        return (
+            f"jitter ({units.format_time(shape.jitter)}) cannot be larger than the trace's least delay "
+            f"({units.format_time(least_s)})"
+        )
+    if least_s == 0 and shape.reorder:
+        return "reorder needs a delay, and the trace's is 0 at times"
+    return None

@@ -16,6 +16,7 @@ from typing import Literal, Self, TypeVar
 from ecco_emu.core import events as ev
 from ecco_emu.core.errors import ScenarioError
 from ecco_emu.core.events import SegmentState
+from ecco_emu.scenario.faults import cut_off
 
 E = TypeVar("E", bound=ev.Event)
 
@@ -394,11 +395,9 @@ class RunMetrics:
     @_fold.register
     def _(self, event: ev.FaultApplied) -> None:
         insert(self.faults, event)
-        if event.action != "down":
-            return
-        cut = [self.cameras[event.on]] if event.on in self.cameras else list(self.cameras.values())
-        for camera in cut:
-            camera.stalled = True
+        for name in cut_off(event.on, event.action, list(self.cameras)):
+            if name in self.cameras:
+                self.cameras[name].stalled = True
 
     @_fold.register
     def _(self, event: ev.ClockReport) -> None:

@@ -19,8 +19,15 @@ def to_mapping(scenario: Scenario) -> dict[str, Any]:
         else:
             item["uplink"] = camera.uplink.model_dump(mode="json", by_alias=True, exclude_unset=True)
     for key in ("faults", "expect"):
-        data[key] = [{name: value for name, value in item.items() if value is not None} for item in data[key]]
+        data[key] = _given(data[key])
     return data
+
+
+def _given(value: Any) -> Any:
+    """Without what is None, at any depth: in a fault or an expectation that is what was not given."""
+    if isinstance(value, dict):
+        return {name: _given(item) for name, item in value.items() if item is not None}
+    return [_given(item) for item in value] if isinstance(value, list) else value
 
 
 def dump(scenario: Scenario) -> str:

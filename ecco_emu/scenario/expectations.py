@@ -160,7 +160,12 @@ class RunFacts:
         elif isinstance(event, events.Accuracy):
             self._maps[event.camera] = event.map
         elif isinstance(event, events.FaultApplied):
-            self._faults[(event.index, event.phase)] = event.applied
+            self._see_fault(event)
+
+    def _see_fault(self, event: events.FaultApplied) -> None:
+        # a flap has many: it begins with its first "start" and is over with its last "end"
+        if event.phase == "end" or (event.index, "start") not in self._faults:
+            self._faults[event.index, event.phase] = event.applied
 
     def fault_time(self, index: int, phase: str) -> float | None:
         if phase == "end":

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pydantic import ValidationError
@@ -11,33 +12,40 @@ from pydantic import ValidationError
 from ecco_emu.core import units
 from ecco_emu.core.errors import ScenarioError
 from ecco_emu.scenario.document import Document
-from ecco_emu.scenario.problems import Place, did_you_mean, shown
-from ecco_emu.scenario.schema import Fault, Scenario
+from ecco_emu.scenario.problems import Path, Place, did_you_mean, shown
+from ecco_emu.scenario.schema import FAULT_KINDS, Fault, Flap, Scenario, SetShape
 from ecco_emu.scenario.wording import problems_of
 
 SHARED_LINKS = ("bottleneck", "downlink")
-_GRAMMAR = "LINK down [for=5s], LINK up, or LINK set rate=2mbit"
+SERVER_NODE = "server"
+_GRAMMAR = (
+    "LINK down [for=5s], LINK up, LINK set rate=2mbit [delay=50ms loss=1% …], "
+    "LINK flap down=1s up=2s times=3, "
+    "LINK cliff rate=200kbit [for=5s], LINK blackhole [direction=up for=5s], "
+    "or CAMERA,CAMERA/server partition [for=5s]"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class FaultEvent:
-    """One change of one link. ``index`` is the fault's place in the scenario's list."""
+    """One change of one link, or of a partition. ``index`` is the fault's place in the scenario's list."""
 
     index: int
     on: str
     action: str
-    """``down``, ``up`` or ``set rate=2mbit``."""
+    """``down``, ``up``, ``set rate=2mbit``, ``cliff rate=200kbit``, ``blackhole up`` or ``partition``, and at
+    the end of the last three ``cliff over`` and so on. A flap is a row of ``down`` and ``up``."""
     phase: Literal["start", "end"]
-    """``end``: the automatic end of a ``down`` with a ``for``; its action is ``up``."""
+    """``end``: something is over by itself. Each fault has its own ``start`` first."""
     at: float
     """Emulated seconds."""
-    rate_bps: float | None = None
-    """The new rate of a ``set``."""
+    fault: Fault | None = field(default=None, compare=False)
+    """The whole fault; None for a plain ``down`` or ``up``."""
 
 
 @dataclass(frozen=True, slots=True)
 class FaultEnd:
-    """When a ``down`` is over, and which ``up`` ended it (None: its own ``for``)."""
+    """When a fault is over, and which ``up`` ended it (None: it ended by itself)."""
 
     at: float
     ended_by: int | None
@@ -60,23 +68,78 @@ def timeline(scenario: Scenario) -> list[FaultEvent]:
 
 
 def events_of(index: int, fault: Fault) -> list[FaultEvent]:
-    """A single fault's start and, for a ``down`` with a ``for``, its automatic end."""
-    rate = fault.set.rate if fault.set is not None else None
-    events = [FaultEvent(index, fault.on, action_of(fault), "start", fault.at, rate)]
-    if fault.down is not None and fault.down.for_ is not None:
-        events.append(FaultEvent(index, fault.on, "up", "end", fault.at + fault.down.for_))
+    """A single fault's changes: its start and, where it ends by itself, its end."""
+
+    def event(action: str, phase: Literal["start", "end"], at: float) -> FaultEvent:
+        return FaultEvent(index, fault.where, action, phase, at, fault)
+
+    if fault.flap is not None:
+        steps = flap_steps(fault.flap)
+        return [
+            change
+            for down, up in steps
+            for change in (
+                event("down", "start", fault.at + down),
+                event("up", "end", fault.at + up),
+            )
+        ]
+    events = [event(action_of(fault), "start", fault.at)]
+    lasts = _lasts(fault)
+    if lasts is not None:
+        over = "up" if fault.down is not None else f"{fault.kind} over"
+        events.append(event(over, "end", fault.at + lasts))
     return events
 
 
+def flap_steps(flap: Flap) -> list[tuple[float, float]]:
+    """When the link goes down and comes up again, from the flap's beginning."""
+    period = flap.down + flap.up
+    limit = flap.for_ if flap.for_ is not None else math.inf
+    times = flap.times if flap.times is not None else math.ceil(limit / period)
+    starts = [number * period for number in range(times)]
+    return [(start, min(start + flap.down, limit)) for start in starts if start < limit]
+
+
 def action_of(fault: Fault) -> str:
-    """``down``, ``up`` or ``set rate=2mbit``."""
+    """What a fault's start does: ``down``, ``set rate=2mbit``, ``blackhole up`` and so on."""
     if fault.set is not None:
-        return f"set rate={units.format_rate(fault.set.rate)}"
-    return "up" if fault.up else "down"
+        return " ".join(["set", *_words(fault.set)])
+    if fault.cliff is not None:
+        return f"cliff rate={units.format_rate(fault.cliff.rate)}"
+    if fault.blackhole is not None:
+        return f"blackhole {_direction(fault)}"
+    return "down" if fault.kind == "flap" else fault.kind
+
+
+def _direction(fault: Fault) -> str:
+    assert fault.blackhole is not None
+    if fault.on in SHARED_LINKS:
+        return "up" if fault.on == "bottleneck" else "down"
+    return fault.blackhole.direction
+
+
+def _words(change: SetShape) -> list[str]:
+    data = change.model_dump(mode="json", exclude_unset=True)
+    words = []
+    for key in SetShape.model_fields:  # in their order, the rate first
+        if key == "burst_loss" and change.burst_loss is not None:
+            burst = data[key]
+            words.append(f"burst_loss={burst['mean']} in {change.burst_loss.packets:g}")
+        elif key in data:
+            words.append(f"{key}={data[key]}")
+    return words
+
+
+def _lasts(fault: Fault) -> float | None:
+    """After how long a fault ends by itself, or None."""
+    if fault.flap is not None:
+        return flap_steps(fault.flap)[-1][1]
+    lasting = fault.down or fault.cliff or fault.partition or fault.blackhole
+    return lasting.for_ if lasting is not None else None
 
 
 def pair(faults: Sequence[Fault | None]) -> tuple[dict[int, FaultEnd], list[tuple[int, str]]]:
-    """Which ``down`` ends when, and what does not go together (fault index, message).
+    """Which fault ends when, and which ``down`` and ``up`` do not go together (fault index, message).
 
     None stands for a fault that is wrong in itself and is left out.
     """
@@ -88,7 +151,12 @@ def pair(faults: Sequence[Fault | None]) -> tuple[dict[int, FaultEnd], list[tupl
         key=lambda item: (item[1].at, item[0]),
     )
     for index, fault in ordered:
-        wire = _wire(fault.on)
+        lasts = _lasts(fault)
+        if fault.down is None and not fault.up:
+            if lasts is not None:
+                ends[index] = FaultEnd(fault.at + lasts, None)
+            continue
+        wire = _wire(fault.where)
         before = down.get(wire)
         if before is not None and before in ends and ends[before].at <= fault.at:
             before = None
@@ -99,9 +167,9 @@ def pair(faults: Sequence[Fault | None]) -> tuple[dict[int, FaultEnd], list[tupl
                 problems.append((index, f"{fault.on} is down already: fault[{before}] holds it down{until}"))
                 continue
             down[wire] = index
-            if fault.down.for_ is not None:
-                ends[index] = FaultEnd(fault.at + fault.down.for_, None)
-        elif fault.up:
+            if lasts is not None:
+                ends[index] = FaultEnd(fault.at + lasts, None)
+        else:
             if before is None:
                 problems.append(
                     (index, f"{fault.on} is not down at {units.format_time(fault.at)}: no 'down' to end")
@@ -117,13 +185,49 @@ def _wire(on: str) -> str:
     return "the server's" if on in SHARED_LINKS else on
 
 
+def cut_off(on: str, action: str, cameras: Sequence[str]) -> list[str]:
+    """The cameras that cannot talk with the server once a change with this ``on`` and ``action`` holds."""
+    kind, *words = action.split()
+    if words == ["over"] or kind not in ("down", "blackhole", "partition"):
+        return []
+    if kind != "partition":
+        return list(cameras) if on in SHARED_LINKS else [on]
+    sets = [nodes.split(", ") for nodes in on.split(" / ")]
+    if not any(SERVER_NODE in nodes for nodes in sets):
+        return []
+    return [node for nodes in sets if SERVER_NODE not in nodes for node in nodes]
+
+
 def unknown_link(on: str, cameras: Iterable[str]) -> str | None:
     """What is wrong with a fault's ``on``, or None."""
-    known = [*cameras, *SHARED_LINKS]
-    if on in known:
+    return _unknown(on, [*cameras, *SHARED_LINKS], "link")
+
+
+def unknown_nodes(fault: Fault, cameras: Iterable[str]) -> list[tuple[Path, str]]:
+    """What is wrong with the names in a fault, each with its place within the fault."""
+    known = list(cameras)
+    if fault.partition is None:
+        wrong = unknown_link(fault.on or "", known)
+        return [(("on",), wrong)] if wrong else []
+    found: list[tuple[Path, str]] = []
+    seen: dict[str, int] = {}
+    for number, nodes in enumerate(fault.partition.sets):
+        for place, node in enumerate(nodes):
+            path: Path = ("partition", "sets", number, place)
+            wrong = _unknown(node, [*known, SERVER_NODE], "node")
+            if wrong is None and node in seen:
+                wrong = f"{shown(node)} stands in sets[{seen[node]}] already"
+            if wrong is not None:
+                found.append((path, wrong))
+            seen.setdefault(node, number)
+    return found
+
+
+def _unknown(name: str, known: Sequence[str], what: str) -> str | None:
+    if name in known:
         return None
-    hint = did_you_mean(on, known) or f"; it is one of: {', '.join(known)}"
-    return f"{shown(on)} is no link{hint}"
+    hint = did_you_mean(name, known) or f"; it is one of: {', '.join(known)}"
+    return f"{shown(name)} is no {what}{hint}"
 
 
 def parse_fault(text: str, *, at: float = 0.0, cameras: Iterable[str] | None = None) -> Fault:
@@ -131,6 +235,8 @@ def parse_fault(text: str, *, at: float = 0.0, cameras: Iterable[str] | None = N
 
     >>> parse_fault("cam2 down for=5s").down.for_
     5.0
+    >>> parse_fault("cam1,cam2/server partition for=5s").partition.sets
+    (('cam1', 'cam2'), ('server',))
 
     Raises ``ScenarioError`` with what is wrong; with ``cameras``, also for an unknown link.
     """
@@ -138,22 +244,27 @@ def parse_fault(text: str, *, at: float = 0.0, cameras: Iterable[str] | None = N
     if len(words) < 2:
         raise ScenarioError(f"fault {shown(text)}: write {_GRAMMAR}")
     on, action, *rest = words
-    if action not in ("down", "up", "set"):
-        raise ScenarioError(f"fault {shown(text)}: {shown(action)} is no fault; write {_GRAMMAR}")
+    if action not in FAULT_KINDS:
+        hint = did_you_mean(action, FAULT_KINDS)
+        raise ScenarioError(f"fault {shown(text)}: {shown(action)} is no fault{hint}; write {_GRAMMAR}")
     values: dict[str, object] = {}
     for word in rest:
         key, equals, value = word.partition("=")
         if not equals or action == "up":
             raise ScenarioError(f"fault {shown(text)}: {shown(word)} does not belong here; write {_GRAMMAR}")
-        values[key] = value
-    data: dict[str, Any] = {"at": f"{at!r}s", "on": on, action: True if action == "up" else values}
+        values[key] = int(value) if key == "times" and value.isdecimal() else value
+    data: dict[str, Any] = {"at": f"{at!r}s", action: True if action == "up" else values}
+    if action == "partition":
+        values["sets"] = [nodes.split(",") for nodes in on.split("/")]
+    else:
+        data["on"] = on
     try:
         fault = Fault.model_validate(data)
     except ValidationError as error:
         found = problems_of(error, Document("", data, {(): Place("")}), Fault)
         detail = "; ".join(f"{problem.path}: {problem.message}" for problem in found)
         raise ScenarioError(f"fault {shown(text)}: {detail}") from None
-    wrong = unknown_link(on, cameras) if cameras is not None else None
+    wrong = unknown_nodes(fault, list(cameras)) if cameras is not None else []
     if wrong:
-        raise ScenarioError(f"fault {shown(text)}: {wrong}")
+        raise ScenarioError(f"fault {shown(text)}: {'; '.join(message for _, message in wrong)}")
     return fault

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import Any
@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from ecco_emu.scenario import profiles, semantics, wording
 from ecco_emu.scenario.document import MAX_BYTES, Document, parse
 from ecco_emu.scenario.overrides import apply_option, apply_sets
-from ecco_emu.scenario.problems import InvalidScenario, Place, Problem, path_text
+from ecco_emu.scenario.problems import InvalidScenario, Path, Place, Problem, path_text
 from ecco_emu.scenario.schema import Scenario
 
 
@@ -34,13 +34,16 @@ def load(
     policy: str | None = None,
     *,
     files: bool = True,
+    trace_check: semantics.TraceCheck | None = None,
 ) -> LoadedScenario:
     """Reads, changes and checks a scenario.
 
     ``overrides`` are ``dotted.path=value``, as for ``--set``; ``seed``, ``dilation`` and ``policy`` win
-    over them. ``files=False`` does not ask for the student's and teacher's weights, for commands that
-    need neither. Paths of weights are taken from the scenario's folder (from the current one in
-    ``overrides``) and come out absolute. Raises ``InvalidScenario`` with every problem there is.
+    over them. ``files=False`` does not ask for the student's and teacher's weights and for traces, for
+    commands that need neither; ``trace_check`` reads the latter. Paths are taken from the scenario's folder
+    (from the current one in ``overrides``) and come out absolute.
+
+    Raises ``InvalidScenario`` with every problem there is.
     """
     file = FilePath(path)
     text, problem = _read(file)
@@ -58,20 +61,25 @@ def load(
         for name, (key, value) in options.items():
             if value is not None:
                 problems += apply_option(document, key, str(value), f"--{name} {value}")
-        _absolute_weights(document, file.parent)
-        scenario, found = _validated(document, files)
+        _absolute_paths(document, file.parent)
+        scenario, found = _validated(document, files, trace_check)
         problems += found
         if scenario is not None and not problems:
             return LoadedScenario(scenario, file, text)
     raise InvalidScenario(_in_order(problems))
 
 
-def check(paths: Iterable[str | os.PathLike[str]], *, files: bool = True) -> list[Problem]:
+def check(
+    paths: Iterable[str | os.PathLike[str]],
+    *,
+    files: bool = True,
+    trace_check: semantics.TraceCheck | None = None,
+) -> list[Problem]:
     """Everything wrong with each of these files; empty when all could run."""
     problems: list[Problem] = []
     for path in paths:
         try:
-            load(path, files=files)
+            load(path, files=files, trace_check=trace_check)
         except InvalidScenario as error:
             problems += error.problems
     return problems
@@ -109,31 +117,52 @@ def _read(file: FilePath) -> tuple[str, Problem | None]:
         return "", Problem(Place(str(file), line, column), "", "is not UTF-8 text here")
 
 
-def _absolute_weights(document: Document, folder: FilePath) -> None:
-    """Makes paths of weights absolute, so that the resolved scenario means the same anywhere."""
-    trainer = document.data.get("trainer") if isinstance(document.data, dict) else None
-    if not isinstance(trainer, dict):
-        return
-    for key in ("student", "teacher"):
-        value = trainer.get(key)
-        if not isinstance(value, str) or "\0" in value:
+def _absolute_paths(document: Document, folder: FilePath) -> None:
+    """Makes paths of weights and traces absolute, so that the resolved scenario means the same anywhere."""
+
+    def is_teacher(value: str) -> bool:
+        return os.sep in value or value.endswith((".pt", ".safetensors"))
+
+    places: list[tuple[Path, Callable[[str], bool]]] = [
+        (("trainer", "student"), profiles.looks_like_path),
+        (("trainer", "teacher"), is_teacher),
+    ]
+    places += [(path, profiles.looks_like_trace_path) for path in _trace_places(document)]
+    for path, is_path in places:
+        try:
+            value, holder = document.at(path), document.at(path[:-1])
+        except LookupError:
             continue
-        is_path = (
-            profiles.looks_like_path(value) if key == "student" else value.endswith((".pt", ".safetensors"))
-        )
-        if is_path or (key == "teacher" and os.sep in value):
-            in_file = document.place(("trainer", key)).line > 0
-            trainer[key] = str((folder if in_file else FilePath()).absolute() / FilePath(value).expanduser())
+        if isinstance(value, str) and isinstance(holder, dict) and "\0" not in value and is_path(value):
+            base = folder if document.place(path).line > 0 else FilePath()
+            holder[path[-1]] = str(base.absolute() / FilePath(value).expanduser())
 
 
-def _validated(document: Document, files: bool) -> tuple[Scenario | None, list[Problem]]:
+def _trace_places(document: Document) -> Iterator[Path]:
+    """Where a trace's name can stand: alone, or as the ``file`` of a mapping."""
+    data = document.data if isinstance(document.data, dict) else {}
+    cameras = data.get("cameras")
+    links: list[Path] = [("network", name) for name in ("bottleneck", "uplink", "downlink")]
+    links += [
+        ("cameras", index, "uplink") for index in range(len(cameras) if isinstance(cameras, list) else 0)
+    ]
+    for link in links:
+        yield (*link, "trace")
+        yield (*link, "trace", "file")
+
+
+def _validated(
+    document: Document, files: bool, trace_check: semantics.TraceCheck | None = None
+) -> tuple[Scenario | None, list[Problem]]:
     """The scenario and what is wrong with it; what a place is known to be wrong for is not said twice."""
     scenario, candidates = None, []
     try:
         scenario = Scenario.model_validate(document.data)
     except ValidationError as error:
         candidates = wording.problems_of(error, document)
-    for path, message in semantics.findings(semantics.Draft.of(document.data), files=files):
+    for path, message in semantics.findings(
+        semantics.Draft.of(document.data), files=files, trace_check=trace_check
+    ):
         candidates.append(Problem(document.place(path), path_text(path), message))
     known = {(problem.place, problem.path) for problem in document.problems}
     problems = []

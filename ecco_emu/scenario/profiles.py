@@ -1,4 +1,5 @@
-"""Where the shipped data lies: students (profiles/students/NAME.safetensors with NAME.json beside it)."""
+"""Where the shipped data lies: students (profiles/students/NAME.safetensors with NAME.json beside it) and
+traces of links (profiles/links/NAME.mahimahi or NAME.csv)."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from ecco_emu.scenario.problems import did_you_mean
 
 ENVIRONMENT = "ECCO_EMU_PROFILES"
 SUFFIX = ".safetensors"
+TRACE_SUFFIXES = (".mahimahi", ".csv")
 
 
 def profiles_dir() -> Path:
@@ -58,3 +60,38 @@ def student_path(name_or_path: str) -> Path:
 def description_path(weights: Path) -> Path:
     """The JSON beside a student's weights that says how it was made."""
     return weights.with_suffix(".json")
+
+
+def links_dir() -> Path:
+    return profiles_dir() / "links"
+
+
+def traces() -> list[str]:
+    """Names of the traces there are."""
+    folder = links_dir()
+    found = folder.iterdir() if folder.is_dir() else ()
+    return sorted(path.stem for path in found if path.suffix in TRACE_SUFFIXES)
+
+
+def looks_like_trace_path(name: str) -> bool:
+    return os.sep in name or name.endswith(TRACE_SUFFIXES)
+
+
+def trace_path(name_or_path: str) -> Path:
+    """The file of a trace, by its name in profiles/links/ or by its path.
+
+    Raises ``ScenarioError`` that lists the traces there are.
+    """
+    if looks_like_trace_path(name_or_path):
+        path = Path(name_or_path)
+        if path.is_file():
+            return path
+        raise ScenarioError(f"no trace at {name_or_path!r}")
+    for suffix in TRACE_SUFFIXES:
+        path = links_dir() / f"{name_or_path}{suffix}"
+        if name_or_path and path.is_file():
+            return path
+    known = traces()
+    listing = f"there are: {', '.join(known)}" if known else f"there are none in {links_dir()}"
+    hint = did_you_mean(name_or_path, known)
+    raise ScenarioError(f"no trace {name_or_path!r}{hint or '; ' + listing}; or give a path")

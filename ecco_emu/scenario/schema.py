@@ -174,6 +174,30 @@ class Transport(Strict):
     """Writes a trace of every connection into the run's qlog/, for qvis: about 0.5 kB and 10 µs a packet."""
 
 
+class BurstLoss(Strict):
+    """Losses that come in bursts (Gilbert and Elliott's two states)."""
+
+    mean: Annotated[Fraction, Field(gt=0, lt=1)]
+    """Packets lost in the long run."""
+    packets: Annotated[Number, Field(ge=1, le=1e6)]
+    """How many packets in a row a burst loses on average."""
+
+
+class LinkTrace(Strict):
+    """A recorded or made course of a link's rate, and of delay and loss where the file has such."""
+
+    file: str
+    """A trace in profiles/links/, or a path to a file in Mahimahi's format or in CSV."""
+    loop: bool = True
+    """Begin again at its end; without it, the link stays as the trace ends."""
+    start: Annotated[Time, Field(ge=0)] = 0.0
+    """How far into the trace the link begins, so that cameras need not all fade together."""
+
+
+def _bare_trace(value: object) -> object:
+    return {"file": value} if isinstance(value, str) else value
+
+
 class Shape(Strict):
     """One direction of a link."""
 
@@ -183,16 +207,38 @@ class Shape(Strict):
     """Propagation delay, one way."""
     jitter: Annotated[Time, Field(ge=0, le=10)] = 0.0
     """The delay varies by as much as this either way; packets keep their order."""
+    jitter_distribution: Literal["uniform", "normal", "pareto"] = "uniform"
+    """How the delay varies. For ``normal`` and ``pareto`` the jitter is the standard deviation."""
     loss: Fraction = 0.0
     """Packets lost at random."""
+    burst_loss: BurstLoss | None = None
+    """Packets lost in bursts, in place of ``loss``."""
+    reorder: Fraction = 0.0
+    """Packets that skip the delay and so overtake others."""
+    duplicate: Fraction = 0.0
+    """Packets that arrive twice."""
+    corrupt: Fraction = 0.0
+    """Packets of which one bit arrives inverted, which a checksum then finds."""
     queue: Annotated[Time, Field(gt=0, le=60)] | None = None
     """How long a full queue takes to drain at ``rate``; null: the engine's usual queue."""
+    trace: Annotated[
+        LinkTrace | None, BeforeValidator(_bare_trace, json_schema_input_type=LinkTrace | str | None)
+    ] = None
+    """A trace that sets the rate as it goes: a name or path, or a mapping."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.jitter > self.delay:
             raise ValueError("jitter cannot be larger than delay: a packet cannot arrive before it left")
+        if self.reorder and not self.delay:
+            raise ValueError("reorder needs a delay: it lets packets overtake those that are delayed")
+        _either_loss(self.loss, self.burst_loss)
         return self
+
+
+def _either_loss(loss: float | None, burst: BurstLoss | None) -> None:
+    if loss and burst is not None:
+        raise ValueError("a link has loss or burst_loss, not both")
 
 
 class Uplink(Shape):
@@ -209,7 +255,18 @@ class CameraUplink(Uplink):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        return self  # jitter may be larger than the default delay: network.uplink's may be larger still
+        # jitter may be larger than the default delay: network.uplink's may be larger still
+        _either_loss(self.loss, self.burst_loss)
+        return self
+
+    def over(self, default: Uplink) -> Uplink:
+        """The whole uplink: ``default`` with what is given here. One kind of loss takes the other's place."""
+        given = {name: getattr(self, name) for name in self.model_fields_set}
+        if given.get("burst_loss") is not None:
+            given.setdefault("loss", 0.0)
+        if given.get("loss"):
+            given.setdefault("burst_loss", None)
+        return default.model_copy(update=given)
 
 
 class Bottleneck(Shape):
@@ -363,32 +420,132 @@ def _bare_down(value: object) -> object:
     return {} if value is True else value
 
 
-class SetShape(Strict):
-    """The link changes, for good or until the next ``set``."""
+class Flap(Strict):
+    """The link goes down and up, over and over: ``times``, or as long as ``for``."""
+
+    down: Annotated[Time, Field(gt=0)]
+    """How long it is down each time."""
+    up: Annotated[Time, Field(gt=0)]
+    """How long it is up in between."""
+    times: Annotated[Whole, Field(ge=1, le=1000)] | None = None
+    """How many times it goes down."""
+    for_: Annotated[Time, Field(gt=0)] | None = Field(default=None, alias="for")
+    """How long it goes on; the link is up afterwards."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if (self.times is None) == (self.for_ is None):
+            raise ValueError("a flap has exactly one of: times, for")
+        return self
+
+
+class Cliff(Strict):
+    """The link's rate falls off: it has at most this much for a time, whatever else is set or traced."""
 
     rate: Annotated[Rate, Field(ge=8e3, le=100e9)]
+    """The most it has."""
+    for_: Annotated[Time, Field(gt=0)] | None = Field(default=None, alias="for")
+    """How long; without it, until the end of the run."""
+
+
+class Partition(Strict):
+    """Nodes of different sets do not reach each other, and nobody is told."""
+
+    sets: Annotated[tuple[Annotated[tuple[str, ...], Field(min_length=1)], ...], Field(min_length=2)]
+    """Two lists or more of cameras and ``server``; a node in none of them reaches all."""
+    for_: Annotated[Time, Field(gt=0)] | None = Field(default=None, alias="for")
+    """How long; without it, until the end of the run."""
+
+
+class Blackhole(Strict):
+    """Packets vanish in one direction only, and nobody is told."""
+
+    direction: Literal["up", "down"] = "up"
+    """``up``: what the camera sends; ``down``: what is sent to it. A shared link has but one direction."""
+    for_: Annotated[Time, Field(gt=0)] | None = Field(default=None, alias="for")
+    """How long; without it, until the end of the run."""
+
+
+class SetShape(Strict):
+    """The link changes, for good or until the next ``set``. What is left out stays."""
+
+    rate: Annotated[Rate, Field(ge=8e3, le=100e9)] | None = None
     """The new capacity."""
+    delay: Annotated[Time, Field(ge=0, le=60)] | None = None
+    """The new propagation delay; of a camera's uplink, both ways."""
+    jitter: Annotated[Time, Field(ge=0, le=10)] | None = None
+    """How much the delay varies from now on."""
+    loss: Fraction | None = None
+    """Packets lost at random, in place of those lost in bursts."""
+    burst_loss: BurstLoss | None = None
+    """Packets lost in bursts, in place of those lost at random."""
+    duplicate: Fraction | None = None
+    """Packets that arrive twice."""
+    corrupt: Fraction | None = None
+    """Packets of which one bit arrives inverted."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if not self.model_fields_set:
+            raise ValueError(f"changes nothing; give one of: {', '.join(type(self).model_fields)}")
+        nothing = sorted(key for key in self.model_fields_set if getattr(self, key) is None)
+        if nothing:
+            raise ValueError(f"{', '.join(nothing)}: nothing is given; leave out what is to stay")
+        _either_loss(self.loss, self.burst_loss)
+        return self
+
+    @property
+    def impairs(self) -> bool:
+        """It changes more than the rate."""
+        return bool(self.model_fields_set - {"rate"})
+
+
+FaultKind = Literal["down", "up", "flap", "cliff", "partition", "blackhole", "set"]
+FAULT_KINDS: tuple[FaultKind, ...] = ("down", "up", "flap", "cliff", "partition", "blackhole", "set")
 
 
 class Fault(Strict):
-    """Something that goes wrong on a link at a time: exactly one of down, up, set."""
+    """Something that goes wrong at a time: exactly one of the kinds below."""
 
     at: Annotated[Time, Field(ge=0)]
     """When."""
-    on: str
-    """A camera's id (its uplink, both directions), ``bottleneck`` or ``downlink``."""
+    on: str | None = None
+    """A camera's id (its uplink, both directions), ``bottleneck`` or ``downlink``; a partition has none."""
     down: Annotated[Down | None, BeforeValidator(_bare_down)] = None
     """Cut the link; ``{for: 5s}`` mends it by itself."""
     up: Literal[True] | None = None
     """Mend a link that is down."""
+    flap: Flap | None = None
+    """Cut and mend the link over and over."""
+    cliff: Cliff | None = None
+    """Cap the link's rate for a time."""
+    partition: Partition | None = None
+    """Separate sets of nodes."""
+    blackhole: Blackhole | None = None
+    """Lose everything in one direction."""
     set: SetShape | None = None
-    """Change the link's rate."""
+    """Change the link's rate, delay, jitter or loss."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if sum(action is not None for action in (self.down, self.up, self.set)) != 1:
-            raise ValueError("a fault does exactly one of: down, up, set")
+        if sum(getattr(self, kind) is not None for kind in FAULT_KINDS) != 1:
+            raise ValueError(f"a fault does exactly one of: {', '.join(FAULT_KINDS)}")
+        if self.partition is not None and self.on is not None:
+            raise ValueError("a partition is between sets of nodes: leave out 'on'")
+        if self.partition is None and self.on is None:
+            raise ValueError("is on no link: give 'on' (a camera's id, bottleneck or downlink)")
         return self
+
+    @property
+    def kind(self) -> FaultKind:
+        return next(kind for kind in FAULT_KINDS if getattr(self, kind) is not None)
+
+    @property
+    def where(self) -> str:
+        """The link it is on, or a partition's sets: ``cam1, cam2 / server``."""
+        if self.partition is not None:
+            return " / ".join(", ".join(nodes) for nodes in self.partition.sets)
+        return self.on or ""
 
 
 class Expectation(Strict):
@@ -454,5 +611,4 @@ class Scenario(Strict):
         """The camera's uplink: network.uplink with what the camera overrides."""
         if camera.uplink is None:
             return self.network.uplink
-        overrides = {name: getattr(camera.uplink, name) for name in camera.uplink.model_fields_set}
-        return self.network.uplink.model_copy(update=overrides)
+        return camera.uplink.over(self.network.uplink)

@@ -7,7 +7,7 @@ what is wrong elsewhere.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import Any, TypeVar
@@ -19,12 +19,15 @@ from ecco_emu.core.errors import ScenarioError
 from ecco_emu.scenario import expectations, faults, profiles
 from ecco_emu.scenario.problems import Path, did_you_mean, path_text, shown
 from ecco_emu.scenario.schema import (
+    Bottleneck,
     Camera,
     District,
+    Downlink,
     Drift,
     Expectation,
     Fault,
     Scenario,
+    Shape,
     Trainer,
     Uplink,
     Windows,
@@ -35,6 +38,8 @@ RESERVED_IDS = ("server", "bottleneck", "downlink", "switch")
 
 Finding = tuple[Path, str]
 M = TypeVar("M", bound=BaseModel)
+TraceCheck = Callable[[FilePath, Shape], str | None]
+"""What is wrong with a trace's file for a link, or None. Whoever can read traces provides it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,8 @@ class Draft:
     drift: Drift | None
     trainer: Trainer | None
     uplink: Uplink | None
+    bottleneck: Bottleneck | None
+    downlink: Downlink | None
     town_size: float | None
     districts: list[District | None]
     district_names: list[str | None]
@@ -58,12 +65,15 @@ class Draft:
         """The draft of plain data, as read from YAML."""
         top = _mapping(data)
         town = _mapping(_mapping(top.get("world")).get("town"))
+        network = _mapping(top.get("network"))
         cameras, districts = _items(top.get("cameras")), _items(town.get("districts"))
         return cls(
             windows=_part(Windows, top.get("windows", {})),
             drift=_part(Drift, top.get("drift", {})),
             trainer=_part(Trainer, top.get("trainer", {})),
-            uplink=_part(Uplink, _mapping(top.get("network")).get("uplink", {})),
+            uplink=_part(Uplink, network.get("uplink", {})),
+            bottleneck=_part(Bottleneck, network.get("bottleneck", {})),
+            downlink=_part(Downlink, network.get("downlink", {})),
             town_size=_length(town.get("size", "300m")),
             districts=[_part(District, item) for item in districts],
             district_names=[_text(_mapping(item).get("name")) for item in districts],
@@ -76,6 +86,21 @@ class Draft:
     @property
     def known_cameras(self) -> list[str]:
         return [name for name in self.camera_ids if name is not None]
+
+    def shapes(self) -> dict[str, tuple[Path, Shape]]:
+        """Every link that is right in itself: where it stands, and what it is before anything changes it."""
+        found: dict[str, tuple[Path, Shape]] = {}
+        for name, shared in (("bottleneck", self.bottleneck), ("downlink", self.downlink)):
+            if shared is not None:
+                found[name] = ("network", name), shared
+        for index, camera in _present(self.cameras):
+            if self.uplink is None:
+                continue
+            if camera.uplink is None:
+                found[camera.id] = ("network", "uplink"), self.uplink
+            else:
+                found[camera.id] = ("cameras", index, "uplink"), camera.uplink.over(self.uplink)
+        return found
 
     @property
     def duration_s(self) -> float | None:
@@ -108,16 +133,19 @@ def _length(value: object) -> float | None:
         return None
 
 
-def findings(draft: Draft, *, files: bool = True) -> Iterator[Finding]:
-    """Everything wrong between the parts. ``files``: look for the student's and teacher's weights too."""
+def findings(draft: Draft, *, files: bool = True, trace_check: TraceCheck | None = None) -> Iterator[Finding]:
+    """Everything wrong between the parts. ``files``: look for the student's and teacher's weights and for
+    traces too, and ask ``trace_check`` about the latter."""
     yield from _camera_names(draft)
     yield from _camera_places(draft)
     yield from _camera_rates(draft)
     yield from _districts(draft)
     yield from _faults(draft)
     yield from _expectations(draft)
-    if files and draft.trainer is not None:
-        yield from _weights(draft.trainer)
+    if files:
+        yield from _traces(draft, trace_check)
+        if draft.trainer is not None:
+            yield from _weights(draft.trainer)
 
 
 def problems_in(scenario: Scenario, *, files: bool = True) -> list[Finding]:
@@ -176,15 +204,16 @@ def _camera_rates(draft: Draft) -> Iterator[Finding]:
                 "drift.infer_fps looks at",
             )
         if draft.uplink is not None and camera.uplink is not None:
-            given = camera.uplink.model_fields_set
-            jitter = camera.uplink.jitter if "jitter" in given else draft.uplink.jitter
-            delay = camera.uplink.delay if "delay" in given else draft.uplink.delay
-            if jitter > delay:
+            shape = camera.uplink.over(draft.uplink)
+            left_out = ", with network.uplink for what is left out"
+            if shape.jitter > shape.delay:
                 yield (
                     ("cameras", index, "uplink"),
-                    f"jitter ({units.format_time(jitter)}) cannot be larger than delay "
-                    f"({units.format_time(delay)}), with network.uplink for what is left out",
+                    f"jitter ({units.format_time(shape.jitter)}) cannot be larger than delay "
+                    f"({units.format_time(shape.delay)}){left_out}",
                 )
+            if shape.reorder and not shape.delay:
+                yield ("cameras", index, "uplink"), f"reorder needs a delay{left_out}"
 
 
 def _districts(draft: Draft) -> Iterator[Finding]:
@@ -206,14 +235,55 @@ def _too_late(at: float, draft: Draft) -> str | None:
 
 def _faults(draft: Draft) -> Iterator[Finding]:
     for index, fault in _present(draft.faults):
-        wrong = faults.unknown_link(fault.on, draft.known_cameras)
-        if wrong:
-            yield ("faults", index, "on"), wrong
+        for path, wrong in faults.unknown_nodes(fault, draft.known_cameras):
+            yield ("faults", index, *path), wrong
         late = _too_late(fault.at, draft)
         if late:
             yield ("faults", index, "at"), late
     for index, message in faults.pair(draft.faults)[1]:
         yield ("faults", index), message
+    yield from _changes(draft)
+
+
+def _changes(draft: Draft) -> Iterator[Finding]:
+    """``set`` faults that make of a link, as it then is, what no link can be."""
+    now = {name: (shape.delay, shape.jitter) for name, (_, shape) in draft.shapes().items()}
+    traced = {name for name, (_, shape) in draft.shapes().items() if shape.trace is not None}
+    for index, fault in sorted(_present(draft.faults), key=lambda item: (item[1].at, item[0])):
+        change = fault.set
+        if change is None or fault.on not in now:
+            continue
+        if change.rate is not None and fault.on in traced:
+            yield (
+                ("faults", index, "set", "rate"),
+                f"the rate of {fault.on} follows its trace; cap it with a 'cliff' instead",
+            )
+        before = now[fault.on]
+        delay = before[0] if change.delay is None else change.delay
+        jitter = before[1] if change.jitter is None else change.jitter
+        if jitter > delay:
+            yield (
+                ("faults", index, "set"),
+                f"jitter ({units.format_time(jitter)}) would be larger than delay "
+                f"({units.format_time(delay)}) on {fault.on} then",
+            )
+        else:
+            now[fault.on] = delay, jitter
+
+
+def _traces(draft: Draft, check: TraceCheck | None) -> Iterator[Finding]:
+    places = {path: shape for path, shape in draft.shapes().values() if shape.trace is not None}
+    if draft.uplink is not None and draft.uplink.trace is not None:
+        places["network", "uplink"] = draft.uplink
+    for path, shape in places.items():
+        assert shape.trace is not None
+        try:
+            wrong = check(profiles.trace_path(shape.trace.file), shape) if check is not None else None
+            profiles.trace_path(shape.trace.file)
+        except ScenarioError as error:
+            wrong = str(error)
+        if wrong is not None:
+            yield (*path, "trace"), wrong
 
 
 def _expectations(draft: Draft) -> Iterator[Finding]:
@@ -268,12 +338,16 @@ def _fault_moment(draft: Draft, moment: expectations.FaultMoment) -> float | Non
         return fault.at if fault else None
     end = faults.pair(draft.faults)[0].get(moment.index)
     if end is None:
-        raise ValueError(
-            f"fault[{moment.index}] has no end: give its 'down' a 'for', or end it with an 'up'"
-            if fault.down is not None
-            else f"fault[{moment.index}] has no end: only a 'down' has one; use fault[{moment.index}].start"
-        )
+        raise ValueError(f"fault[{moment.index}] has no end: {_how_to_end(fault, moment.index)}")
     return end.at
+
+
+def _how_to_end(fault: Fault, index: int) -> str:
+    if fault.down is not None:
+        return "give its 'down' a 'for', or end it with an 'up'"
+    if fault.kind in ("set", "up"):
+        return f"a {fault.kind!r} has none; use fault[{index}].start"
+    return f"give its {fault.kind!r} a 'for'"
 
 
 def _weights(trainer: Trainer) -> Iterator[Finding]:

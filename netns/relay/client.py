@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -103,9 +104,9 @@ class RelayClient:
             self._tables.add(table)
         self._ask({"op": "set", "line": line, "table": table, "parameters": parameters})
 
-    def clear(self, line: int) -> None:
-        """Loses all packets that are under way in a line."""
-        self._ask({"op": "clear", "line": line})
+    def clear(self, lines: Sequence[int]) -> None:
+        """Loses all packets that are under way in some lines."""
+        self._ask({"op": "clear", "lines": lines})
 
     def counters(self) -> dict[int, LineCounters]:
         """All lines' counters, by line."""

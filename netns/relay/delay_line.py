@@ -36,6 +36,8 @@ class DelayLine:
         self._last_due = 0.0
         self._held_bytes = 0
         self._in_burst = False
+        self.next_due: float | None = None
+        """When the next packet comes out, or None if none is waiting."""
         self.set()
         self.lost = 0
         """Packets lost on purpose."""
@@ -74,7 +76,7 @@ class DelayLine:
         count = len(self._waiting) + len(self._ahead)
         self._waiting.clear()
         self._ahead.clear()
-        self._held_bytes, self._last_due = 0, 0.0
+        self._held_bytes, self._last_due, self.next_due = 0, 0.0, None
         return count
 
     def push(self, packet: bytes, now: float) -> bool:
@@ -91,25 +93,22 @@ class DelayLine:
         return passed
 
     @property
-    def next_due(self) -> float | None:
-        """When the next packet comes out, or None if none is waiting."""
-        if self._ahead:
-            return self._ahead[0][0]
-        return self._waiting[0][0] if self._waiting else None
-
-    @property
     def backlog_bytes(self) -> int:
         """Bytes of the packets on their way."""
         return self._held_bytes - PACKET_OVERHEAD_BYTES * (len(self._waiting) + len(self._ahead))
 
     def pop_due(self, now: float) -> list[bytes]:
         """The packets that come out by ``now``, in their order."""
+        ahead, waiting = self._ahead, self._waiting
         out = []
-        for queue in (self._ahead, self._waiting):
-            while queue and queue[0][0] <= now:
-                packet = queue.popleft()[1]
-                self._held_bytes -= len(packet) + PACKET_OVERHEAD_BYTES
-                out.append(packet)
+        while ahead and ahead[0][0] <= now:
+            out.append(ahead.popleft()[1])
+        while waiting and waiting[0][0] <= now:
+            out.append(waiting.popleft()[1])
+        for packet in out:
+            self._held_bytes -= len(packet) + PACKET_OVERHEAD_BYTES
+        first = ahead or waiting
+        self.next_due = first[0][0] if first else None
         return out
 
     def _draw(self, what: str) -> float:
@@ -152,14 +151,19 @@ class DelayLine:
         return bytes(changed)
 
     def _enqueue(self, packet: bytes, due: float, ahead: bool = False) -> bool:
-        cost = len(packet) + PACKET_OVERHEAD_BYTES
-        if self._held_bytes + cost > self._limit_bytes:
+        held = self._held_bytes + len(packet) + PACKET_OVERHEAD_BYTES
+        if held > self._limit_bytes:
             self.overflowed += 1
             return False
-        self._held_bytes += cost
+        self._held_bytes = held
         if ahead:
             self._ahead.append((due, packet))
-        else:
-            self._last_due = due = max(due, self._last_due)
-            self._waiting.append((due, packet))
+            self.next_due = self._ahead[0][0]
+            return True
+        if due < self._last_due:
+            due = self._last_due
+        self._last_due = due
+        self._waiting.append((due, packet))
+        if self.next_due is None:
+            self.next_due = due
         return True

@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import gc
-import heapq
 import json
 import os
 import select
@@ -20,6 +19,8 @@ import socket
 import sys
 import time
 from array import array
+from heapq import heappop, heappush, heapreplace
+from os import read, write
 from typing import Any
 
 from netns.relay.delay_line import DelayLine
@@ -32,9 +33,30 @@ _BURST_PACKETS = 32
 """Packets read from one device before the others get their turn."""
 _BURST_GAP_S = 0.0002
 """Packets of one device that are closer than this come in bursts."""
+_EARLY_S = 0.00006
+"""A packet may come out so much too early: going to sleep and waking up for it would take as long."""
+_NEVER = float("inf")
 _LINE_LIMIT_BYTES = 8 << 20
 _MAX_DESCRIPTORS = 2
 _REQUEST_BYTES = 1 << 16
+
+
+class Line:
+    """One direction of a link on its way through the process."""
+
+    __slots__ = ("delay", "due", "last_read", "number", "refused", "sink", "source")
+
+    def __init__(self, number: int, source: int, sink: int, seed: int) -> None:
+        self.number, self.source, self.sink = number, source, sink
+        self.delay = DelayLine(seed=seed, limit_bytes=_LINE_LIMIT_BYTES)
+        self.due = _NEVER
+        """The time under which it stands on the relay's list."""
+        self.last_read = 0.0
+        self.refused = 0
+        """Packets that were lost because the link was cut, or that its device did not take."""
+
+    def __lt__(self, other: Line) -> bool:
+        return self.number < other.number
 
 
 class Relay:
@@ -42,59 +64,70 @@ class Relay:
 
     def __init__(self, control: socket.socket) -> None:
         self._control = control
-        self._lines: dict[int, DelayLine] = {}
-        self._sinks: dict[int, int] = {}
-        self._line_of_source: dict[int, int] = {}
-        self._refused: dict[int, int] = {}
-        self._last_read: dict[int, float] = {}
+        self._lines: dict[int, Line] = {}
+        self._line_of_source: dict[int, Line] = {}
         self._tables: dict[str, array[int]] = {}
-        self._due: list[tuple[float, int]] = []
+        self._due: list[tuple[float, Line]] = []
+        """A heap of the lines that hold packets, by the time of their next. Of a line's entries the one that
+        has ``Line.due`` counts; those that a packet overtook stay until they come up."""
         self._epoll = select.epoll()
         self._epoll.register(control.fileno(), select.EPOLLIN)
 
     def run(self) -> None:
         """Relays until the control socket closes."""
-        waiting_on = [self._epoll.fileno()]
+        waiting_on, nothing = [self._epoll.fileno()], ()
+        poll, wait, clock = self._epoll.poll, select.select, time.monotonic
+        lines, control = self._line_of_source, self._control.fileno()
         while True:
-            timeout_s = max(0.0, self._due[0][0] - time.monotonic()) if self._due else None
+            due = self._due
+            timeout_s = max(0.0, due[0][0] - clock()) if due else None
             # epoll's own timeout is in whole milliseconds; select's is not.
-            if select.select(waiting_on, [], [], timeout_s)[0]:
-                for fd, _ in self._epoll.poll(0):
-                    if fd != self._control.fileno():
-                        self._receive(fd)
+            if wait(waiting_on, nothing, nothing, timeout_s)[0]:
+                now = clock()
+                for fd, _ in poll(0):
+                    if fd != control:
+                        self._receive(lines[fd], now)
                     elif not self._serve():
                         return
-            self._deliver(time.monotonic())
+            self._deliver(clock() + _EARLY_S)
 
-    def _receive(self, fd: int) -> None:
-        number = self._line_of_source[fd]
-        line = self._lines[number]
-        was_empty = line.next_due is None
-        now = time.monotonic()
-        # Most often there is one packet, and trying for another costs as much, so it must be likely.
-        most = _BURST_PACKETS if now - self._last_read[fd] < _BURST_GAP_S else 1
-        self._last_read[fd] = now
+    def _receive(self, line: Line, now: float) -> None:
+        delay, source = line.delay, line.source
         try:
-            for _ in range(most):
-                line.push(os.read(fd, _READ_BYTES), now)
+            delay.push(read(source, _READ_BYTES), now)
+            # Most often there is one packet, and trying for another costs as much, so it must be likely.
+            if now - line.last_read < _BURST_GAP_S:
+                for _ in range(_BURST_PACKETS - 1):
+                    delay.push(read(source, _READ_BYTES), now)
         except BlockingIOError:
             pass
         except OSError:  # the device is gone; at real-time priority it must not be polled for ever
-            self._epoll.unregister(fd)
-        if was_empty and line.next_due is not None:
-            heapq.heappush(self._due, (line.next_due, number))
+            self._epoll.unregister(source)
+        line.last_read = now
+        due = delay.next_due
+        if due is not None and due < line.due:
+            line.due = due
+            heappush(self._due, (due, line))
 
     def _deliver(self, now: float) -> None:
-        while self._due and self._due[0][0] <= now:
-            _, number = heapq.heappop(self._due)
-            line, sink = self._lines[number], self._sinks[number]
-            for packet in line.pop_due(now):
+        due = self._due
+        while due and due[0][0] <= now:
+            at, line = due[0]
+            if at != line.due:
+                heappop(due)
+                continue
+            delay, sink = line.delay, line.sink
+            for packet in delay.pop_due(now):
                 try:
-                    os.write(sink, packet)
+                    write(sink, packet)
                 except OSError:  # the link is down: EIO
-                    self._refused[number] += 1
-            if line.next_due is not None:
-                heapq.heappush(self._due, (line.next_due, number))
+                    line.refused += 1
+            if delay.next_due is None:
+                line.due = _NEVER
+                heappop(due)
+            else:
+                line.due = delay.next_due
+                heapreplace(due, (line.due, line))
 
     def _serve(self) -> bool:
         data, descriptors, _, _ = socket.recv_fds(self._control, _REQUEST_BYTES, _MAX_DESCRIPTORS)
@@ -113,31 +146,30 @@ class Relay:
             case "set":
                 name = request["table"]
                 table = self._tables[name] if name is not None else None
-                self._lines[request["line"]].set(table=table, **request["parameters"])
+                self._lines[request["line"]].delay.set(table=table, **request["parameters"])
                 return {}
             case "table":
                 self._tables[request["name"]] = array("h", request["values"])
                 return {}
             case "clear":
-                number = request["line"]
-                self._refused[number] += self._lines[number].clear()
-                self._due = [entry for entry in self._due if entry[1] != number]
-                heapq.heapify(self._due)
+                for number in request["lines"]:
+                    line = self._lines[number]
+                    line.refused += line.delay.clear()
+                    line.due = _NEVER
                 return {}
             case "counters":
-                return {str(number): self._count(number) for number in self._lines}
+                return {str(line.number): _count(line) for line in self._lines.values()}
             case other:
                 raise ValueError(f"unknown request {other!r}")
 
     def _attach(self, number: int, source: int, sink: int, seed: int) -> None:
-        self._lines[number] = DelayLine(seed=seed, limit_bytes=_LINE_LIMIT_BYTES)
-        self._sinks[number], self._line_of_source[source] = sink, number
-        self._refused[number], self._last_read[source] = 0, 0.0
+        self._lines[number] = self._line_of_source[source] = Line(number, source, sink, seed)
         self._epoll.register(source, select.EPOLLIN)
 
-    def _count(self, number: int) -> list[int]:
-        line = self._lines[number]
-        return [line.lost, line.overflowed + self._refused[number], line.backlog_bytes]
+
+def _count(line: Line) -> list[int]:
+    delay = line.delay
+    return [delay.lost, delay.overflowed + line.refused, delay.backlog_bytes]
 
 
 def main() -> None:

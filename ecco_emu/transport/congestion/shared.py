@@ -95,8 +95,8 @@ class SharedGaimd(Gaimd):
         return slope * rtt_s * rtt_s / self._packet_bytes
 
     def _idle_correction(self) -> bool:
-        """Giving way where there is room would help nobody: others may be behind for reasons of their own, and
-        all would wait for the slowest."""
+        """Giving way where there is room would help nobody: others may be behind for reasons of their own,
+        and all would wait for the slowest."""
         return self._correction < 0 and self._queue.empty(self._rtt.queue_delay_s)
 
     def on_acked(self, size_bytes: int, sent_s: float, now: float) -> None:

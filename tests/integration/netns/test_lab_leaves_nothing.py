@@ -9,13 +9,12 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
+from canary import Canary, until
 
-from netns import Lab, LabSpec, LinkSpec, Shape, netlink, requests
-from netns.namespaces import Namespace, entered
+from netns import Lab, LabSpec, LinkSpec, Shape, requests
 
 pytestmark = pytest.mark.netns
 
@@ -54,42 +53,6 @@ def children() -> set[int]:
     return {int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()}
 
 
-def until(condition, timeout_s: float = 10.0) -> bool:
-    """The kernel takes namespaces down in its own time."""
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
-    return True
-
-
-class Canary:
-    """A veth from a namespace that others own into one of ours: it disappears when theirs does."""
-
-    def __init__(self) -> None:
-        self._home = Namespace("canary")
-
-    def watch(self, path: str, number: int) -> None:
-        fd = os.open(path, os.O_RDONLY)
-        try:
-            with entered(fd):
-                route = netlink.RouteSocket()
-            name, index, mac = f"canary{number}", 9000 + number, f"02:00:00:00:00:{number:02x}"
-            try:
-                route.execute([requests.add_veth(name, index, name, index, mac, self._home.fd, 1500)])
-            finally:
-                route.close()
-        finally:
-            os.close(fd)
-
-    def alive(self) -> set[str]:
-        return {name for name in self._home.route.device_stats() if name.startswith("canary")}
-
-    def close(self) -> None:
-        self._home.close()
-
-
 @pytest.fixture
 def canary():
     made = Canary()
@@ -113,8 +76,8 @@ def test_a_killed_process_leaves_nothing(which, canary):
     child = subprocess.Popen([sys.executable, "-c", CHILD], stdout=subprocess.PIPE, text=True)
     with child:
         relay_pid, *paths = child.stdout.readline().split()
-        for number, path in enumerate(paths):
-            canary.watch(path, number)
+        for path in paths:
+            canary.watch(path)
         assert len(canary.alive()) == 2
         child.send_signal(which)
         child.wait()
@@ -126,8 +89,8 @@ def test_a_killed_process_leaves_nothing(which, canary):
 async def run_one(canary: Canary | None = None) -> int | None:
     async with Lab(SPEC) as lab:
         if canary is not None:
-            for number, name in enumerate(("cam", "server")):
-                canary.watch(lab.namespace_path(name), number)
+            for name in ("cam", "server"):
+                canary.watch(lab.namespace_path(name))
         return lab.relay_pid
 
 
@@ -140,7 +103,7 @@ def test_a_normal_end(canary, nothing_left):
 def test_an_exception_inside(canary, nothing_left):
     async def main() -> None:
         async with Lab(SPEC) as lab:
-            canary.watch(lab.namespace_path("cam"), 0)
+            canary.watch(lab.namespace_path("cam"))
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -162,8 +125,12 @@ def test_a_build_that_fails_undoes_what_it_did(step, monkeypatch, nothing_left):
 
 @pytest.mark.parametrize("after_s", [0.0, 0.005, 0.02, 0.05])
 def test_a_cancelled_build_undoes_what_it_did(after_s, nothing_left):
+    async def use() -> None:
+        async with Lab(SPEC):
+            await asyncio.sleep(60)
+
     async def main() -> None:
-        task = asyncio.create_task(run_one())
+        task = asyncio.create_task(use())
         await asyncio.sleep(after_s)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):

@@ -62,6 +62,54 @@ def test_counters_since_are_differences_but_for_another_connection() -> None:
     assert PeerCounters(other, sent=3, stale=1).since(before) == PeerCounters(other, sent=3, stale=1)
 
 
+def event(index: int, on: str, action: str) -> FaultApplied:
+    return FaultApplied(t=2.0, index=index, on=on, action=action, phase="start", requested=2.0, applied=2.0)
+
+
+def test_cliffs_cap_and_end_and_the_lowest_counts() -> None:
+    targets = ShareTargets(scenario())
+    targets.see(streams("cam1", 0.5))
+    targets.see(event(0, "cam1", "cliff rate=2mbit"))
+    targets.see(event(1, "cam1", "cliff rate=1mbit"))
+    targets.see(event(2, "bottleneck", "cliff rate=1.5mbit"))
+    assert targets.now()["cam1"] == 1e6
+    targets.see(event(1, "cam1", "cliff over"))
+    assert targets.now()["cam1"] == 1.5e6
+    targets.see(event(2, "bottleneck", "cliff over"))
+    assert targets.now()["cam1"] == 2e6
+
+
+def test_who_is_separated_from_the_server_has_no_target() -> None:
+    targets = ShareTargets(scenario())
+    targets.see(streams("cam1", 0.5))
+    targets.see(streams("cam2", 0.5))
+    targets.see(event(0, "cam1 / cam2, server", "partition"))
+    targets.see(event(1, "cam2", "blackhole down"))
+    assert set(targets.now().values()) == {0.0}
+    targets.see(event(0, "cam1 / cam2, server", "partition over"))
+    assert targets.now()["cam1"] == 4e6
+    targets.see(event(1, "cam2", "blackhole over"))
+    assert targets.now()["cam2"] == 800e3
+
+
+def test_targets_follow_a_trace_under_a_cliff() -> None:
+    targets = ShareTargets(scenario())
+    targets.see(streams("cam1", 0.5))
+    rates = iter([3e6, 1e6, 3e6])
+    targets.follow("cam1", lambda: next(rates))
+    assert [targets.now()["cam1"] for _ in range(2)] == [3e6, 1e6]
+    targets.see(event(0, "cam1", "cliff rate=2mbit"))
+    assert targets.now()["cam1"] == 2e6
+
+
+def test_a_set_of_other_things_leaves_the_rate() -> None:
+    targets = ShareTargets(scenario())
+    targets.see(streams("cam1", 0.5))
+    targets.see(event(0, "cam1", "set rate=1mbit delay=20ms burst_loss=2% in 5"))
+    targets.see(event(1, "cam1", "set delay=30ms"))
+    assert targets.now()["cam1"] == 1e6
+
+
 async def test_the_clock_dilates() -> None:
     clock = RunClock(0.1)
     clock.start()

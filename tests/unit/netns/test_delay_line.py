@@ -202,3 +202,16 @@ def test_memory_is_bounded(sizes, limit):
     held = wire.pop_due(1.0)
     assert sum(len(packet) + PACKET_OVERHEAD_BYTES for packet in held) <= limit
     assert len(held) + wire.overflowed == len(sizes)
+
+
+def test_a_packet_that_overtakes_is_due_before_those_that_wait():
+    wire = line(delay_s=1.0)
+    wire.push(b"a", 0.0)
+    assert wire.next_due == 1.0
+    wire.set(delay_s=1.0, reorder=1.0)
+    wire.push(b"b", 0.25)
+    assert wire.next_due == 0.25
+    assert wire.pop_due(0.25) == [b"b"]
+    assert wire.next_due == 1.0
+    assert wire.pop_due(1.0) == [b"a"]
+    assert wire.next_due is None

@@ -113,3 +113,26 @@ def test_what_ships_is_what_the_script_makes(name, duration_s, mean_bps):
     assert mean_bps / 2 < trace.mean_rate_bps < mean_bps * 2
     made = runpy.run_path(str(LINKS / "generate.py"))[name.partition(".")[0]]()
     assert made == (LINKS / name).read_text()
+
+
+STEPS = Trace((TracePoint(0.0, 1e6), TracePoint(2.0, 3e6, 0.01)), 4.0)
+
+
+def test_what_a_trace_has_carried():
+    assert [STEPS.bits_until(at) for at in (0.0, 1.0, 2.0, 3.0, 4.0)] == [0.0, 1e6, 2e6, 5e6, 8e6]
+    assert STEPS.bits_until(9.0) == 2 * 8e6 + 1e6
+    assert STEPS.bits_until(9.0, loop=False) == 8e6 + 5 * 3e6
+    assert STEPS.mean_rate_bps == 2e6
+
+
+def test_a_stretched_trace_carries_the_same_in_more_time():
+    slow = STEPS.stretched(2.0)
+    assert slow.points == (TracePoint(0.0, 5e5), TracePoint(4.0, 1.5e6, 0.02))
+    assert slow.duration_s == 8.0
+    for at in (0.5, 2.5, 4.0, 6.5):
+        assert slow.bits_until(2 * at) == STEPS.bits_until(at)
+
+
+def test_a_trace_says_whether_it_changes_more_than_the_rate():
+    assert STEPS.impairs
+    assert not Trace((TracePoint(0.0, 1e6),), 1.0).impairs

@@ -29,9 +29,11 @@ cameras:
 
 @pytest.fixture(autouse=True)
 def profiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Profiles with one (empty) student, so that the tests need no trained one."""
+    """Profiles with one (empty) student, so that the tests need no trained one, and the shipped traces."""
     folder = tmp_path / "profiles"
-    (folder / "students").mkdir(parents=True)
+    folder.mkdir()
+    (folder / "links").symlink_to(Path(__file__).parents[3] / "profiles" / "links")
+    (folder / "students").mkdir()
     (folder / "students" / "yolo11n-town.safetensors").touch()
     monkeypatch.setenv("ECCO_EMU_PROFILES", str(folder))
     return folder

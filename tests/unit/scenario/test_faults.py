@@ -9,6 +9,8 @@ from ecco_emu.scenario import faults, loading
 from ecco_emu.scenario.faults import FaultEvent, parse_fault
 from ecco_emu.scenario.schema import Fault
 
+from .conftest import wrong
+
 
 def timeline_of(small, *items):
     small["faults"] = list(items)
@@ -31,7 +33,7 @@ def test_an_up_ends_a_down_early_and_only_once(small):
     )
     assert events == [
         FaultEvent(1, "cam2", "down", "start", 2.0),
-        FaultEvent(2, "bottleneck", "set rate=2mbit", "start", 3.0, 2e6),
+        FaultEvent(2, "bottleneck", "set rate=2mbit", "start", 3.0),
         FaultEvent(0, "cam2", "up", "start", 5.0),
     ]
 
@@ -111,7 +113,7 @@ def test_a_fault_is_read_from_one_line(text, action, duration_s, rate_bps):
         ("cam2 up for=3s", "'for=3s' does not belong here"),
         ("cam2 down for=5", "down.for: '5' has no unit"),
         ("cam2 down fro=5s", "down.fro: unknown key 'fro'; did you mean 'for'?"),
-        ("cam2 set", "set.rate: is missing"),
+        ("cam2 set", "set: changes nothing; give one of: rate, delay"),
         ("cam2 set rate=0mbit", "at least 8kbit; for a dead link use a 'down' fault"),
         ("cma2 down", "'cma2' is no link; did you mean 'cam2'?"),
     ],
@@ -126,3 +128,158 @@ def test_what_is_wrong_with_a_line_is_said(text, message):
 @pytest.mark.parametrize("at", [0.0, 1e-7, 12.3456789, 1e17])
 def test_any_time_can_be_given(at):
     assert parse_fault("cam2 up", at=at).at == at
+
+
+def actions(events):
+    return [(event.at, event.action, event.phase) for event in events]
+
+
+def test_a_flap_is_a_row_of_downs_and_ups(small):
+    times = timeline_of(small, {"at": "2s", "on": "cam1", "flap": {"down": "1s", "up": "2s", "times": 2}})
+    assert actions(times) == [
+        (2.0, "down", "start"),
+        (3.0, "up", "end"),
+        (5.0, "down", "start"),
+        (6.0, "up", "end"),
+    ]
+    lasting = timeline_of(
+        small, {"at": "2s", "on": "cam1", "flap": {"down": "1s", "up": "1s", "for": "2500ms"}}
+    )
+    assert actions(lasting)[-2:] == [(4.0, "down", "start"), (4.5, "up", "end")]
+
+
+def test_cliffs_partitions_and_blackholes_end_by_themselves(small):
+    events = timeline_of(
+        small,
+        {"at": "1s", "on": "bottleneck", "cliff": {"rate": "200kbit", "for": "2s"}},
+        {"at": "4s", "partition": {"sets": [["cam1", "cam2"], ["server"]], "for": "1s"}},
+        {"at": "6s", "on": "cam1", "blackhole": {"for": "1s"}},
+        {"at": "8s", "on": "downlink", "blackhole": {}},
+    )
+    assert [(event.on, *row) for event, row in zip(events, actions(events), strict=True)] == [
+        ("bottleneck", 1.0, "cliff rate=200kbit", "start"),
+        ("bottleneck", 3.0, "cliff over", "end"),
+        ("cam1, cam2 / server", 4.0, "partition", "start"),
+        ("cam1, cam2 / server", 5.0, "partition over", "end"),
+        ("cam1", 6.0, "blackhole up", "start"),
+        ("cam1", 7.0, "blackhole over", "end"),
+        ("downlink", 8.0, "blackhole down", "start"),
+    ]
+
+
+def test_faults_that_overlap_go_together(small):
+    small["faults"] = [
+        {"at": "1s", "on": "cam1", "down": {"for": "9s"}},
+        {"at": "2s", "on": "cam1", "flap": {"down": "1s", "up": "1s", "times": 3}},
+        {"at": "3s", "on": "cam1", "blackhole": {"for": "2s"}},
+        {"at": "3s", "on": "cam1", "cliff": {"rate": "1mbit"}},
+    ]
+    assert wrong(small) == []
+
+
+def test_a_set_tells_all_that_it_changes(small):
+    change = {"loss": "1%", "rate": "2mbit", "delay": "20ms", "duplicate": "0.5%"}
+    (event,) = timeline_of(small, {"at": "1s", "on": "cam1", "set": change})
+    assert event.action == "set rate=2mbit delay=20ms loss=1% duplicate=0.5%"
+    (event,) = timeline_of(
+        small, {"at": "1s", "on": "cam1", "set": {"burst_loss": {"mean": "2%", "packets": 5}}}
+    )
+    assert event.action == "set burst_loss=2% in 5"
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        (
+            {"on": "cam1", "flap": {"down": "1s", "up": "1s"}},
+            "faults[0].flap: a flap has exactly one of: times, for",
+        ),
+        (
+            {"on": "cam1", "flap": {"down": "1s", "up": "1s", "tmies": 3}},
+            "faults[0].flap.tmies: unknown key 'tmies'; did you mean 'times'?",
+        ),
+        ({"on": "cam1", "cliff": {}}, "faults[0].cliff.rate: is missing"),
+        ({"on": "cam1", "cliff": {"rate": "0bit"}}, "faults[0].cliff.rate: '0bit' is out of range"),
+        ({"on": "cma1", "cliff": {"rate": "1mbit"}}, "faults[0].on: 'cma1' is no link; did you mean 'cam1'?"),
+        ({"cliff": {"rate": "1mbit"}}, "faults[0]: is on no link: give 'on'"),
+        (
+            {"on": "cam1", "partition": {"sets": [["cam1"], ["server"]]}},
+            "faults[0]: a partition is between sets",
+        ),
+        ({"partition": {"sets": [["cam1"]]}}, "faults[0].partition.sets: at least 2 are needed"),
+        ({"partition": {"sets": [["cam1"], []]}}, "faults[0].partition.sets[1]: at least one is needed"),
+        (
+            {"partition": {"sets": [["cam1"], ["sever"]]}},
+            "faults[0].partition.sets[1][0]: 'sever' is no node; did you mean 'server'?",
+        ),
+        (
+            {"partition": {"sets": [["cam1"], ["cam2", "cam1"]]}},
+            "faults[0].partition.sets[1][1]: 'cam1' stands in sets[0] already",
+        ),
+        (
+            {"on": "cam1", "blackhole": {"direction": "sideways"}},
+            "faults[0].blackhole.direction: 'sideways' is not one of: up, down",
+        ),
+        ({"on": "cam1", "set": {}}, "faults[0].set: changes nothing; give one of: rate, delay"),
+        ({"on": "cam1", "set": {"rate": None}}, "faults[0].set: rate: nothing is given"),
+        (
+            {"on": "cam1", "set": {"jitter": "9ms"}},
+            "faults[0].set: jitter (9ms) would be larger than delay (5ms)",
+        ),
+        (
+            {"on": "cam1", "set": {"loss": "1%", "burst_loss": {"mean": "1%", "packets": 2}}},
+            "faults[0].set: a link has loss or burst_loss, not both",
+        ),
+        (
+            {"on": "cam1", "set": {"burst_loss": {"mean": "100%", "packets": 2}}},
+            "faults[0].set.burst_loss.mean: '100%' is out of range: it must be less than 100%",
+        ),
+    ],
+)
+def test_each_mistake_in_a_fault_is_named(small, fault, message):
+    small["faults"] = [{"at": "1s"} | fault]
+    (line,) = wrong(small)
+    assert line.startswith(message)
+
+
+def test_a_later_set_is_checked_against_what_an_earlier_one_made(small):
+    small["faults"] = [
+        {"at": "3s", "on": "cam1", "set": {"jitter": "9ms"}},
+        {"at": "2s", "on": "cam1", "set": {"delay": "10ms"}},
+        {"at": "4s", "on": "cam1", "set": {"delay": "8ms"}},
+    ]
+    (line,) = wrong(small)
+    assert line.startswith("faults[2].set: jitter (9ms) would be larger than delay (8ms)")
+
+
+def test_the_rate_of_a_traced_link_is_not_set(small):
+    small["network"] = {"uplink": {"trace": "lte"}}
+    small["faults"] = [{"at": "3s", "on": "cam1", "set": {"rate": "1mbit"}}]
+    assert wrong(small) == [
+        "faults[0].set.rate: the rate of cam1 follows its trace; cap it with a 'cliff' instead"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "action"),
+    [
+        ("cam1 flap down=1s up=2s times=3", "down"),
+        ("bottleneck cliff rate=200kbit for=5s", "cliff rate=200kbit"),
+        ("cam1 blackhole direction=down", "blackhole down"),
+        ("cam1,cam2/server partition for=2s", "partition"),
+        ("bottleneck set delay=30ms loss=1%", "set delay=30ms loss=1%"),
+    ],
+)
+def test_every_kind_is_read_from_one_line(line, action):
+    fault = parse_fault(line, at=1.5, cameras=["cam1", "cam2"])
+    assert faults.events_of(0, fault)[0].action == action
+
+
+def test_who_is_cut_off():
+    cameras = ["cam1", "cam2", "cam3"]
+    assert faults.cut_off("cam1", "down", cameras) == ["cam1"]
+    assert faults.cut_off("bottleneck", "blackhole up", cameras) == cameras
+    assert faults.cut_off("cam1, cam3 / cam2, server", "partition", cameras) == ["cam1", "cam3"]
+    assert faults.cut_off("cam1 / cam2", "partition", cameras) == []
+    assert faults.cut_off("cam1", "blackhole over", cameras) == []
+    assert faults.cut_off("cam1", "set rate=1mbit", cameras) == []

@@ -185,7 +185,11 @@ def test_nothing_in_a_file_makes_an_object(write, argument):
         ),
         ("world.town.districts.0.weather", [], "world.town.districts[0].weather: at least one is needed"),
         ("world", None, "world: nothing is given; this is a mapping of keys to values"),
-        ("faults", [{"at": "1s", "on": "cam1"}], "faults[0]: a fault does exactly one of: down, up, set"),
+        (
+            "faults",
+            [{"at": "1s", "on": "cam1"}],
+            "faults[0]: a fault does exactly one of: down, up, flap, cliff",
+        ),
         ("expect", [{"camera": "cam1"}], "expect[0]: an expectation has exactly one of: delivers, map"),
     ],
 )

@@ -51,12 +51,29 @@ def full(small):
         "uplink": {"delay": "20ms", "loss": "0.35%"},
         "bottleneck": {"rate": None, "delay": "333us"},
     }
-    small["cameras"][1]["uplink"] = {"rate": "123456bit", "jitter": "1.5ms"}
+    small["cameras"][1]["uplink"] = {"rate": "123456bit", "jitter": "1.5ms", "trace": "lte"}
+    small["network"]["downlink"] = {
+        "jitter": "1ms",
+        "jitter_distribution": "pareto",
+        "burst_loss": {"mean": "2%", "packets": 5},
+        "reorder": "1%",
+        "duplicate": "1%",
+        "corrupt": "1%",
+        "trace": {"file": "wifi", "loop": False, "start": "1s"},
+    }
     small["faults"] = [
         {"at": "1s", "on": "cam1", "down": {"for": "2.5s"}},
         {"at": "5s", "on": "cam1", "down": {}},
         {"at": "6s", "on": "cam1", "up": True},
-        {"at": "7s", "on": "downlink", "set": {"rate": "1.5mbit"}},
+        {
+            "at": "7s",
+            "on": "bottleneck",
+            "set": {"rate": "1.5mbit", "burst_loss": {"mean": "1%", "packets": 3}},
+        },
+        {"at": "7s", "on": "cam1", "flap": {"down": "1s", "up": "2s", "for": "4s"}},
+        {"at": "7s", "on": "cam2", "cliff": {"rate": "1mbit"}},
+        {"at": "7s", "on": "cam2", "blackhole": {"direction": "down", "for": "1s"}},
+        {"at": "8s", "partition": {"sets": [["cam1"], ["cam2", "server"]], "for": "1s"}},
     ]
     small["expect"] = [
         {"camera": "cam1", "within": "5s", "of": "fault[0].end", "delivers": ">= 1 segment"},

@@ -121,7 +121,7 @@ def test_faults_that_follow_each_other_are_right(small):
         ),
         (
             {"camera": "cam1", "of": "fault[2].end"},
-            "expect[0].of: fault[2] has no end: only a 'down' has one",
+            "expect[0].of: fault[2] has no end: a 'set' has none",
         ),
         ({"camera": "cam1", "of": "noon"}, "expect[0].of: 'noon' is not a moment"),
         ({"camera": "cam1", "of": "30s"}, "expect[0].of: 30s never comes: the run ends at 20s"),

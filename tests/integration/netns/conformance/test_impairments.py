@@ -137,6 +137,19 @@ async def test_reordered_packets_overtake_and_the_others_keep_order(engine):
     assert counters.drops == 0
 
 
+async def test_a_packet_that_overtakes_does_not_wait_for_those_under_way(engine):
+    async with Lab(two(Shape(delay_s=4.0), engine=engine)) as lab:
+        sender, receiver = await pair(lab)
+        with sender, receiver:
+            await send(sender, receiver, 1)
+            await lab.link("cam").set(direction="egress", reorder=1.0)
+            sender.sendto(b"overtakes", receiver.getsockname())
+            first = await arrived(receiver, 1, timeout_s=2.0)
+            counters = (await lab.counters())["cam"].egress
+    assert [data for _, data in first] == [b"overtakes"]
+    assert counters.backlog_bytes == 4 + 42
+
+
 async def test_a_rate_limits_and_a_full_queue_drops(engine):
     shape = Shape(rate_bps=2e6, queue_s=0.1, delay_s=0.005)
     async with Lab(two(shape, engine=engine)) as lab:
