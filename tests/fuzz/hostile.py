@@ -19,6 +19,7 @@ from ecco_emu.transport.handshake import ServerHandshake
 TOKEN = b"a secret of tests"
 SESSION = session(TOKEN, "cam", bytes(16), bytes(16))
 CONFIG = TransportConfig(
+    follow_shares=True,
     channel_message_bytes=(20_000, 40_000),
     channel_window_bytes=20_000,
     channel_unread_bytes=10_000,
@@ -136,7 +137,7 @@ class HostileSession:
 
     def _frame(self) -> bytes:
         script = self._script
-        kind, a, b, c = script.number() % 9, script.number(), script.number(2), script.number(2)
+        kind, a, b, c = script.number() % 10, script.number(), script.number(2), script.number(2)
         if kind == 0:
             data = script.take(script.number()) or b"\0\0\0\0"
             return wire.stream_header(a % 3, b, len(data)) + data
@@ -156,6 +157,8 @@ class HostileSession:
             return wire.encode_path_challenge(b)
         if kind == 7:
             return wire.PING_FRAME if a % 2 else wire.DONE_FRAME
+        if kind == 8:
+            return wire.encode_share(wire.Share(b * c, b * a, (a - 128) * 100))
         return wire.encode_close(b, "x" * (c % 200)) if a > 250 else wire.PING_FRAME * (1 + c % 1000)
 
     def _garbage(self) -> None:

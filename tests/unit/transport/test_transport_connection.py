@@ -72,6 +72,7 @@ def test_an_authentic_packet_that_does_not_parse_is_dropped_whole() -> None:
         (stream(0, CONFIG.channel_window_bytes, b"x"), "past its window"),
         (stream(0, 0, (2**31).to_bytes(4, "big")), "a message of"),
         (video(0, 2**31, 0, b"x"), "a video message of"),
+        (wire.encode_share(wire.Share(10**9, 0, 3000)), "a SHARE from a client"),
     ],
 )
 def test_a_violation_closes_the_connection_and_says_why(frame: bytes, reason: str) -> None:
