@@ -38,6 +38,8 @@ from ecco_emu.transport.telemetry import DropReason, Telemetry
 
 CLOSE_NORMAL, CLOSE_VIOLATION = 0, 1
 _DRAIN_TIMEOUTS = 3
+_NOT_ELICITING = frozenset((wire.Ack, wire.Close, wire.Share, wire.Idle))
+"""Frames that nobody acknowledges."""
 
 
 class State(Enum):
@@ -66,6 +68,8 @@ class Connection:
         self.connection_id = b""
         self._handshake: ClientHandshake | None = None
         self._is_client = False
+        self.peer_idle_s = 0.0
+        """Server: for how long, since it began, the peer had nothing to send, by its own newest word."""
         self._peer_seal: auth.Seal | None = None
         self._received = ReceivedPackets(config.max_ack_delay_s, now)
         self._outbox = Outbox(config, self.stats)
@@ -156,7 +160,7 @@ class Connection:
             round(report.achieved_bytes_per_s),
             round(report.behind_s * 1e3),
         )
-        self._outbox.share = wire.encode_share(share)
+        self._outbox.told = wire.encode_share(share)
 
     def ping(self) -> None:
         """Asks the peer for a sign of life."""
@@ -400,6 +404,8 @@ class Connection:
             for frame in frames:
                 if isinstance(frame, wire.Share):
                     self._on_share(frame, newest, now)
+                elif isinstance(frame, wire.Idle):
+                    self._on_idle(frame, newest)
                 else:
                     self._on_frame(frame, now, address)
                 if self.state is not State.OPEN:
@@ -442,6 +448,13 @@ class Connection:
                 float(frame.entitled_bytes_per_s), float(frame.achieved_bytes_per_s), frame.behind_ms / 1e3
             )
             self._sender.on_share(report, now)
+            self._outbox.told = wire.encode_idle(round(self._sender.idle_s(now) * 1e3))
+
+    def _on_idle(self, frame: wire.Idle, newest: bool) -> None:
+        if self._is_client:
+            raise ProtocolError("an IDLE from the server")
+        if newest:
+            self.peer_idle_s = frame.total_ms / 1e3
 
     def _collect_outcomes(self) -> None:
         outcomes = self._outbox.video.outcomes
@@ -480,6 +493,6 @@ def _eliciting(frames: list[wire.Frame]) -> bool:
     """Whether a packet with these frames wants to be acknowledged."""
     for frame in frames:
         kind = type(frame)
-        if kind is not wire.Ack and kind is not wire.Close and kind is not wire.Share:
+        if kind not in _NOT_ELICITING:
             return True
     return False

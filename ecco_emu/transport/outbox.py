@@ -36,7 +36,7 @@ class Outbox:
         "done_pending",
         "path_response",
         "ping_pending",
-        "share",
+        "told",
         "video",
     )
 
@@ -49,8 +49,8 @@ class Outbox:
         self.ping_pending = False
         self.path_response: int | None = None
         """The token of the newest PATH_CHALLENGE; never sent again, the challenge is."""
-        self.share: bytes | None = None
-        """A SHARE frame to send with the next packet; never sent again, a newer one is."""
+        self.told: bytes | None = None
+        """A SHARE or IDLE frame to send with the next packet; never sent again, a newer one is."""
         self._windows: set[int] = set()
         """Channels whose WINDOW must be sent (again)."""
         self._window_limits = [0] * len(self.channels)

@@ -55,6 +55,8 @@ class Sender:
         self._connection_id = b""
         self._next_number = 0
         self.mtu = PathMtu(config.max_datagram_bytes, stats)
+        self._idle_s = 0.0
+        self._idle_from_s: float | None = now
         self._probes = 0
         """Packets that may leave whatever the window and the pace say."""
 
@@ -72,8 +74,14 @@ class Sender:
         """Nothing is on its way that will make the peer answer."""
         return not self.recovery.in_flight_bytes and not self._outbox.ping_pending
 
+    def idle_s(self, now: float) -> float:
+        """For how long, since it began, there was nothing to send."""
+        return self._idle_s + (now - self._idle_from_s if self._idle_from_s is not None else 0.0)
+
     def packets(self, now: float) -> list[bytes]:
         """What may leave now, at most ``BATCH_DATAGRAMS``."""
+        if self._idle_from_s is not None and self._outbox.has_data():
+            self._end_idleness(now)
         video = self._outbox.video
         expiry_s = video.next_expiry_s
         if expiry_s is not None:
@@ -91,6 +99,8 @@ class Sender:
             if datagram is None:
                 break
             datagrams.append(datagram)
+        if self._idle_from_s is None and not self._outbox.has_data():
+            self._idle_from_s = now
         return datagrams
 
     def packet(self, parts: Sequence[bytes | memoryview], now: float) -> bytes:
@@ -165,10 +175,15 @@ class Sender:
 
     def resume(self, now: float) -> None:
         """Before new data is queued: an idle connection restarts with care."""
+        self._end_idleness(now)
         recovery = self.recovery
         last_sent_s = recovery.last_sent_s
         if not recovery.in_flight_bytes and last_sent_s > -math.inf and not self._outbox.has_data():
             self.controller.on_idle(now - last_sent_s, recovery.timeout_s)
+
+    def _end_idleness(self, now: float) -> None:
+        self._idle_s = self.idle_s(now)
+        self._idle_from_s = None
 
     def expire_video(self, now: float) -> None:
         self._outbox.video.expire(now, self.recovery.timeout_s)
@@ -239,15 +254,15 @@ class Sender:
                 outbox.ping_pending |= not outbox.has_data()
             eliciting = outbox.has_data()  # a probe has made sure of it
         ack_due = ack_s is not None and (eliciting or ack_s <= now)
-        share = outbox.share
-        if self.exhausted or not (eliciting or ack_due or share is not None):
+        told = outbox.told
+        if self.exhausted or not (eliciting or ack_due or told is not None):
             return None
         parts: Parts = []
         room = size - wire.OVERHEAD_BYTES
-        if share is not None:
-            outbox.share = None
-            parts.append(share)
-            room -= len(share)
+        if told is not None:
+            outbox.told = None
+            parts.append(told)
+            room -= len(told)
         if ack_due:
             ack = self._received.frame(now)
             parts.append(ack)

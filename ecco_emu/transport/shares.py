@@ -2,9 +2,10 @@
 
 The server sees every connection's bytes arrive. The *level* is the rate per unit of weight that those
 get together which contend for the bottleneck; a connection is entitled to its weight times the level.
-One that stays far behind although it is told to speed up is held back by something of its own, its uplink
-or its encoder: it stops counting, so that the others share the rest by weight (weighted max-min fairness),
-until its rate rises. Nothing else of the topology is known or needed. Pure.
+One that has nothing to send for part of the time, as it says itself, does not contend; one that stays far
+behind although it is told to speed up is held back by something of its own, such as its uplink. Both stop
+counting, so that the others share the rest by weight (weighted max-min fairness), until they are busy
+again, or faster. Nothing else of the topology is known or needed. Pure.
 """
 
 from __future__ import annotations
@@ -28,6 +29,10 @@ _RISE = 1.3
 _RISEN_S, _RISE_FROM_S = 5.0, 30.0
 """Averages that a rise is seen by."""
 _HEADROOM = 1.1
+_IDLE_S = 3.0
+_IDLE, _BUSY = 0.15, 0.07
+"""A connection without anything to send for more than the first part of the time, over ``_IDLE_S``, does not
+contend until that is less than the second."""
 
 
 @dataclass(slots=True)
@@ -44,7 +49,16 @@ class _Account:
     behind_s: float = 0.0
     slow_for_s: float = 0.0
     held_back: bool = False
+    idle_s: float = 0.0
+    """Total so far."""
+    idle_share: float = 0.0
+    """Of the time, smoothed."""
+    idle: bool = False
     measured: bool = False
+
+    @property
+    def contends(self) -> bool:
+        return not self.held_back and not self.idle
 
 
 class ShareMeter:
@@ -82,8 +96,11 @@ class ShareMeter:
                 account.behind_s = account.slow_for_s = 0.0
                 account.held_back = False
 
-    def report(self, received_bytes: Mapping[str, int], now: float) -> dict[str, ShareReport]:
-        """What to tell each connection, given the totals of bytes received from it until ``now``.
+    def report(
+        self, received_bytes: Mapping[str, int], now: float, idle_s: Mapping[str, float] | None = None
+    ) -> dict[str, ShareReport]:
+        """What to tell each connection, given the totals of bytes received from it until ``now``, and of time
+        in which it had nothing to send.
 
         Nothing at the first call, nor while nothing arrives.
         """
@@ -95,7 +112,9 @@ class ShareMeter:
             if step_s > 0:
                 rates[name] = max(total - account.total_bytes, 0) / step_s
             account.total_bytes = total
-        contending = {name: one for name, one in self._accounts.items() if not one.held_back}
+            if idle_s is not None and step_s > 0:
+                _count_idleness(account, idle_s.get(name, account.idle_s), step_s)
+        contending = {name: one for name, one in self._accounts.items() if one.contends}
         weight = sum(account.weight for account in contending.values())
         level = sum(rates.get(name, 0.0) for name in contending) / weight if weight else 0.0
         if level <= 0:
@@ -118,9 +137,8 @@ class ShareMeter:
         account.rate += (rate - account.rate) * step_s / over_s
         account.risen += (rate - account.risen) * min(step_s / _RISEN_S, 1.0)
         account.long += (rate - account.long) * min(step_s / _RISE_FROM_S, 1.0)
-        # what a held-back connection is behind only shows that it is
         behind_s = account.behind_s + (1 - rate / (account.weight * level)) * step_s
-        account.behind_s = min(behind_s, _MAX_BEHIND_S)
+        account.behind_s = min(behind_s, _MAX_BEHIND_S) if account.contends else 0.0
 
     def _judge(self, step_s: float) -> None:
         """Who is held back. When that changes, the level does, and nobody is behind it yet."""
@@ -142,7 +160,15 @@ class ShareMeter:
 
     def _report(self, account: _Account) -> ShareReport:
         entitled = account.weight * self._level
-        if account.held_back:
+        if not account.contends:
             own = min(entitled, _HEADROOM * account.risen)
             return ShareReport(own, own, 0.0)
         return ShareReport(entitled, account.rate, account.behind_s)
+
+
+def _count_idleness(account: _Account, total_s: float, step_s: float) -> None:
+    """A total that went back is a new connection's."""
+    share = min(max(total_s - account.idle_s, 0.0) / step_s, 1.0)
+    account.idle_s = total_s
+    account.idle_share += (share - account.idle_share) * min(step_s / _IDLE_S, 1.0)
+    account.idle = account.idle_share > (_BUSY if account.idle else _IDLE)

@@ -28,7 +28,7 @@ MAX_REASON_BYTES: Final = 200
 MAX_OFFSET: Final = 2**62
 
 F_PING, F_ACK, F_STREAM, F_VIDEO, F_VIDEO_DROP, F_WINDOW, F_DONE, F_CLOSE = range(1, 9)
-F_SHARE, F_PATH_CHALLENGE, F_PATH_RESPONSE = 9, 10, 11
+F_SHARE, F_PATH_CHALLENGE, F_PATH_RESPONSE, F_IDLE = 9, 10, 11, 12
 
 _ACK: Final = Struct("!BIIIB")
 _ACK_RANGE: Final = Struct("!II")
@@ -39,6 +39,7 @@ _WINDOW: Final = Struct("!BBQ")
 _CLOSE: Final = Struct("!BHB")
 _PATH: Final = Struct("!BQ")
 _SHARE: Final = Struct("!BIIi")
+_IDLE: Final = Struct("!BI")
 
 STREAM_HEADER_BYTES: Final = _STREAM.size
 VIDEO_HEADER_BYTES: Final = _VIDEO.size
@@ -113,6 +114,12 @@ class Share(NamedTuple):
     behind_ms: int
 
 
+class Idle(NamedTuple):
+    """The client's answer to a SHARE: for how long, since it began, it had nothing to send."""
+
+    total_ms: int
+
+
 class PathChallenge(NamedTuple):
     """Asks for a PATH_RESPONSE with the same token, to learn whether its address is the peer's."""
 
@@ -133,6 +140,7 @@ Frame = (
     | HandshakeDone
     | Close
     | Share
+    | Idle
     | PathChallenge
     | PathResponse
 )
@@ -188,6 +196,11 @@ def encode_share(share: Share) -> bytes:
     """Values beyond what the frame holds are sent as the nearest that it does."""
     entitled, achieved = (min(max(rate, 0), 2**32 - 1) for rate in share[:2])
     return _SHARE.pack(F_SHARE, entitled, achieved, min(max(share.behind_ms, -(2**31)), 2**31 - 1))
+
+
+def encode_idle(total_ms: int) -> bytes:
+    """``total_ms`` wraps after 49 days."""
+    return _IDLE.pack(F_IDLE, total_ms & 0xFFFFFFFF)
 
 
 def encode_path_challenge(token: int) -> bytes:
@@ -296,6 +309,11 @@ def _parse_share(payload: memoryview, position: int, end: int) -> tuple[Frame, i
     return Share(*_SHARE.unpack_from(payload, position)[1:]), after
 
 
+def _parse_idle(payload: memoryview, position: int, end: int) -> tuple[Frame, int]:
+    after = _need(position, _IDLE.size, end)
+    return Idle(_IDLE.unpack_from(payload, position)[1]), after
+
+
 def _parse_path_challenge(payload: memoryview, position: int, end: int) -> tuple[Frame, int]:
     after = _need(position, _PATH.size, end)
     return PathChallenge(_PATH.unpack_from(payload, position)[1]), after
@@ -316,6 +334,7 @@ _PARSERS: Final = {
     F_DONE: _parse_done,
     F_CLOSE: _parse_close,
     F_SHARE: _parse_share,
+    F_IDLE: _parse_idle,
     F_PATH_CHALLENGE: _parse_path_challenge,
     F_PATH_RESPONSE: _parse_path_response,
 }

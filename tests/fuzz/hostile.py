@@ -157,6 +157,8 @@ class HostileSession:
             return wire.encode_path_challenge(b)
         if kind == 7:
             return wire.PING_FRAME if a % 2 else wire.DONE_FRAME
+        if kind == 8 and a % 2:
+            return wire.encode_idle(b * c)
         if kind == 8:
             return wire.encode_share(wire.Share(b * c, b * a, (a - 128) * 100))
         return wire.encode_close(b, "x" * (c % 200)) if a > 250 else wire.PING_FRAME * (1 + c % 1000)

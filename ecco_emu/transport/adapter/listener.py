@@ -138,7 +138,8 @@ class Listener:
         received = {name: peer.stats.bytes_received for name, peer in sharing.items()}
         weights = {name: peer.weight for name, peer in sharing.items() if peer.weight is not None}
         self._shares.set_weights(weights, received)
-        for name, report in self._shares.report(received, self._clock.now()).items():
+        idle = {name: peer.idle_s for name, peer in sharing.items()}
+        for name, report in self._shares.report(received, self._clock.now(), idle).items():
             sharing[name].report_share(report)
         self._share_timer = self._loop.call_later(self._share_interval_s, self._report_shares)
 

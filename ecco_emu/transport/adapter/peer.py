@@ -93,6 +93,11 @@ class Peer:
     def stats(self) -> ConnectionStats:
         return self._connection.stats
 
+    @property
+    def idle_s(self) -> float:
+        """Server: for how long the peer had nothing to send so far, by its own newest word."""
+        return self._connection.peer_idle_s
+
     def set_alpha(self, alpha: float) -> None:
         self._connection.set_alpha(alpha)
 

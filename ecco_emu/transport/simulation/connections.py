@@ -143,7 +143,12 @@ class SharedBottleneck:
         meter.set_weights(by_name, self._received())
 
         def tick() -> None:
-            reports = meter.report(self._received(), self.time.now)
+            idle = {
+                flow.name: flow.server.connection.peer_idle_s
+                for flow in self.flows
+                if flow.server is not None
+            }
+            reports = meter.report(self._received(), self.time.now, idle)
             for flow in self.flows:
                 if flow.server is not None and flow.name in reports:
                     flow.server.connection.report_share(reports[flow.name])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import itertools
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -179,7 +180,11 @@ def test_a_share_report_steers_the_client_and_only_the_newest_counts() -> None:
     client.receive(reports[0], path.now)
     assert controller.effective_alpha(path.now) > 0
     assert controller._entitled == 60_000
-    assert client.datagrams_to_send(path.now + 1) == []  # nobody acknowledges a report
+    answers = client.datagrams_to_send(path.now)
+    assert len(answers) == 1  # how long it was idle, and no acknowledgement
+    server.receive(answers[0], path.now)
+    assert server.peer_idle_s == pytest.approx(path.now, abs=0.1)
+    assert server.datagrams_to_send(path.now + 1) == []
     server.report_share(ShareReport(10_000, 30_000, -3.0))
     old = server.datagrams_to_send(path.now)
     server.report_share(ShareReport(80_000, 80_000, 0.0))

@@ -27,7 +27,7 @@ def ack_ranges(draw: st.DrawFn) -> tuple[tuple[int, int], ...]:
 
 @st.composite
 def frames(draw: st.DrawFn) -> tuple[wire.Frame, bytes]:
-    kinds = ("ping", "done", "ack", "stream", "video", "drop", "window", "share", "path", "close")
+    kinds = ("ping", "done", "ack", "stream", "video", "drop", "window", "share", "idle", "path", "close")
     kind = draw(st.sampled_from(kinds))
     if kind == "ping":
         return wire.Ping(), wire.PING_FRAME
@@ -55,6 +55,9 @@ def frames(draw: st.DrawFn) -> tuple[wire.Frame, bytes]:
     if kind == "share":
         share = wire.Share(draw(u32), draw(u32), draw(st.integers(-(2**31), 2**31 - 1)))
         return share, wire.encode_share(share)
+    if kind == "idle":
+        total_ms = draw(u32)
+        return wire.Idle(total_ms), wire.encode_idle(total_ms)
     if kind == "path":
         token = draw(st.integers(0, 2**64 - 1))
         if draw(st.booleans()):

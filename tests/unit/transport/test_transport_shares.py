@@ -8,9 +8,11 @@ from ecco_emu.transport.shares import ShareMeter
 
 
 class Server:
-    """Receives at given rates, step by step."""
+    """Receives at given rates, step by step; ``idle`` is the part of the time a peer has nothing to send."""
 
     def __init__(self, **weights: float) -> None:
+        self.idle: dict[str, float] = {}
+        self.idle_s = dict.fromkeys(weights, 0.0)
         self.meter = ShareMeter()
         self.now = 0.0
         self.totals = dict.fromkeys(weights, 0)
@@ -22,7 +24,9 @@ class Server:
             self.now += 0.5
             for name, rate in bytes_per_s.items():
                 self.totals[name] += round(rate * 0.5)
-            self.reports = self.meter.report(self.totals, self.now)
+            for name, part in self.idle.items():
+                self.idle_s[name] += 0.5 * part
+            self.reports = self.meter.report(self.totals, self.now, self.idle_s)
 
 
 def test_entitlements_are_what_all_get_split_by_weight() -> None:
@@ -61,6 +65,24 @@ def test_one_that_its_own_uplink_holds_back_stops_counting() -> None:
     assert entitled["b"] == pytest.approx(95_000, rel=0.01)
     assert entitled["a"] == pytest.approx(33_000, rel=0.01)  # its own rate, with a little room
     assert server.reports["a"].behind_s == 0
+
+
+def test_one_that_has_nothing_to_send_does_not_contend() -> None:
+    """A camera whose encoder needs less than its share: the others split what it leaves, at once."""
+    server = Server(a=2, b=1, c=1)
+    server.idle["a"] = 0.3
+    server.receive(12, a=60_000, b=70_000, c=70_000)
+    assert server.meter.held_back == []
+    entitled = {name: report.entitled_bytes_per_s for name, report in server.reports.items()}
+    assert entitled["b"] == entitled["c"] == pytest.approx(70_000, rel=0.02)
+    assert server.reports["a"].behind_s == 0
+    server.idle["a"] = 0.1  # between the two limits: as before
+    server.receive(6, a=60_000, b=70_000, c=70_000)
+    assert server.reports["a"].behind_s == 0
+    server.idle["a"] = 0.0
+    server.receive(6, a=60_000, b=70_000, c=70_000)
+    assert server.reports["a"].behind_s > 0
+    assert server.reports["b"].entitled_bytes_per_s == pytest.approx(50_000, rel=0.2)
 
 
 def test_one_whose_uplink_recovers_counts_again() -> None:
