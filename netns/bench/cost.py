@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
 import statistics
 import subprocess
 import time
 from pathlib import Path
 
+from netns import requests
 from netns.bench import Figure
 from netns.bench.fidelity import LINKS
 from netns.bench.traffic import exchange, stamping
 from netns.lab import Lab
+from netns.namespaces import Namespace, entered
+from netns.netlink import RouteSocket
 from netns.spec import LabSpec, LinkSpec, Shape
 
 _BUILD_TARGETS_S = {22: 0.2, 100: 0.8, 256: 2.5}
@@ -42,13 +46,56 @@ async def build_times(repeats: int = 3) -> list[Figure]:
                     start = time.perf_counter()
                 down.append(time.perf_counter() - start)
                 await asyncio.sleep(0.5 + 0.004 * count)  # the kernel finishes with the last one
+            gone_s = await _until_gone(shaped(count, delay_s))
             figures += [
                 Figure(f"build {count} {what}", statistics.median(up), "s", _BUILD_TARGETS_S[count]),
                 Figure(
                     f"take down {count} {what}", statistics.median(down), "s", _TEARDOWN_TARGETS_S.get(count)
                 ),
+                Figure(
+                    f"take down {count} {what}, until the kernel has removed all",
+                    gone_s,
+                    "s",
+                    _TEARDOWN_TARGETS_S.get(count),
+                ),
             ]
     return figures
+
+
+async def _until_gone(spec: LabSpec) -> float:
+    """How long after its end a lab's namespaces are there. The kernel removes them after whoever waits for
+    the end has gone on; a veth from each into a namespace of ours goes with it and so tells."""
+    ours = await asyncio.to_thread(Namespace, "watch")
+    try:
+        async with Lab(spec) as lab:
+            for number, link in enumerate(spec.links):
+                await asyncio.to_thread(
+                    _tie, lab.namespace_path(link.name), ours, f"w{number}", 5000 + number
+                )
+            start = time.perf_counter()
+        await asyncio.to_thread(_until_untied, ours)
+        return time.perf_counter() - start
+    finally:
+        ours.close()
+
+
+def _until_untied(ours: Namespace) -> None:
+    while any(name.startswith("w") for name in ours.route.device_stats()):
+        time.sleep(0.01)
+
+
+def _tie(path: str, ours: Namespace, name: str, index: int) -> None:
+    theirs = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        with entered(theirs):
+            route = RouteSocket()
+        try:
+            mac = f"02:00:00:00:{index >> 8:02x}:{index & 255:02x}"
+            route.execute([requests.add_veth(name, index, name, index, mac, ours.fd, 1500)])
+        finally:
+            route.close()
+    finally:
+        os.close(theirs)
 
 
 async def relay_cost(seconds: float = 10.0) -> list[Figure]:

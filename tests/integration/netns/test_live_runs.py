@@ -62,3 +62,12 @@ async def test_a_plan_names_every_node_and_needs_no_files():
     assert "namespace switch: bridge br0" in text
     assert "namespace server" in text
     assert "htb" in text
+
+
+async def test_a_plan_tells_what_changes_the_network_and_when():
+    text = "\n".join(await live.plan(Path("scenarios/faults/troubled-links.yaml")))
+    assert "burst loss" in text
+    assert "trace on cam1: from 3 s of 60 s, over and over" in text
+    assert "at 8.4s: cam2 up" in text
+    assert "at 14s: bottleneck cliff rate=600kbit" in text
+    assert "at 20s: cam1 / cam2, server partition" in text
