@@ -28,7 +28,9 @@ _RISE = 1.3
 """A held-back connection whose rate rises by this is held back no more."""
 _RISEN_S, _RISE_FROM_S = 5.0, 30.0
 """Averages that a rise is seen by."""
-_HEADROOM = 1.1
+_HEADROOM, _LEAST_PART = 1.1, 0.25
+"""A held-back connection is told its own rate and a little more, or at least this part of its entitlement: it
+grows in proportion to what it is told, and must find out soon when it is free again."""
 _IDLE_S = 3.0
 _IDLE, _BUSY = 0.15, 0.07
 """A connection without anything to send for more than the first part of the time, over ``_IDLE_S``, does not
@@ -49,8 +51,8 @@ class _Account:
     behind_s: float = 0.0
     slow_for_s: float = 0.0
     held_back: bool = False
-    idle_s: float = 0.0
-    """Total so far."""
+    idle_s: float | None = None
+    """Total so far; None: not told yet."""
     idle_share: float = 0.0
     """Of the time, smoothed."""
     idle: bool = False
@@ -113,7 +115,7 @@ class ShareMeter:
                 rates[name] = max(total - account.total_bytes, 0) / step_s
             account.total_bytes = total
             if idle_s is not None and step_s > 0:
-                _count_idleness(account, idle_s.get(name, account.idle_s), step_s)
+                _count_idleness(account, idle_s.get(name, 0.0), step_s)
         contending = {name: one for name, one in self._accounts.items() if one.contends}
         weight = sum(account.weight for account in contending.values())
         level = sum(rates.get(name, 0.0) for name in contending) / weight if weight else 0.0
@@ -160,15 +162,19 @@ class ShareMeter:
 
     def _report(self, account: _Account) -> ShareReport:
         entitled = account.weight * self._level
-        if not account.contends:
-            own = min(entitled, _HEADROOM * account.risen)
+        if account.held_back:
+            own = min(entitled, max(_HEADROOM * account.risen, _LEAST_PART * entitled))
             return ShareReport(own, own, 0.0)
+        if account.idle:
+            return ShareReport(entitled, entitled, 0.0)
         return ShareReport(entitled, account.rate, account.behind_s)
 
 
 def _count_idleness(account: _Account, total_s: float, step_s: float) -> None:
-    """A total that went back is a new connection's."""
-    share = min(max(total_s - account.idle_s, 0.0) / step_s, 1.0)
-    account.idle_s = total_s
+    """A total that went back is a new connection's. What was before the first word does not matter."""
+    before_s, account.idle_s = account.idle_s, total_s
+    if before_s is None:
+        return
+    share = min(max(total_s - before_s, 0.0) / step_s, 1.0)
     account.idle_share += (share - account.idle_share) * min(step_s / _IDLE_S, 1.0)
     account.idle = account.idle_share > (_BUSY if account.idle else _IDLE)

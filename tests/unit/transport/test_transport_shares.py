@@ -76,6 +76,7 @@ def test_one_that_has_nothing_to_send_does_not_contend() -> None:
     entitled = {name: report.entitled_bytes_per_s for name, report in server.reports.items()}
     assert entitled["b"] == entitled["c"] == pytest.approx(70_000, rel=0.02)
     assert server.reports["a"].behind_s == 0
+    assert server.reports["a"].entitled_bytes_per_s == pytest.approx(140_000, rel=0.02)  # free to speed up
     server.idle["a"] = 0.1  # between the two limits: as before
     server.receive(6, a=60_000, b=70_000, c=70_000)
     assert server.reports["a"].behind_s == 0
@@ -83,6 +84,20 @@ def test_one_that_has_nothing_to_send_does_not_contend() -> None:
     server.receive(6, a=60_000, b=70_000, c=70_000)
     assert server.reports["a"].behind_s > 0
     assert server.reports["b"].entitled_bytes_per_s == pytest.approx(50_000, rel=0.2)
+
+
+def test_idleness_before_a_peer_had_a_weight_does_not_count() -> None:
+    server = Server(a=1, b=1)
+    server.idle_s["a"] = 100.0
+    server.receive(2, a=50_000, b=150_000)
+    assert server.reports["a"].behind_s > 0
+
+
+def test_one_that_is_held_down_to_nearly_nothing_is_told_a_quarter_of_its_entitlement() -> None:
+    server = Server(a=1, b=1)
+    server.receive(20, a=100, b=100_000)
+    assert server.meter.held_back == ["a"]
+    assert server.reports["a"].entitled_bytes_per_s == pytest.approx(25_000, rel=0.02)
 
 
 def test_one_whose_uplink_recovers_counts_again() -> None:
