@@ -4,13 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: help env demo test lint unit integration vm clean
+.PHONY: help env demo test lint unit integration vm fuzz clean
 help:
 	@echo "make demo         run scenarios/quickstart.yaml (root; asks sudo) and write its report"
 	@echo "make test         lint, types and every test tier that this host can run"
 	@echo "make unit         the tests that need neither root nor namespaces"
 	@echo "make integration  the tests with real namespaces, packets and training (root)"
 	@echo "make vm           the kernel engine's tests on a kernel with netem, in a virtual machine"
+	@echo "make fuzz         coverage-guided fuzzing of the transport for SECONDS (60)"
 	@echo "make clean        remove .venv and caches (runs/ stays)"
 
 env: $(VENV)/.installed
@@ -38,8 +39,15 @@ integration: env
 vm: env
 	$(SUDO) $(BIN)/pytest tests/vm --ecco-require vm
 
+SECONDS_OF_FUZZING := $(or $(SECONDS),60)
+fuzz: env
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[fuzz]'
+	mkdir -p .fuzz
+	$(BIN)/python -m tests.fuzz.fuzz_transport -max_total_time=$(SECONDS_OF_FUZZING) -max_len=4096 \
+		-artifact_prefix=.fuzz/ .fuzz
+
 test: lint
 	$(SUDO) $(BIN)/pytest --ecco-require netns $(REQUIRE)
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .fuzz *.egg-info

@@ -10,9 +10,9 @@ import math
 from collections.abc import Sequence
 from typing import Literal
 
-AlphaMapping = Literal["linear", "root"]
+AlphaMapping = Literal["linear", "root", "auto"]
 
-_EXPONENTS: dict[AlphaMapping, float] = {"linear": 1.0, "root": 2.0}
+_EXPONENTS: dict[AlphaMapping, float] = {"linear": 1.0, "root": 2.0, "auto": 1.0}
 
 ALPHA_SUM = 3.0
 """Additive increase of all streaming cameras together, packets per round-trip time.
@@ -35,7 +35,8 @@ def gaimd_alpha(
     """A camera's additive increase, alpha = alpha_sum * p_j / n_j, in packets per round-trip time.
 
     With ``linear`` (the paper's) the alphas of all cameras sum to ``alpha_sum``, since the p_j sum to 1.
-    ``root`` squares the weight p_j / n_j, for paths where throughput grows with the root of alpha.
+    ``root`` squares the weight p_j / n_j, for paths where throughput grows with the root of alpha. ``auto``
+    begins as ``linear``; the transport changes alpha as the server reports what share was had.
     """
     if not 0 <= p <= 1 or members < 1:
         raise ValueError(f"a share is in [0, 1] and a group has members, got p={p}, members={members}")

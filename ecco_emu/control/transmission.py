@@ -13,6 +13,8 @@ from ecco_emu.control.shares import ALPHA_SUM, AlphaMapping, gaimd_alpha
 
 FIXED_FPS = 5.0
 FIXED_ALPHA = 1.0
+MIN_WEIGHT = 1e-4
+"""A group with no share at all still gets a ten-thousandth: its cameras must be heard."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,9 @@ class TransmissionRule(Protocol):
 
     def plan(self, c: float, p: float, members: int, source: Source) -> TransmissionPlan: ...
 
+    def weight(self, p: float, members: int) -> float | None:
+        """The part of the bandwidth that the server holds a camera to; None: whatever its alpha brings."""
+
 
 @dataclass(frozen=True, slots=True)
 class GpuProportional:
@@ -64,6 +69,9 @@ class GpuProportional:
         width, height = min(best.width, source.width), min(best.height, source.height)
         return TransmissionPlan(source.fps / stride, width, height, alpha, stride)
 
+    def weight(self, p: float, members: int) -> float | None:
+        return max(p / members, MIN_WEIGHT) if self.mapping == "auto" else None
+
 
 @dataclass(frozen=True, slots=True)
 class FixedTransmission:
@@ -79,3 +87,6 @@ class FixedTransmission:
         width = min(source.width, snap_side(source.width * self.scale))
         height = min(source.height, snap_side(source.height * self.scale))
         return TransmissionPlan(source.fps / stride, width, height, self.alpha, stride)
+
+    def weight(self, p: float, members: int) -> float | None:
+        return None

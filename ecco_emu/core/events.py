@@ -170,6 +170,12 @@ class Traffic(Event, frozen=True, kw_only=True, tag="traffic"):
     rtt_ms: float
     loss: float
     """Fraction of packets declared lost."""
+    cuts: int = 0
+    """Congestion events: how often the window was cut."""
+    spurious: int = 0
+    """Packets sent again although they had arrived."""
+    stale: int = 0
+    """Video messages given up because they could not be in time."""
 
 
 class SegmentMoved(Event, frozen=True, kw_only=True, tag="segment"):

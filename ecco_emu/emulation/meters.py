@@ -7,7 +7,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import psutil
@@ -35,24 +35,38 @@ class PeerCounters:
     sent: int = 0
     lost: int = 0
     rtt_s: float = 0.0
+    cuts: int = 0
+    spurious: int = 0
+    stale: int = 0
 
     @classmethod
     def of(cls, peer: Peer | None) -> PeerCounters:
         if peer is None:
             return cls()
         stats = peer.stats
-        return cls(peer, stats.video_bytes_sent, stats.packets_sent, stats.packets_lost, peer.rtt_s)
+        return cls(
+            peer=peer,
+            sent_bytes=stats.video_bytes_sent,
+            sent=stats.packets_sent,
+            lost=stats.packets_lost,
+            rtt_s=peer.rtt_s,
+            cuts=stats.cuts,
+            spurious=stats.spurious,
+            stale=stats.video_lost,
+        )
 
     def since(self, before: PeerCounters) -> PeerCounters:
         """What was counted since ``before``; everything, if the connection is another one."""
         if self.peer is not before.peer:
             return self
-        return PeerCounters(
-            self.peer,
-            self.sent_bytes - before.sent_bytes,
-            self.sent - before.sent,
-            self.lost - before.lost,
-            self.rtt_s,
+        return replace(
+            self,
+            sent_bytes=self.sent_bytes - before.sent_bytes,
+            sent=self.sent - before.sent,
+            lost=self.lost - before.lost,
+            cuts=self.cuts - before.cuts,
+            spurious=self.spurious - before.spurious,
+            stale=self.stale - before.stale,
         )
 
 
@@ -188,6 +202,9 @@ class TrafficMeter:
                     allowed_bps=peer.allowed_rate_bps if peer is not None else 0.0,
                     rtt_ms=counters.rtt_s * 1e3,
                     loss=spent.lost / spent.sent if spent.sent else 0.0,
+                    cuts=spent.cuts,
+                    spurious=spent.spurious,
+                    stale=spent.stale,
                 )
             )
 

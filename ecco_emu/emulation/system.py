@@ -17,14 +17,14 @@ import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import netns
 from ecco_emu.camera.camera import Camera
 from ecco_emu.camera.ports import CameraPorts
 from ecco_emu.core.errors import EccoError, HostError
-from ecco_emu.core.events import AnyEvent, Condition, RunStarted
+from ecco_emu.core.events import AnyEvent, Condition, RunStarted, Trouble
 from ecco_emu.core.ids import CameraId, model_hash
 from ecco_emu.emulation import live
 from ecco_emu.emulation.accuracy import LiveAccuracy
@@ -35,6 +35,7 @@ from ecco_emu.emulation.manifest import manifest
 from ecco_emu.emulation.meters import TRAFFIC_PERIOD_S, HealthMeter, ShareTargets, TrafficMeter
 from ecco_emu.emulation.topology import SERVER, Replay, lab_spec, replays
 from ecco_emu.policies.registry import make_policy, transmission_rule
+from ecco_emu.report.qlog import QlogFolder
 from ecco_emu.report.rundir import RunDirectory
 from ecco_emu.scenario import schema
 from ecco_emu.scenario.faults import timeline
@@ -46,6 +47,7 @@ from ecco_emu.trainer.client import EdgeClient, TrainingClient
 from ecco_emu.trainer.teacher import OracleTeacher, Teacher, YoloTeacher
 from ecco_emu.transport.adapter import Listener, Peer, connect
 from ecco_emu.transport.config import TransportConfig
+from ecco_emu.transport.telemetry import TelemetryFactory
 from ecco_emu.world.base import World
 from ecco_emu.world.town import open_world
 
@@ -89,8 +91,10 @@ class System:
         models: ModelStore,
         emit: Emit,
         tokens: dict[str, bytes],
+        qlog: QlogFolder | None = None,
     ) -> None:
         self.clock = clock
+        self._qlog = qlog
         self.misses = 0
         self._scenario = scenario
         self._listener = listener
@@ -167,14 +171,18 @@ class System:
             for task in running:
                 task.cancel()
         self.health.report()
+        if self._qlog is not None and self._qlog.left_out:
+            text = f"{self._qlog.left_out} traces or parts of them were left out: folder full or disk slow"
+            self._emit(Trouble(t=self.clock.now(), where="qlog", text=text))
 
     def _camera(self, camera: schema.Camera, student: bytes, workers: Workers) -> Camera:
         @asynccontextmanager
         async def dial() -> AsyncIterator[Peer]:
             with await self._lab.udp_socket(camera.id) as sock:
                 server = (self._lab.address(SERVER), SERVER_PORT)
+                telemetry = self._qlog.trace if self._qlog is not None else None
                 async with dialled(
-                    sock, server, camera.id, self._tokens[camera.id], self._config, self.clock
+                    sock, server, camera.id, self._tokens[camera.id], self._config, self.clock, telemetry
                 ) as peer:
                     yield peer
 
@@ -230,10 +238,13 @@ async def dialled(
     token: bytes,
     config: TransportConfig,
     clock: RunClock,
+    telemetry: TelemetryFactory | None = None,
 ) -> AsyncIterator[Peer]:
     """A connection that is over, and off the event loop, before its socket is closed."""
     try:
-        peer = await connect(sock, server, name=name, token=token, config=config, clock=clock)
+        peer = await connect(
+            sock, server, name=name, token=token, config=config, clock=clock, telemetry=telemetry
+        )
         try:
             yield peer
         finally:
@@ -245,11 +256,22 @@ async def dialled(
 
 
 def transport_config(scenario: schema.Scenario) -> TransportConfig:
-    return TransportConfig(beta=scenario.transport.beta)
+    """The cameras' side. Policies with fixed transmission keep to their alpha (paper, section 5)."""
+    rule = transmission_rule(scenario.policy.name, mapping=scenario.transport.mapping)
+    follow_shares = rule.weight(1.0, 1) is not None
+    settings = scenario.transport
+    return TransportConfig(
+        algorithm=settings.algorithm,
+        beta=settings.beta,
+        fixed_rate_bps=settings.fixed_rate,
+        follow_shares=follow_shares,
+    )
 
 
 def download_config(scenario: schema.Scenario) -> TransportConfig:
-    return replace(transport_config(scenario), alpha=scenario.transport.download_alpha)
+    """The server's side: a camera's download is alone on its link, but for other cameras' at the server."""
+    alpha = scenario.transport.download_alpha
+    return TransportConfig(beta=scenario.transport.beta, alpha=alpha)
 
 
 @asynccontextmanager
@@ -290,10 +312,12 @@ async def build(
         )
         tokens = {camera.id: secrets.token_bytes(16) for camera in scenario.cameras}
         sock = stack.enter_context(await lab.udp_socket(SERVER, port=SERVER_PORT))
-        listener = Listener(sock, tokens, download_config(scenario), clock)
+        qlog = stack.enter_context(QlogFolder(directory.qlog)) if scenario.transport.qlog else None
+        telemetry = qlog.trace if qlog is not None else None
+        listener = Listener(sock, tokens, download_config(scenario), clock, telemetry=telemetry)
         stack.push_async_callback(listener.close)
         await workers.trainer.add_model(model_hash(student), student)
-        system = System(scenario, student, workers, lab, listener, clock, models, emit, tokens)
+        system = System(scenario, student, workers, lab, listener, clock, models, emit, tokens, qlog)
         gc.freeze()  # what is alive now stays: no collection need walk it while packets wait
         stack.callback(gc.unfreeze)
         clock.start()

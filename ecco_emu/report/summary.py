@@ -147,6 +147,9 @@ def _camera(camera: CameraMetrics, metrics: RunMetrics) -> dict[str, Any]:
         "segments_late": camera.segments_late,
         "segments_lost": camera.segments_lost,
         "loss": _weighted([(t.loss, t.sent_bps * t.period_s) for t in camera.traffic]),
+        "cuts": sum(t.cuts for t in camera.traffic),
+        "spurious_retransmissions": sum(t.spurious for t in camera.traffic),
+        "stale_drops": sum(t.stale for t in camera.traffic),
         "rtt_ms": median(rtts) if (rtts := [t.rtt_ms for t in streaming if t.rtt_ms > 0]) else None,
     }
 

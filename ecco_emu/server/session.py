@@ -37,12 +37,15 @@ class CameraSession:
         models: ModelStore,
         deliver: Callable[[CameraSession, MessageToServer], Awaitable[None]],
         trouble: Callable[[str, str], None],
+        weight: Callable[[float, int], float | None] = lambda p, members: None,
     ) -> None:
+        """``weight``: of a camera's bandwidth, from its group's p_j and n_j."""
         self.camera = CameraId(peer.name)
         self._peer = peer
         self._models = models
         self._deliver = deliver
         self._trouble = trouble
+        self._weight = weight
         self._wanted: dict[ModelHash, list[RetrainingRequest]] = {}
         """Requests that wait for their model to cross the network."""
 
@@ -60,12 +63,14 @@ class CameraSession:
                 self._trouble(self.camera, str(error))
 
     def assign(self, assignment: Assignment) -> None:
+        self._peer.weight = self._weight(assignment.p, assignment.members)
         self._say(CONTROL, assignment)
 
     def offer_student(self, job: str, model: ModelHash) -> None:
         self._say(CONTROL, NewStudent(job, model))
 
     def release(self, reason: str) -> None:
+        self._peer.weight = None
         self._say(CONTROL, Released(reason))
 
     def _say(self, channel: int, message: ServerMessage) -> None:

@@ -11,7 +11,7 @@ from bisect import bisect_right
 from struct import Struct
 
 from ecco_emu.core.errors import ProtocolError
-from ecco_emu.transport.config import TransportConfig
+from ecco_emu.transport.config import ITEM_BYTES, TransportConfig
 from ecco_emu.transport.ranges import RangeSet
 
 _LENGTH = Struct("!I")
@@ -55,11 +55,11 @@ class SendChannel:
             self._append(message)
 
     def has_data(self) -> bool:
-        return (self._next < self.end and self._next < self._limit) or bool(self._lost)
+        return (self._next < self.end and self._next < self._limit) or self._lost.total > 0
 
     def take(self, limit: int) -> tuple[int, bytes | memoryview, bool] | None:
         """Offset, at most ``limit`` bytes to send now, and whether they were sent before."""
-        if self._lost:
+        if self._lost.total:
             start, end = self._lost.pop_first(limit)
             return start, self._read(start, end), True
         start = self._next
@@ -73,7 +73,7 @@ class SendChannel:
         self._limit = max(self._limit, limit)
 
     def on_acked(self, start: int, end: int) -> None:
-        if self._lost:
+        if self._lost.total:
             self._lost.remove(start, end)
         if start > self.acked_to:
             self._acked.add(start, end)
@@ -81,7 +81,7 @@ class SendChannel:
         if end <= self.acked_to:
             return
         self.acked_to = end
-        while self._acked and self._acked.first[0] <= self.acked_to:
+        while self._acked.total and self._acked.first[0] <= self.acked_to:
             self.acked_to = max(self.acked_to, self._acked.forget_oldest())
         self._release()
 
@@ -153,7 +153,8 @@ class ReceiveChannel:
         self._message = bytearray()
         self._wanted: int | None = None
         self.unread_bytes = 0
-        """Bytes of whole messages the application has not taken; the connection counts them down."""
+        """Whole messages the application has not taken, ``ITEM_BYTES`` each included; the inbox counts
+        them down."""
 
     @property
     def buffered_bytes(self) -> int:
@@ -191,20 +192,26 @@ class ReceiveChannel:
     def announced(self) -> int:
         return self._announced
 
+    def abandon(self) -> None:
+        """Forgets what is not a whole message."""
+        self._stash.clear()
+        self._stash_bytes = 0
+        self._message, self._head = bytearray(), bytearray()
+
     def _keep(self, offset: int, data: memoryview) -> None:
         held = self._stash.get(offset)
         if held is not None:
             if len(held) >= len(data):
                 return
-            self._stash_bytes -= len(held)
+            self._stash_bytes -= len(held) + ITEM_BYTES
         self._stash[offset] = bytes(data)
-        self._stash_bytes += len(data)
+        self._stash_bytes += len(data) + ITEM_BYTES
         if self._stash_bytes > 2 * self._window:
             raise ProtocolError(f"channel {self.number} fills its window with overlapping pieces")
 
     def _feed_stash(self, messages: list[bytes]) -> None:
         while (data := self._stash.pop(self._next, None)) is not None:
-            self._stash_bytes -= len(data)
+            self._stash_bytes -= len(data) + ITEM_BYTES
             self._feed(memoryview(data), messages)
             self._next += len(data)
         if self._stash and min(self._stash) < self._next:
@@ -216,7 +223,7 @@ class ReceiveChannel:
             if offset > self._next:
                 break
             data = self._stash.pop(offset)
-            self._stash_bytes -= len(data)
+            self._stash_bytes -= len(data) + ITEM_BYTES
             if offset + len(data) > self._next:
                 self._feed(memoryview(data)[self._next - offset :], messages)
                 self._next = offset + len(data)
@@ -240,6 +247,6 @@ class ReceiveChannel:
             if len(self._message) < self._wanted:
                 return
             messages.append(bytes(self._message))
-            self.unread_bytes += self._wanted
+            self.unread_bytes += self._wanted + ITEM_BYTES
             self._message = bytearray()
             self._wanted = None

@@ -3,7 +3,8 @@
 The application's side is ``send``, ``send_video``, ``set_alpha``, ``close`` and ``next_event``; the
 driver's is ``receive``, ``on_timer``, ``datagrams_to_send`` and ``next_timer``: after any call, send
 what ``datagrams_to_send`` returns and call ``on_timer`` at ``next_timer``. ``now`` is emulated seconds
-and never goes back. Acknowledgements go first, then control, video, weights.
+and never goes back. What arrives is put together in the ``Inbox``; what is to be sent waits in the
+``Outbox`` until the ``Sender`` lets it go.
 """
 
 from __future__ import annotations
@@ -11,45 +12,34 @@ from __future__ import annotations
 import math
 from collections import deque
 from enum import Enum, auto
-from typing import Any
 
 from ecco_emu.core.errors import ProtocolError
 from ecco_emu.transport import auth, wire
-from ecco_emu.transport.channels import ReceiveChannel, SendChannel
+from ecco_emu.transport.acks import ReceivedPackets
 from ecco_emu.transport.config import TransportConfig
-from ecco_emu.transport.deadline import VideoReceiver, VideoSender
+from ecco_emu.transport.congestion import Controller
 from ecco_emu.transport.events import (
     Closed,
     Connected,
     ConnectionClosed,
     Delivery,
     Event,
-    MessageReceived,
     SendQueueFull,
     Signal,
-    VideoReceived,
 )
-from ecco_emu.transport.gaimd import Gaimd
 from ecco_emu.transport.handshake import ClientHandshake
-from ecco_emu.transport.pacing import Pacer
-from ecco_emu.transport.ranges import RangeSet
-from ecco_emu.transport.recovery import Recovery, SentPacket
+from ecco_emu.transport.inbox import Inbox
+from ecco_emu.transport.outbox import Outbox
+from ecco_emu.transport.paths import Address, Paths
+from ecco_emu.transport.sender import Sender
+from ecco_emu.transport.share_report import ShareReport
 from ecco_emu.transport.stats import ConnectionStats
+from ecco_emu.transport.telemetry import DropReason, Telemetry
 
-BATCH_DATAGRAMS = 64
-"""Most datagrams one call of ``datagrams_to_send`` returns."""
 CLOSE_NORMAL, CLOSE_VIOLATION = 0, 1
-_ACK_EVERY = 2
-_EAGER_ACKS = 4
-"""The first packets are acknowledged at once, so that both sides soon know the round trip."""
-_MAX_RECEIVED_RANGES = 256
-_SMALL_REST_BYTES = 64
-"""A packet with less room than this is full."""
 _DRAIN_TIMEOUTS = 3
-
-# What a sent packet carried, by kind: (kind, channel or message, start, end).
-_STREAM, _VIDEO, _DROP, _WINDOW, _DONE = range(5)
-_Content = tuple[int, Any, int, int]
+_NOT_ELICITING = frozenset((wire.Ack, wire.Close, wire.Share, wire.Idle))
+"""Frames that nobody acknowledges."""
 
 
 class State(Enum):
@@ -64,49 +54,30 @@ class State(Enum):
 class Connection:
     """Make one with ``connect`` (the camera's side) or ``accept`` (the server's)."""
 
-    def __init__(self, config: TransportConfig, now: float) -> None:
+    def __init__(
+        self,
+        config: TransportConfig,
+        now: float,
+        telemetry: Telemetry | None = None,
+        entropy: bytes | None = None,
+    ) -> None:
         self.config = config
         self.stats = ConnectionStats()
         self.state = State.HANDSHAKE
         self.name = ""
         self.connection_id = b""
-        self.controller = Gaimd(
-            alpha=config.alpha,
-            beta=config.beta,
-            packet_bytes=config.max_datagram_bytes,
-            initial_packets=config.initial_window_packets,
-            min_packets=config.min_window_packets,
-        )
-        self._recovery = Recovery(config, self.controller, self.stats)
-        self._pacer = Pacer(config.max_datagram_bytes, now)
         self._handshake: ClientHandshake | None = None
         self._is_client = False
-        self._seal: auth.Seal | None = None
+        self.peer_idle_s = 0.0
+        """Server: for how long, since it began, the peer had nothing to send, by its own newest word."""
         self._peer_seal: auth.Seal | None = None
-        self._next_number = 0
-        self._room = config.max_datagram_bytes - wire.OVERHEAD_BYTES
-
-        count = len(config.channel_message_bytes)
-        self._send_channels = [SendChannel(number, config) for number in range(count)]
-        self._receive_channels = [ReceiveChannel(number, config) for number in range(count)]
-        self._video_out = VideoSender(config, self.stats)
-        self._video_in = VideoReceiver(config, self.stats)
+        self._received = ReceivedPackets(config.max_ack_delay_s, now)
+        self._outbox = Outbox(config, self.stats)
+        self._inbox = Inbox(config, self.stats, self._outbox.announce)
+        self._sender = Sender(config, self.stats, self._outbox, self._received, now, telemetry, entropy)
+        self._paths = Paths()
+        self._telemetry = telemetry
         self._signals: deque[Signal] = deque()
-        self._deliveries: deque[Delivery] = deque()
-        self._video_unread_bytes = 0
-
-        self._received = RangeSet()
-        self._received_floor = 0
-        self._largest_received = -1
-        self._largest_received_s = now
-        self._unacked = 0
-        self._ack_s: float | None = None
-
-        self._windows: set[int] = set()
-        """Channels whose WINDOW must be sent (again)."""
-        self._done_pending = False
-        self._ping_pending = False
-        self._probes = 0
         self._heard_s = now
         self._close_frame = b""
         self._close_pending = False
@@ -114,22 +85,39 @@ class Connection:
 
     @classmethod
     def connect(
-        cls, config: TransportConfig, *, name: str, token: bytes, nonce: bytes, now: float
+        cls,
+        config: TransportConfig,
+        *,
+        name: str,
+        token: bytes,
+        nonce: bytes,
+        now: float,
+        telemetry: Telemetry | None = None,
+        entropy: bytes | None = None,
     ) -> Connection:
-        """The client's side. ``nonce``: 16 unpredictable bytes, never used before."""
-        connection = cls(config, now)
+        """The client's side. ``nonce``: 16 unpredictable bytes, never used before. ``entropy``: 16 more that
+        nobody else learns; without them the peer is trusted not to acknowledge what it has not got."""
+        connection = cls(config, now, telemetry, entropy)
+        connection._paths.may_move = False
         connection.name = name
         connection._is_client = True
         connection._handshake = ClientHandshake(config, name=name, token=token, nonce=nonce, now=now)
         return connection
 
     @classmethod
-    def accept(cls, config: TransportConfig, session: auth.Session, now: float) -> Connection:
-        """The server's side of a session that ``ServerHandshake`` made."""
-        connection = cls(config, now)
+    def accept(
+        cls,
+        config: TransportConfig,
+        session: auth.Session,
+        now: float,
+        telemetry: Telemetry | None = None,
+        entropy: bytes | None = None,
+    ) -> Connection:
+        """The server's side of a session that ``ServerHandshake`` made. ``entropy``: as for ``connect``."""
+        connection = cls(config, now, telemetry, entropy)
         connection.name = session.name
-        connection._take_session(session)
-        connection._done_pending = True
+        connection._take_session(session, now)
+        connection._outbox.done_pending = True
         connection._open()
         return connection
 
@@ -138,24 +126,24 @@ class Connection:
     def send(self, channel: int, message: bytes, now: float) -> None:
         """Queues a message on a reliable channel. Raises ``SendQueueFull`` or ``ConnectionClosed``."""
         self._check_open()
-        if not 0 <= channel < len(self._send_channels):
+        if not 0 <= channel < len(self._outbox.channels):
             raise ValueError(f"no channel {channel}")
         limit = self.config.channel_message_bytes[channel]
         if len(message) > limit:
             raise ValueError(f"a message of {len(message)} bytes; channel {channel} takes up to {limit}")
-        sending = self._send_channels[channel]
+        sending = self._outbox.channels[channel]
         if sending.queued_bytes + len(message) > self.config.channel_queue_bytes:
             raise SendQueueFull(
                 f"channel {channel} has {sending.queued_bytes} bytes waiting; drain it before sending more"
             )
-        self._resume(now)
+        self._sender.resume(now)
         sending.queue(message)
 
     def send_video(self, message: bytes, deadline: float, now: float) -> int:
         """Queues a message that is worth nothing after ``deadline``; its id. Raises ``ConnectionClosed``."""
         self._check_open()
-        self._resume(now)
-        number = self._video_out.queue(message, deadline)
+        self._sender.resume(now)
+        number = self._outbox.video.queue(message, deadline)
         self._collect_outcomes()
         return number
 
@@ -165,14 +153,23 @@ class Connection:
             raise ValueError(f"alpha must be in (0, 1000], got {alpha}")
         self.controller.alpha = alpha
 
+    def report_share(self, report: ShareReport) -> None:
+        """Server: tells the peer about its share, in place of what was not sent yet."""
+        share = wire.Share(
+            round(report.entitled_bytes_per_s),
+            round(report.achieved_bytes_per_s),
+            round(report.behind_s * 1e3),
+        )
+        self._outbox.told = wire.encode_share(share)
+
     def ping(self) -> None:
         """Asks the peer for a sign of life."""
-        self._ping_pending = True
+        self._outbox.ping_pending = True
 
     def close(self, now: float, reason: str = "closed") -> None:
         """Closes at once; what was not delivered is dropped."""
         if self.state is State.HANDSHAKE:
-            self._finish(reason)
+            self._finish(reason, now)
         elif self.state is State.OPEN:
             self._begin_close(CLOSE_NORMAL, reason, now)
 
@@ -186,71 +183,75 @@ class Connection:
 
     def next_delivery(self) -> Delivery | None:
         """``MessageReceived`` or ``VideoReceived``; taking one makes room for more to be received."""
-        if not self._deliveries:
-            return None
-        delivery = self._deliveries.popleft()
-        if isinstance(delivery, MessageReceived):
-            channel = self._receive_channels[delivery.channel]
-            channel.unread_bytes -= len(delivery.data)
-            self._announce_window(channel)
-        else:
-            self._video_unread_bytes -= len(delivery.data)
-        return delivery
+        return self._inbox.next_delivery()
+
+    @property
+    def controller(self) -> Controller:
+        return self._sender.controller
 
     @property
     def has_delivery(self) -> bool:
-        return bool(self._deliveries)
+        return self._inbox.has_delivery
 
     @property
     def allowed_rate_bps(self) -> float:
         """cwnd / srtt: what congestion control lets through, in bits of UDP payload per second."""
-        return self.controller.window * 8 / self._recovery.rtt.smoothed_s
+        return self.controller.window * 8 / self._sender.recovery.rtt.smoothed_s
 
     @property
     def queue_delay_s(self) -> float:
         """How much longer than the shortest the round trip is now: what stands in queues."""
-        return self._recovery.rtt.queue_delay_s
+        return self._sender.recovery.rtt.queue_delay_s
 
     @property
     def rtt_s(self) -> float:
-        return self._recovery.rtt.smoothed_s
+        return self._sender.recovery.rtt.smoothed_s
 
     @property
     def min_rtt_s(self) -> float:
-        return self._recovery.rtt.min_s
+        return self._sender.recovery.rtt.min_s
 
     @property
     def in_flight_bytes(self) -> int:
-        return self._recovery.in_flight_bytes
+        return self._sender.recovery.in_flight_bytes
 
     @property
     def video_backlog_bytes(self) -> int:
         """Video bytes waiting to be sent or sent again."""
-        return self._video_out.backlog_bytes
+        return self._outbox.video.backlog_bytes
 
     @property
     def buffered_bytes(self) -> int:
         """Received bytes held: reassembly and what the application has not taken."""
-        channels = sum(channel.buffered_bytes for channel in self._receive_channels)
-        return channels + self._video_in.partial_bytes + self._video_unread_bytes
+        return self._inbox.buffered_bytes
 
     def queued_bytes(self, channel: int) -> int:
         """Bytes of a channel that are not acknowledged yet."""
-        return self._send_channels[channel].queued_bytes
+        return self._outbox.channels[channel].queued_bytes
 
     def sent_offset(self, channel: int) -> int:
         """Offset after everything queued so far; ``acked_offset`` reaches it when all has arrived."""
-        return self._send_channels[channel].end
+        return self._outbox.channels[channel].end
 
     def acked_offset(self, channel: int) -> int:
-        return self._send_channels[channel].acked_to
+        return self._outbox.channels[channel].acked_to
 
     # The driver's side
 
-    def receive(self, datagram: bytes, now: float) -> bool:
+    @property
+    def address(self) -> Address:
+        """Where ``datagrams_to_send`` go. The driver sets it once, and says with every datagram it receives
+        where that came from; an address that changes is taken over once it is validated (``paths``)."""
+        return self._paths.current
+
+    @address.setter
+    def address(self, address: Address) -> None:
+        self._paths.current = address
+
+    def receive(self, datagram: bytes, now: float, address: Address = None) -> bool:
         """Takes a datagram from the network; never raises, whatever it holds.
 
-        True: it is authentic and newer than all before it, so the address it came from is the peer's.
+        True: it is authentic and newer than all before it.
         """
         if self.state is State.CLOSED:
             return False
@@ -258,25 +259,42 @@ class Connection:
             header = wire.parse_header(datagram)
         except ProtocolError:
             self.stats.malformed += 1
-            return False
+            return self._dropped(datagram, "malformed", now)
         if header.type == wire.CHALLENGE:
             self._receive_challenge(datagram, now)
             return False
         if header.type != wire.DATA or header.connection_id != self.connection_id:
             self.stats.forged += 1
-            return False
-        return self._receive_data(header.packet_number, datagram, now)
+            return self._dropped(datagram, "forged", now)
+        return self._receive_data(header.packet_number, datagram, now, address)
 
     def datagrams_to_send(self, now: float) -> list[bytes]:
-        """What may leave now, at most ``BATCH_DATAGRAMS``."""
+        """What may leave now, at most ``sender.BATCH_DATAGRAMS``."""
         if self.state is State.OPEN:
             return self._data_to_send(now)
         if self.state is State.HANDSHAKE:
             return self._handshake_to_send(now)
         if self._close_pending:
             self._close_pending = False
-            return [self._seal_packet((self._close_frame,))]
+            return [self._sender.packet((self._close_frame,), now)]
         return []
+
+    def on_refused(self, size: int, now: float) -> None:
+        """The socket did not take a datagram of ``size`` bytes because it is too large for the path."""
+        self._sender.on_refused(size, now)
+
+    @property
+    def datagram_bytes(self) -> int:
+        """The largest datagram that the path is believed to carry."""
+        return self._sender.mtu.size
+
+    def challenge_to_send(self, now: float) -> tuple[bytes, Address] | None:
+        """A datagram for an address that may be the peer's new one, and that address."""
+        challenge = self._paths.challenge()
+        if challenge is None or self.state is not State.OPEN:
+            return None
+        token, address = challenge
+        return self._sender.packet((wire.encode_path_challenge(token),), now), address
 
     def next_timer(self) -> float | None:
         """When ``on_timer`` is next needed; it may be in the past, meaning at once."""
@@ -294,16 +312,19 @@ class Connection:
             if now >= self._close_s:
                 self.state = State.CLOSED
         elif self._handshake is not None and now >= self._handshake.deadline_s:
-            self._finish("the handshake timed out")
+            self._finish("the handshake timed out", now)
 
     # Handshake and close
 
-    def _take_session(self, session: auth.Session) -> None:
+    def _take_session(self, session: auth.Session, now: float) -> None:
         own, peer = session.server_key, session.client_key
         if self._is_client:
             own, peer = peer, own
         self.connection_id = session.connection_id
-        self._seal, self._peer_seal = auth.Seal(own), auth.Seal(peer)
+        self._peer_seal = auth.Seal(peer)
+        self._sender.begin(session.connection_id, own)
+        if self._telemetry is not None:
+            self._telemetry.started(session.connection_id, now)
 
     def _open(self) -> None:
         self.state = State.OPEN
@@ -319,7 +340,7 @@ class Connection:
             self.stats.forged += 1
             return
         if session is not None:
-            self._take_session(session)
+            self._take_session(session, now)
 
     def _handshake_to_send(self, now: float) -> list[bytes]:
         datagram = self._handshake.datagram(now) if self._handshake is not None else None
@@ -336,329 +357,142 @@ class Connection:
     def _begin_close(self, code: int, reason: str, now: float) -> None:
         self._close_frame = wire.encode_close(code, reason)
         self._close_pending = True
-        self._close_s = now + _DRAIN_TIMEOUTS * self._recovery.timeout_s
-        self._finish(reason)
+        self._close_s = now + _DRAIN_TIMEOUTS * self._sender.recovery.timeout_s
+        self._finish(reason, now)
         self.state = State.CLOSING
 
-    def _finish(self, reason: str) -> None:
+    def _finish(self, reason: str, now: float) -> None:
         self.state = State.CLOSED
-        self._video_out.abandon()
+        if self._telemetry is not None and self.connection_id:
+            self._telemetry.closed(reason, now)
+        self._outbox.video.abandon()
+        self._inbox.abandon()
         self._collect_outcomes()
         self._signals.append(Closed(reason))
 
     # Receiving
 
-    def _receive_data(self, number: int, datagram: bytes, now: float) -> bool:
+    def _receive_data(self, number: int, datagram: bytes, now: float, address: Address) -> bool:
         stats = self.stats
         if self._peer_seal is None or not self._peer_seal.verify(datagram):
             stats.forged += 1
-            return False
-        if number < self._received_floor or number in self._received:
+            return self._dropped(datagram, "forged", now)
+        if self._received.seen(number):
             stats.duplicates += 1
-            return False
+            return self._dropped(datagram, "duplicate", now)
         if self.state is State.CLOSING:
+            self._received.note(number, False, now)  # so that a replay is not answered
             self._close_pending = True
             return False
         try:
             frames = wire.parse_frames(memoryview(datagram)[wire.HEADER.size : -wire.TAG_BYTES])
         except ProtocolError:
             stats.malformed += 1
-            return False
+            return self._dropped(datagram, "malformed", now)
         stats.packets_received += 1
         stats.bytes_received += len(datagram)
+        if self._telemetry is not None:
+            self._telemetry.packet_received(number, len(datagram), frames, now)
         self._heard_s = now
         if self.state is State.HANDSHAKE:
             self._open()
-            self._ping_pending = True
-        newest = number > self._largest_received
-        self._note_received(number, frames, now)
+            self._outbox.ping_pending = True
+        newest = self._received.note(number, _eliciting(frames), now)
+        if newest:
+            self._paths.on_newest(address)
         try:
             for frame in frames:
-                self._on_frame(frame, now)
+                if isinstance(frame, wire.Share):
+                    self._on_share(frame, newest, now)
+                elif isinstance(frame, wire.Idle):
+                    self._on_idle(frame, newest)
+                else:
+                    self._on_frame(frame, now, address)
+                if self.state is not State.OPEN:
+                    break
         except ProtocolError as error:
             if self.state is State.OPEN:
                 self._begin_close(CLOSE_VIOLATION, str(error), now)
         self._collect_outcomes()
         return newest
 
-    def _note_received(self, number: int, frames: list[wire.Frame], now: float) -> None:
-        in_order = number == self._largest_received + 1
-        self._received.add(number, number + 1)
-        if len(self._received) > _MAX_RECEIVED_RANGES:
-            self._received_floor = self._received.forget_oldest()
-        if number > self._largest_received:
-            self._largest_received = number
-            self._largest_received_s = now
-        if all(isinstance(frame, wire.Ack | wire.Close) for frame in frames):
-            return
-        self._unacked += 1
-        if self._unacked >= _ACK_EVERY or not in_order or number < _EAGER_ACKS:
-            self._ack_s = now
-        elif self._ack_s is None:
-            self._ack_s = now + self.config.max_ack_delay_s
+    def _dropped(self, datagram: bytes, reason: DropReason, now: float) -> bool:
+        """Puts it on record; False: it says nothing about the peer's address."""
+        if self._telemetry is not None and self.connection_id:
+            self._telemetry.packet_dropped(len(datagram), reason, now)
+        return False
 
-    def _on_frame(self, frame: wire.Frame, now: float) -> None:
+    def _on_frame(self, frame: wire.Frame, now: float, address: Address) -> None:
         if isinstance(frame, wire.Stream):
-            self._on_stream(frame)
+            self._inbox.on_stream(frame)
         elif isinstance(frame, wire.Ack):
-            self._on_ack(frame, now)
+            self._sender.on_ack(frame, now)
         elif isinstance(frame, wire.Video):
-            data = self._video_in.receive(frame.message, frame.total, frame.offset, frame.data)
-            if data is not None:
-                self._deliver_video(VideoReceived(frame.message, data))
+            self._inbox.on_video(frame)
         elif isinstance(frame, wire.VideoDrop):
-            self._video_in.finish(frame.message)
+            self._inbox.on_video_drop(frame)
         elif isinstance(frame, wire.Window):
-            if frame.channel >= len(self._send_channels):
-                raise ProtocolError(f"no channel {frame.channel}")
-            self._send_channels[frame.channel].on_window(frame.limit)
+            self._outbox.on_window(frame)
         elif isinstance(frame, wire.Close):
-            self._finish(f"by the peer: {frame.reason}")
+            self._finish(f"by the peer: {frame.reason}", now)
+        elif isinstance(frame, wire.PathChallenge):
+            self._sender.answer_challenge(frame.token)
+        elif isinstance(frame, wire.PathResponse) and self._paths.on_response(frame.token, address):
+            self.stats.migrations += 1
 
-    def _on_stream(self, frame: wire.Stream) -> None:
-        if frame.channel >= len(self._receive_channels):
-            raise ProtocolError(f"no channel {frame.channel}")
-        channel = self._receive_channels[frame.channel]
-        for message in channel.receive(frame.offset, frame.data):
-            self._deliveries.append(MessageReceived(frame.channel, message))
-        self._announce_window(channel)
+    def _on_share(self, frame: wire.Share, newest: bool, now: float) -> None:
+        if not self._is_client:
+            raise ProtocolError("a SHARE from a client: only the server sees the others")
+        if newest:
+            report = ShareReport(
+                float(frame.entitled_bytes_per_s), float(frame.achieved_bytes_per_s), frame.behind_ms / 1e3
+            )
+            self._sender.on_share(report, now)
+            self._outbox.told = wire.encode_idle(round(self._sender.idle_s(now) * 1e3))
 
-    def _announce_window(self, channel: ReceiveChannel) -> None:
-        if channel.window() is not None:
-            self._windows.add(channel.number)
-
-    def _deliver_video(self, video: VideoReceived) -> None:
-        self._deliveries.append(video)
-        self._video_unread_bytes += len(video.data)
-        while self._video_unread_bytes > self.config.video_unread_bytes:
-            oldest = next(item for item in self._deliveries if isinstance(item, VideoReceived))
-            self._deliveries.remove(oldest)
-            self._video_unread_bytes -= len(oldest.data)
-            self.stats.video_unread_dropped += 1
-
-    def _on_ack(self, frame: wire.Ack, now: float) -> None:
-        acked, lost = self._recovery.on_ack(frame.ranges, frame.delay_us / 1e6, now, self._next_number)
-        one_way_s = self._recovery.rtt.smoothed_s / 2
-        for packet in acked:
-            for kind, target, start, end in packet.contents:
-                if kind == _STREAM:
-                    self._send_channels[target].on_acked(start, end)
-                elif kind == _VIDEO:
-                    self._video_out.on_acked(target, start, end, now, one_way_s)
-        for packet in lost:
-            self._requeue(packet, now)
-        if acked:
-            self._update_pace(now)
-
-    def _requeue(self, packet: SentPacket, now: float) -> None:
-        for kind, target, start, end in packet.contents:
-            if kind == _STREAM:
-                self._send_channels[target].on_lost(start, end)
-            elif kind == _VIDEO:
-                self._video_out.on_lost(target, start, end, now)
-            elif kind == _DROP:
-                self._video_out.drops[target] = None
-            elif kind == _WINDOW:
-                self._windows.add(target)
-            else:
-                self._done_pending = True
-
-    def _update_pace(self, now: float) -> None:
-        controller = self.controller
-        gain = 2.0 if controller.slow_start else self.config.pacing_gain
-        self._pacer.set_rate(gain * controller.window / self._recovery.rtt.smoothed_s, now)
+    def _on_idle(self, frame: wire.Idle, newest: bool) -> None:
+        if self._is_client:
+            raise ProtocolError("an IDLE from the server")
+        if newest:
+            self.peer_idle_s = frame.total_ms / 1e3
 
     def _collect_outcomes(self) -> None:
-        if self._video_out.outcomes:
-            self._signals.extend(self._video_out.outcomes)
-            self._video_out.outcomes.clear()
+        outcomes = self._outbox.video.outcomes
+        if outcomes:
+            self._signals.extend(outcomes)
+            outcomes.clear()
 
-    # Timers
+    # Sending and timers
+
+    def _data_to_send(self, now: float) -> list[bytes]:
+        datagrams = self._sender.packets(now)
+        self._collect_outcomes()
+        if self._sender.exhausted:
+            self._finish("packet numbers are used up", now)
+        return datagrams
 
     def _open_timer(self) -> float:
-        due_s = self._heard_s + self.config.idle_timeout_s
-        for candidate in (self._ack_s, self._recovery.next_timer(), self._video_out.next_expiry_s):
-            if candidate is not None and candidate < due_s:
-                due_s = candidate
-        if self._quiet and self.config.keepalive_s is not None:
+        """Never before the peer was last heard: that is past already, and so means at once."""
+        due_s = min(self._sender.next_timer(), self._heard_s + self.config.idle_timeout_s)
+        if self.config.keepalive_s is not None and self._sender.quiet:
             due_s = min(due_s, self._heard_s + self.config.keepalive_s)
-        if self._probes or (self._window_open() and self._has_data()):
-            size = self.config.max_datagram_bytes
-            due_s = min(due_s, self._heard_s if self._probes else self._pacer.next_time(size, -math.inf))
-        return due_s
+        return max(due_s, self._heard_s)
 
     def _on_open_timer(self, now: float) -> None:
         if now >= self._heard_s + self.config.idle_timeout_s:
-            self._finish("nothing was heard from the peer")
+            self._finish("nothing was heard from the peer", now)
             return
-        lost, probe = self._recovery.on_timer(now)
-        for packet in lost:
-            self._requeue(packet, now)
-        if lost:
-            self._update_pace(now)
-        if probe:
-            oldest = self._recovery.oldest()
-            if oldest is not None:
-                self._requeue(oldest, now)
-            self._probes = 1 if self._recovery.probe_count > 1 else 2
-        self._expire_video(now)
+        self._sender.on_timer(now)
+        self._collect_outcomes()
         keepalive_s = self.config.keepalive_s
-        if self._quiet and keepalive_s is not None:
-            self._ping_pending = now >= self._heard_s + keepalive_s
+        if keepalive_s is not None and self._sender.quiet:
+            self._outbox.ping_pending = now >= self._heard_s + keepalive_s
 
-    @property
-    def _quiet(self) -> bool:
-        """Nothing is on its way that will make the peer answer."""
-        return not self._recovery.in_flight_bytes and not self._ping_pending
 
-    def _expire_video(self, now: float) -> None:
-        self._video_out.expire(now, self._recovery.timeout_s)
-        self._collect_outcomes()
-
-    def _resume(self, now: float) -> None:
-        """Before new data is queued: an idle connection restarts with care."""
-        recovery = self._recovery
-        if not recovery.in_flight_bytes and recovery.last_sent_s > -math.inf and not self._has_data():
-            self.controller.on_idle(now - recovery.last_sent_s, recovery.timeout_s)
-
-    # Sending
-
-    def _window_open(self) -> bool:
-        return self._recovery.in_flight_bytes + self.config.max_datagram_bytes <= self.controller.window
-
-    def _has_data(self) -> bool:
-        if self._windows or self._ping_pending or self._done_pending or self._video_out.drops:
+def _eliciting(frames: list[wire.Frame]) -> bool:
+    """Whether a packet with these frames wants to be acknowledged."""
+    for frame in frames:
+        kind = type(frame)
+        if kind not in _NOT_ELICITING:
             return True
-        for channel in self._send_channels:
-            if channel.has_data():
-                return True
-        return self._video_out.has_data()
-
-    def _data_to_send(self, now: float) -> list[bytes]:
-        expiry_s = self._video_out.next_expiry_s
-        if expiry_s is not None and expiry_s <= now:
-            self._expire_video(now)
-        if expiry_s is not None and not self._recovery.probe_count:
-            self._shed_video(now)
-        datagrams: list[bytes] = []
-        size = self.config.max_datagram_bytes
-        while len(datagrams) < BATCH_DATAGRAMS:
-            free = self._probes > 0 or (self._window_open() and self._pacer.allows(size, now))
-            datagram = self._next_packet(free, now)
-            if datagram is None:
-                break
-            datagrams.append(datagram)
-        return datagrams
-
-    def _shed_video(self, now: float) -> None:
-        """Uses the rate that sending is heading for: in slow start that is not known yet."""
-        window = max(self.controller.window, self.controller.ssthresh)
-        self._video_out.shed(now, window / self._recovery.rtt.smoothed_s)
-        self._collect_outcomes()
-
-    def _next_packet(self, free: bool, now: float) -> bytes | None:
-        """One packet: with data if ``free`` and there is some, or only an acknowledgement that is due."""
-        parts: list[bytes | memoryview] = []
-        contents: list[_Content] = []
-        eliciting = False
-        if free:
-            if self._probes:
-                self._probes -= 1
-                self._ping_pending |= not self._has_data()
-            eliciting = self._has_data()  # a probe has made sure of it
-        ack_due = self._ack_s is not None and (eliciting or self._ack_s <= now)
-        if not eliciting and not ack_due:
-            return None
-        if self._next_number > wire.MAX_PACKET_NUMBER:
-            self._finish("packet numbers are used up")
-            return None
-        room = self._room
-        if ack_due:
-            parts.append(self._ack_frame(now))
-            room -= len(parts[0])
-        if eliciting:
-            room = self._add_control(parts, contents, room)
-            self._add_data(parts, contents, room)
-        datagram = self._seal_packet(parts)
-        if eliciting:
-            packet = SentPacket(self._next_number - 1, now, len(datagram), contents)
-            self._recovery.on_sent(packet)
-            self._pacer.spend(len(datagram))
-        return datagram
-
-    def _seal_packet(self, parts: tuple[bytes, ...] | list[bytes | memoryview]) -> bytes:
-        assert self._seal is not None
-        head = wire.HEADER.pack(wire.VERSION, wire.DATA, self.connection_id, self._next_number)
-        self._next_number += 1
-        datagram = self._seal.sign(b"".join((head, *parts)))
-        self.stats.packets_sent += 1
-        self.stats.bytes_sent += len(datagram)
-        return datagram
-
-    def _ack_frame(self, now: float) -> bytes:
-        self._ack_s = None
-        self._unacked = 0
-        delay_us = round((now - self._largest_received_s) * 1e6)
-        return wire.encode_ack(self._received.newest(wire.MAX_ACK_RANGES), max(delay_us, 0))
-
-    def _add_control(self, parts: list[bytes | memoryview], contents: list[_Content], room: int) -> int:
-        """Everything but application data; the room that is left."""
-        frames: list[bytes] = []
-        if self._done_pending:
-            self._done_pending = False
-            frames.append(wire.DONE_FRAME)
-            contents.append((_DONE, 0, 0, 0))
-        if self._ping_pending:
-            self._ping_pending = False
-            frames.append(wire.PING_FRAME)
-        while self._windows:
-            number = self._windows.pop()
-            frames.append(wire.encode_window(number, self._receive_channels[number].announced))
-            contents.append((_WINDOW, number, 0, 0))
-        drops = self._video_out.drops
-        for message in list(drops)[:32]:
-            del drops[message]
-            frames.append(wire.encode_video_drop(message))
-            contents.append((_DROP, message, 0, 0))
-        parts.extend(frames)
-        return room - sum(map(len, frames))
-
-    def _add_data(self, parts: list[bytes | memoryview], contents: list[_Content], room: int) -> None:
-        """Fills the packet: control, then video, then weights."""
-        room = self._add_stream(self._send_channels[0], parts, contents, room)
-        while room >= _SMALL_REST_BYTES:
-            piece = self._video_out.take(room - wire.VIDEO_HEADER_BYTES)
-            if piece is None:
-                break
-            video, offset, data, repeated = piece
-            length = len(data)
-            parts.append(wire.video_header(video.id, video.size, offset, length))
-            parts.append(data)
-            contents.append((_VIDEO, video, offset, offset + length))
-            self.stats.video_bytes_sent += length
-            if repeated:
-                self.stats.bytes_retransmitted += length
-            room -= wire.VIDEO_HEADER_BYTES + length
-        for channel in self._send_channels[1:]:
-            room = self._add_stream(channel, parts, contents, room)
-
-    def _add_stream(
-        self,
-        channel: SendChannel,
-        parts: list[bytes | memoryview],
-        contents: list[_Content],
-        room: int,
-    ) -> int:
-        while room >= _SMALL_REST_BYTES:
-            piece = channel.take(room - wire.STREAM_HEADER_BYTES)
-            if piece is None:
-                break
-            offset, data, repeated = piece
-            length = len(data)
-            parts.append(wire.stream_header(channel.number, offset, length))
-            parts.append(data)
-            contents.append((_STREAM, channel.number, offset, offset + length))
-            if repeated:
-                self.stats.bytes_retransmitted += length
-            room -= wire.STREAM_HEADER_BYTES + length
-        return room
+    return False

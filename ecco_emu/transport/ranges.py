@@ -13,11 +13,13 @@ class RangeSet:
     [(0, 7), (9, 12)]
     """
 
-    __slots__ = ("_ends", "_starts")
+    __slots__ = ("_ends", "_starts", "total")
 
     def __init__(self) -> None:
         self._starts: list[int] = []
         self._ends: list[int] = []
+        self.total = 0
+        """How many integers are in the set."""
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         return zip(self._starts, self._ends, strict=True)
@@ -29,11 +31,6 @@ class RangeSet:
     def __contains__(self, value: int) -> bool:
         index = bisect_right(self._starts, value) - 1
         return index >= 0 and value < self._ends[index]
-
-    @property
-    def total(self) -> int:
-        """How many integers are in the set."""
-        return sum(self._ends) - sum(self._starts)
 
     @property
     def first(self) -> tuple[int, int]:
@@ -50,9 +47,11 @@ class RangeSet:
         if not ends or start > ends[-1]:
             starts.append(start)
             ends.append(end)
+            self.total += end - start
             return
         if start >= starts[-1]:
             if end > ends[-1]:
+                self.total += end - ends[-1]
                 ends[-1] = end
             return
         low = bisect_left(ends, start)
@@ -60,6 +59,8 @@ class RangeSet:
         if low < high:
             start = min(start, starts[low])
             end = max(end, ends[high - 1])
+            self.total -= sum(ends[low:high]) - sum(starts[low:high])
+        self.total += end - start
         starts[low:high] = [start]
         ends[low:high] = [end]
 
@@ -71,13 +72,16 @@ class RangeSet:
         high = bisect_left(starts, end)
         if low >= high:
             return
-        new_starts, new_ends = [], []
+        new_starts: list[int] = []
+        new_ends: list[int] = []
+        self.total -= sum(ends[low:high]) - sum(starts[low:high])
         if starts[low] < start:
             new_starts.append(starts[low])
             new_ends.append(start)
         if ends[high - 1] > end:
             new_starts.append(end)
             new_ends.append(ends[high - 1])
+        self.total += sum(new_ends) - sum(new_starts)
         starts[low:high] = new_starts
         ends[low:high] = new_ends
 
@@ -89,10 +93,12 @@ class RangeSet:
             self._starts[0] = end
         else:
             del self._starts[0], self._ends[0]
+        self.total -= end - start
         return start, end
 
     def forget_oldest(self) -> int:
         """Drops the lowest range and returns its end."""
         end = self._ends[0]
+        self.total -= end - self._starts[0]
         del self._starts[0], self._ends[0]
         return end

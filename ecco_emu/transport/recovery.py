@@ -1,4 +1,4 @@
-"""Round-trip estimation and loss detection after RFC 9002, with probing fit for links that go down.
+"""Loss detection after RFC 9002, with probing fit for links that go down.
 
 Packets are lost when three later ones arrived or when one that was sent 9/8 of a round trip later
 did; when nothing arrives at all, probes go out, backing off to ``max_probe_interval_s`` and no
@@ -8,12 +8,14 @@ further. Retransmission is not decided here: lost packets are handed back with w
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Any
 
 from ecco_emu.core.errors import ProtocolError
 from ecco_emu.transport.config import TransportConfig
-from ecco_emu.transport.gaimd import Gaimd
+from ecco_emu.transport.congestion import Controller
+from ecco_emu.transport.rtt import RttEstimator
 from ecco_emu.transport.stats import ConnectionStats
 
 PACKET_THRESHOLD = 3
@@ -21,57 +23,8 @@ TIME_THRESHOLD = 9 / 8
 GRANULARITY_S = 0.001
 OUTAGE_PROBES = 3
 """Unanswered probes after which returning acknowledgements mean the end of an outage."""
-_MIN_RTT_WINDOW_S = 60.0
-
-
-class RttEstimator:
-    """Smoothed, varying and least round-trip time (RFC 9002 section 5), in seconds."""
-
-    __slots__ = (
-        "_epoch_min_s",
-        "_epoch_s",
-        "_last_min_s",
-        "latest_s",
-        "samples",
-        "smoothed_s",
-        "variation_s",
-    )
-
-    def __init__(self, initial_s: float) -> None:
-        self.smoothed_s = initial_s
-        self.variation_s = initial_s / 2
-        self.latest_s = initial_s
-        self.samples = 0
-        self._epoch_s = -math.inf
-        self._epoch_min_s = math.inf
-        self._last_min_s = math.inf
-
-    @property
-    def min_s(self) -> float:
-        """Least sample of the last one to two minutes, so that a longer path is believed in the end."""
-        least = min(self._epoch_min_s, self._last_min_s)
-        return least if least < math.inf else self.smoothed_s
-
-    @property
-    def queue_delay_s(self) -> float:
-        return max(self.smoothed_s - self.min_s, 0.0)
-
-    def add(self, sample_s: float, ack_delay_s: float, now: float) -> None:
-        sample_s = max(sample_s, 1e-6)
-        if now - self._epoch_s >= _MIN_RTT_WINDOW_S:
-            self._last_min_s, self._epoch_min_s, self._epoch_s = self._epoch_min_s, math.inf, now
-        if sample_s < self._epoch_min_s:
-            self._epoch_min_s = sample_s
-        if sample_s - ack_delay_s >= self.min_s:
-            sample_s -= ack_delay_s
-        self.latest_s = sample_s
-        if not self.samples:
-            self.smoothed_s = sample_s
-            self.variation_s = sample_s / 2
-        else:
-            self.variation_s += (abs(self.smoothed_s - sample_s) - self.variation_s) / 4
-            self.smoothed_s += (sample_s - self.smoothed_s) / 8
-        self.samples += 1
+_MAX_LOST = 256
+"""Packets declared lost that are remembered, to count those that were not."""
 
 
 class SentPacket:
@@ -95,26 +48,35 @@ class Recovery:
         "_controller",
         "_last_sent_s",
         "_loss_s",
+        "_lost",
         "_sent",
         "_stats",
         "in_flight_bytes",
         "largest_acked",
         "probe_count",
         "rtt",
+        "spacing_s",
     )
 
-    def __init__(self, config: TransportConfig, controller: Gaimd, stats: ConnectionStats) -> None:
+    def __init__(
+        self, config: TransportConfig, rtt: RttEstimator, controller: Controller, stats: ConnectionStats
+    ) -> None:
         self._config = config
         self._controller = controller
         self._stats = stats
         self._sent: dict[int, SentPacket] = {}
         self._loss_s: float | None = None
+        self._lost: list[int] = []
+        """Numbers declared lost, going up: they are declared in the order they were sent in."""
         self._last_sent_s = -math.inf
         self.in_flight_bytes = 0
         self.largest_acked = -1
         self.probe_count = 0
         """Probe timeouts since the last acknowledgement of anything new."""
-        self.rtt = RttEstimator(config.initial_rtt_s)
+        self.rtt = rtt
+        self.spacing_s = 0.0
+        """Time between packets at the present pace. A probe waits so much longer, since a slow sender's next
+        packet does what a probe would."""
 
     @property
     def timeout_s(self) -> float:
@@ -138,7 +100,7 @@ class Recovery:
         timeout_s = self.timeout_s
         backed_off_s = timeout_s * float(1 << min(self.probe_count, 16))
         cap_s = max(self._config.max_probe_interval_s, timeout_s)
-        return self._last_sent_s + min(backed_off_s, cap_s)
+        return self._last_sent_s + min(backed_off_s, cap_s) + self.spacing_s
 
     def on_sent(self, packet: SentPacket) -> None:
         self._sent[packet.number] = packet
@@ -157,6 +119,8 @@ class Recovery:
         if largest >= next_number:
             raise ProtocolError(f"an acknowledgement of packet {largest}, which was never sent")
         acked = self._take_acked(ranges)
+        if self._lost:
+            self._count_spurious(ranges)
         if largest > self.largest_acked:
             self.largest_acked = largest
         if not acked:
@@ -169,7 +133,7 @@ class Recovery:
         if newest.number == largest:
             self.rtt.add(now - newest.sent_s, min(delay_s, self._config.max_ack_delay_s), now)
             stats.rtt_samples += 1
-            controller.on_rtt(self.rtt.latest_s)
+            controller.on_rtt(self.rtt.latest_s, now)
         if self.probe_count >= OUTAGE_PROBES:
             stats.outages += 1
             controller.on_outage(now)
@@ -209,6 +173,15 @@ class Recovery:
                     acked.append(packet)
         return acked
 
+    def _count_spurious(self, ranges: Sequence[tuple[int, int]]) -> None:
+        """Packets that arrived although they had been declared lost."""
+        lost = self._lost
+        for start, end in ranges:
+            low, high = bisect_left(lost, start), bisect_left(lost, end)
+            if low < high:
+                self._stats.spurious += high - low
+                del lost[low:high]
+
     def _detect_lost(self, now: float) -> list[SentPacket]:
         self._loss_s = None
         lost: list[SentPacket] = []
@@ -228,10 +201,12 @@ class Recovery:
 
     def _drop(self, lost: list[SentPacket], now: float) -> None:
         stats = self._stats
+        self._lost.extend(packet.number for packet in lost)
+        del self._lost[:-_MAX_LOST]
         for packet in lost:
             del self._sent[packet.number]
             self.in_flight_bytes -= packet.size_bytes
             stats.bytes_lost += packet.size_bytes
         stats.packets_lost += len(lost)
-        if self._controller.on_lost(lost[-1].sent_s, now, self.rtt.queue_delay_s):
+        if self._controller.on_lost(len(lost), lost[-1].sent_s, now):
             stats.cuts += 1

@@ -18,6 +18,8 @@ class ConnectionStats:
     packets_lost: int = 0
     """Declared lost, rightly or not."""
     bytes_lost: int = 0
+    spurious: int = 0
+    """Declared lost, acknowledged after all: what they carried was sent again for nothing."""
     bytes_retransmitted: int = 0
     """Application bytes sent again, on channels and in video."""
     video_bytes_sent: int = 0
@@ -43,6 +45,10 @@ class ConnectionStats:
     duplicates: int = 0
     """Packet numbers seen before: replays, or copies made by the network."""
     rtt_samples: int = 0
+    mtu_reductions: int = 0
+    """Times the path was found not to carry datagrams of the size that was sent."""
+    migrations: int = 0
+    """Times the peer's address changed."""
 
     @property
     def loss(self) -> float:

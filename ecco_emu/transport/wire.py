@@ -28,6 +28,7 @@ MAX_REASON_BYTES: Final = 200
 MAX_OFFSET: Final = 2**62
 
 F_PING, F_ACK, F_STREAM, F_VIDEO, F_VIDEO_DROP, F_WINDOW, F_DONE, F_CLOSE = range(1, 9)
+F_SHARE, F_PATH_CHALLENGE, F_PATH_RESPONSE, F_IDLE = 9, 10, 11, 12
 
 _ACK: Final = Struct("!BIIIB")
 _ACK_RANGE: Final = Struct("!II")
@@ -36,6 +37,9 @@ _VIDEO: Final = Struct("!BIIIH")
 _VIDEO_DROP: Final = Struct("!BI")
 _WINDOW: Final = Struct("!BBQ")
 _CLOSE: Final = Struct("!BHB")
+_PATH: Final = Struct("!BQ")
+_SHARE: Final = Struct("!BIIi")
+_IDLE: Final = Struct("!BI")
 
 STREAM_HEADER_BYTES: Final = _STREAM.size
 VIDEO_HEADER_BYTES: Final = _VIDEO.size
@@ -102,7 +106,44 @@ class Close(NamedTuple):
     reason: str
 
 
-Frame = Ping | Ack | Stream | Video | VideoDrop | Window | HandshakeDone | Close
+class Share(NamedTuple):
+    """The server tells what the peer's weight entitles it to, what it gets, and how far it is behind."""
+
+    entitled_bytes_per_s: int
+    achieved_bytes_per_s: int
+    behind_ms: int
+
+
+class Idle(NamedTuple):
+    """The client's answer to a SHARE: for how long, since it began, it had nothing to send."""
+
+    total_ms: int
+
+
+class PathChallenge(NamedTuple):
+    """Asks for a PATH_RESPONSE with the same token, to learn whether its address is the peer's."""
+
+    token: int
+
+
+class PathResponse(NamedTuple):
+    token: int
+
+
+Frame = (
+    Ping
+    | Ack
+    | Stream
+    | Video
+    | VideoDrop
+    | Window
+    | HandshakeDone
+    | Close
+    | Share
+    | Idle
+    | PathChallenge
+    | PathResponse
+)
 
 
 def parse_header(datagram: bytes) -> Header:
@@ -149,6 +190,25 @@ def encode_window(channel: int, limit: int) -> bytes:
 def encode_close(code: int, reason: str) -> bytes:
     text = reason.encode()[:MAX_REASON_BYTES]
     return _CLOSE.pack(F_CLOSE, code, len(text)) + text
+
+
+def encode_share(share: Share) -> bytes:
+    """Values beyond what the frame holds are sent as the nearest that it does."""
+    entitled, achieved = (min(max(rate, 0), 2**32 - 1) for rate in share[:2])
+    return _SHARE.pack(F_SHARE, entitled, achieved, min(max(share.behind_ms, -(2**31)), 2**31 - 1))
+
+
+def encode_idle(total_ms: int) -> bytes:
+    """``total_ms`` wraps after 49 days."""
+    return _IDLE.pack(F_IDLE, total_ms & 0xFFFFFFFF)
+
+
+def encode_path_challenge(token: int) -> bytes:
+    return _PATH.pack(F_PATH_CHALLENGE, token)
+
+
+def encode_path_response(token: int) -> bytes:
+    return _PATH.pack(F_PATH_RESPONSE, token)
 
 
 def parse_frames(payload: memoryview) -> list[Frame]:
@@ -244,6 +304,26 @@ def _parse_close(payload: memoryview, position: int, end: int) -> tuple[Frame, i
     return Close(code, bytes(payload[body:after]).decode("utf-8", "replace")), after
 
 
+def _parse_share(payload: memoryview, position: int, end: int) -> tuple[Frame, int]:
+    after = _need(position, _SHARE.size, end)
+    return Share(*_SHARE.unpack_from(payload, position)[1:]), after
+
+
+def _parse_idle(payload: memoryview, position: int, end: int) -> tuple[Frame, int]:
+    after = _need(position, _IDLE.size, end)
+    return Idle(_IDLE.unpack_from(payload, position)[1]), after
+
+
+def _parse_path_challenge(payload: memoryview, position: int, end: int) -> tuple[Frame, int]:
+    after = _need(position, _PATH.size, end)
+    return PathChallenge(_PATH.unpack_from(payload, position)[1]), after
+
+
+def _parse_path_response(payload: memoryview, position: int, end: int) -> tuple[Frame, int]:
+    after = _need(position, _PATH.size, end)
+    return PathResponse(_PATH.unpack_from(payload, position)[1]), after
+
+
 _PARSERS: Final = {
     F_PING: _parse_ping,
     F_ACK: _parse_ack,
@@ -253,4 +333,8 @@ _PARSERS: Final = {
     F_WINDOW: _parse_window,
     F_DONE: _parse_done,
     F_CLOSE: _parse_close,
+    F_SHARE: _parse_share,
+    F_IDLE: _parse_idle,
+    F_PATH_CHALLENGE: _parse_path_challenge,
+    F_PATH_RESPONSE: _parse_path_response,
 }

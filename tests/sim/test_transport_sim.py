@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from ecco_emu.transport.config import TransportConfig
+from ecco_emu.transport.congestion.gaimd import proportional_alpha_sum
 from ecco_emu.transport.connection import State
 from ecco_emu.transport.events import MessageReceived, VideoOutcome, VideoReceived
-from ecco_emu.transport.gaimd import proportional_alpha_sum
-from ecco_emu.transport.simulation import Flow, SharedBottleneck
+from ecco_emu.transport.simulation.connections import Flow, SharedBottleneck
 
 
 def shares(net: SharedBottleneck, flows: list[Flow], *, from_s: float, until_s: float) -> list[float]:
@@ -113,7 +113,7 @@ def test_keepalive_holds_an_unused_connection_open() -> None:
 
 def test_video_that_does_not_fit_is_dropped_when_stale_and_the_rest_is_delivered() -> None:
     """1.6 Mbit/s of segments into 1 Mbit/s: some are lost, none late by much, the link stays full."""
-    net = SharedBottleneck(rate_bps=1e6, queue_s=0.2, seed=5)
+    net = SharedBottleneck(rate_bps=1e6, queue_s=0.19, seed=5)
     flow = net.add_flow(TransportConfig(alpha=2.0))
     net.time.run_until(0.5)
     sender = flow.client.connection

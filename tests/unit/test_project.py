@@ -29,6 +29,8 @@ DISTRIBUTIONS = {
 """Where an import's name is not its distribution's."""
 TEST_TOOLS = {"pytest", "pytest_asyncio"}
 """What the pytest plugin alone may import: whoever loads it has them."""
+OPTIONAL = {"ecco_emu/bench/transport/endpoints.py": "bench"}
+"""Files that may import what an extra brings, where it is installed."""
 
 
 def by_name(path: Path) -> str:
@@ -98,10 +100,18 @@ def third_party(paths: list[Path]) -> set[str]:
 
 def test_everything_imported_is_a_dependency():
     declared = {Requirement(text).name.lower() for text in PROJECT["dependencies"]}
-    foreign = third_party([path for path in SOURCES if path.name != "pytest_plugin.py"])
+    elsewhere = {"ecco_emu/pytest_plugin.py", *OPTIONAL}
+    foreign = third_party([path for path in SOURCES if by_name(path) not in elsewhere])
     foreign |= third_party([ROOT / "ecco_emu" / "pytest_plugin.py"]) - TEST_TOOLS
     missing = {name for name in foreign if DISTRIBUTIONS.get(name, name).lower() not in declared}
     assert not missing, f"imported but not declared in pyproject.toml: {sorted(missing)}"
+
+
+@pytest.mark.parametrize("name", OPTIONAL)
+def test_everything_optional_is_in_its_extra(name: str):
+    extra = PROJECT["optional-dependencies"][OPTIONAL[name]]
+    declared = {Requirement(text).name.lower() for text in [*PROJECT["dependencies"], *extra]}
+    assert {DISTRIBUTIONS.get(one, one).lower() for one in third_party([ROOT / name])} <= declared
 
 
 def test_the_version_is_the_changelogs():

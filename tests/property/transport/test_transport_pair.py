@@ -5,25 +5,32 @@ from __future__ import annotations
 import heapq
 import itertools
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ecco_emu.transport.auth import session
 from ecco_emu.transport.config import TransportConfig
+from ecco_emu.transport.congestion import SharedGaimd
 from ecco_emu.transport.connection import Connection, State
 from ecco_emu.transport.events import Closed, MessageReceived, VideoOutcome, VideoReceived
+from ecco_emu.transport.share_report import ShareReport
 
 TOKEN = b"a secret of tests"
 CONFIG = TransportConfig(channel_window_bytes=64 * 1024)
+CLIENT_ENTROPY, SERVER_ENTROPY = bytes([22, 3]) * 8, bytes([147, 3]) * 8
+"""With these the client leaves out packet 2 and the server packet 3."""
 
 
 def pair(config: TransportConfig = CONFIG) -> tuple[Connection, Connection]:
     """A client and a server that have just agreed on a session, the client not yet told."""
     agreed = session(TOKEN, "cam", bytes(16), bytes(16))
-    client = Connection.connect(config, name="cam", token=TOKEN, nonce=bytes(16), now=0.0)
-    client._take_session(agreed)
+    client = Connection.connect(
+        config, name="cam", token=TOKEN, nonce=bytes(16), now=0.0, entropy=CLIENT_ENTROPY
+    )
+    client._take_session(agreed, 0.0)
     client._handshake.next_attempt_s = float("inf")  # type: ignore[union-attr]
-    return client, Connection.accept(config, agreed, 0.0)
+    return client, Connection.accept(config, agreed, 0.0, entropy=SERVER_ENTROPY)
 
 
 class ScriptedPath:
@@ -157,3 +164,47 @@ def test_garbage_changes_nothing(noise: list[tuple[int, bytes]]) -> None:
     path.run(2.0)
     assert path.deliveries[1] == [MessageReceived(0, b"still here")]
     assert not any(isinstance(item, Closed) for signals in path.signals for item in signals)
+
+
+def test_a_share_report_steers_the_client_and_only_the_newest_counts() -> None:
+    config = TransportConfig(follow_shares=True)
+    client, server = pair(config)
+    path = ScriptedPath(client, server, [])
+    path.run(0.5)
+    controller = client.controller
+    assert isinstance(controller, SharedGaimd)
+    server.report_share(ShareReport(50_000, 25_000, 1.5))
+    server.report_share(ShareReport(60_000, 30_000, 1.5))  # replaces what was not sent yet
+    reports = server.datagrams_to_send(path.now)
+    assert len(reports) == 1
+    client.receive(reports[0], path.now)
+    assert controller.effective_alpha(path.now) > 0
+    assert controller._entitled == 60_000
+    answers = client.datagrams_to_send(path.now)
+    assert len(answers) == 1  # how long it was idle, and no acknowledgement
+    server.receive(answers[0], path.now)
+    assert server.peer_idle_s == pytest.approx(path.now, abs=0.1)
+    assert server.datagrams_to_send(path.now + 1) == []
+    server.report_share(ShareReport(10_000, 30_000, -3.0))
+    old = server.datagrams_to_send(path.now)
+    server.report_share(ShareReport(80_000, 80_000, 0.0))
+    new = server.datagrams_to_send(path.now)
+    client.receive(new[0], path.now)
+    client.receive(old[0], path.now)  # overtaken
+    assert controller._entitled == 80_000
+
+
+@given(st.integers(-(2**40), 2**40), st.integers(-(2**40), 2**40), st.floats(-1e9, 1e9))
+def test_whatever_a_server_reports_the_window_stays_within_its_bounds(
+    entitled: int, achieved: int, behind_s: float
+) -> None:
+    client, server = pair(TransportConfig(follow_shares=True))
+    path = ScriptedPath(client, server, [])
+    client.send(1, bytes(50_000), 0.0)
+    path.run(0.2)
+    server.report_share(ShareReport(entitled, achieved, behind_s))
+    client.send(1, bytes(50_000), path.now)
+    path.run(2.0)
+    assert 0 < client.controller.window <= 64 * 1024 * 1024
+    assert client.state is State.OPEN
+    assert any(isinstance(item, MessageReceived) for item in path.deliveries[1])

@@ -28,6 +28,9 @@ def test_behaves_like_a_set(operations: list[tuple[bool, tuple[int, int]]]) -> N
     ranges = list(held)
     assert all(before[1] < after[0] for before, after in pairwise(ranges))
     assert held.newest(3) == ranges[::-1][:3]
+    if held:
+        held.forget_oldest()
+        assert held.total == sum(end - start for start, end in ranges[1:])
 
 
 @given(st.lists(spans.filter(lambda span: span[0] < span[1]), min_size=1), st.integers(1, 10))
@@ -42,3 +45,4 @@ def test_popping_takes_the_lowest_first(added: list[tuple[int, int]], limit: int
         assert 0 < end - start <= limit
         popped += range(start, end)
     assert popped == expected
+    assert held.total == 0

@@ -27,7 +27,8 @@ def ack_ranges(draw: st.DrawFn) -> tuple[tuple[int, int], ...]:
 
 @st.composite
 def frames(draw: st.DrawFn) -> tuple[wire.Frame, bytes]:
-    kind = draw(st.sampled_from(("ping", "done", "ack", "stream", "video", "drop", "window", "close")))
+    kinds = ("ping", "done", "ack", "stream", "video", "drop", "window", "share", "idle", "path", "close")
+    kind = draw(st.sampled_from(kinds))
     if kind == "ping":
         return wire.Ping(), wire.PING_FRAME
     if kind == "done":
@@ -51,6 +52,17 @@ def frames(draw: st.DrawFn) -> tuple[wire.Frame, bytes]:
     if kind == "window":
         channel, limit = draw(u8), draw(st.integers(0, 2**62))
         return wire.Window(channel, limit), wire.encode_window(channel, limit)
+    if kind == "share":
+        share = wire.Share(draw(u32), draw(u32), draw(st.integers(-(2**31), 2**31 - 1)))
+        return share, wire.encode_share(share)
+    if kind == "idle":
+        total_ms = draw(u32)
+        return wire.Idle(total_ms), wire.encode_idle(total_ms)
+    if kind == "path":
+        token = draw(st.integers(0, 2**64 - 1))
+        if draw(st.booleans()):
+            return wire.PathChallenge(token), wire.encode_path_challenge(token)
+        return wire.PathResponse(token), wire.encode_path_response(token)
     code, reason = draw(u16), draw(st.text(max_size=40))
     return wire.Close(code, reason), wire.encode_close(code, reason)
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from typing import cast
 
 import pytest
 
 from ecco_emu.core.events import CameraConfigured, FaultApplied
 from ecco_emu.emulation.clock import LoopLag, RunClock
-from ecco_emu.emulation.meters import ShareTargets, resident_bytes
+from ecco_emu.emulation.meters import PeerCounters, ShareTargets, resident_bytes
+from ecco_emu.transport.adapter import Peer
 from tests.unit.emulation.test_topology import scenario
 
 
@@ -48,6 +50,16 @@ def test_a_link_that_is_down_has_no_target() -> None:
     targets.see(fault("cam1", "up"))
     targets.see(fault("bottleneck", "down"))
     assert set(targets.now().values()) == {0.0}
+
+
+def test_counters_since_are_differences_but_for_another_connection() -> None:
+    peer, other = cast(Peer, object()), cast(Peer, object())
+    before = PeerCounters(peer, sent_bytes=100, sent=10, lost=1, rtt_s=0.1, cuts=2, spurious=1, stale=3)
+    now = PeerCounters(peer, sent_bytes=150, sent=14, lost=2, rtt_s=0.2, cuts=2, spurious=2, stale=5)
+    assert now.since(before) == PeerCounters(
+        peer, sent_bytes=50, sent=4, lost=1, rtt_s=0.2, cuts=0, spurious=1, stale=2
+    )
+    assert PeerCounters(other, sent=3, stale=1).since(before) == PeerCounters(other, sent=3, stale=1)
 
 
 def event(index: int, on: str, action: str) -> FaultApplied:

@@ -56,6 +56,19 @@ def test_accuracy_by_window_is_the_mean_of_what_was_measured_in_it() -> None:
     assert summarize(metrics, "ok")["mean_map"] == pytest.approx(0.6)
 
 
+def test_the_transports_counters_are_summed_over_the_run() -> None:
+    metrics = RunMetrics.of(
+        [
+            started(cameras=("a",), windows=3, window_s=20.0),
+            traffic(2, 1e6, 2e6, cuts=2, spurious=1, stale=0),
+            traffic(3, 1e6, 2e6, cuts=1, spurious=0, stale=4),
+            traffic(4, 1e6, 0.0),
+        ]
+    )
+    camera = summarize(metrics, "ok")["cameras"]["a"]
+    assert (camera["cuts"], camera["spurious_retransmissions"], camera["stale_drops"]) == (3, 1, 4)
+
+
 def test_windows_that_have_not_begun_are_not_listed() -> None:
     metrics = RunMetrics.of([started(windows=3, window_s=20.0), accuracy(25.0, 0.5, "cam1")])
     assert summarize(metrics, "interrupted")["cameras"]["cam1"]["map"] == [None, 0.5]

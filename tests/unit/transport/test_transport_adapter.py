@@ -24,6 +24,7 @@ from ecco_emu.transport import (
     VideoReceived,
     connect,
 )
+from ecco_emu.transport.handshake import ClientHandshake
 
 TOKENS = {"cam1": b"secret of camera one", "cam2": b"secret of camera two"}
 
@@ -194,20 +195,46 @@ async def test_garbage_is_counted_and_dropped() -> None:
         assert listener.rejected + listener.unknown >= 10
 
 
+async def test_a_flood_from_strangers_leaves_no_state_and_gets_no_answer() -> None:
+    """Data for connections that do not exist, handshakes without the token, from 40 addresses."""
+    async with serving() as (listener, address), connected(address) as camera:
+        server = await listener.accept()
+        stranger = ClientHandshake(
+            TransportConfig(), name="cam1", token=b"not the secret", nonce=bytes(16), now=0.0
+        ).datagram(0.0)
+        assert stranger is not None
+        sockets = [make_socket() for _ in range(40)]
+        for index, sock in enumerate(sockets):
+            for turn in range(20):
+                sock.sendto(bytes([1, 4, index, turn]) + bytes(1100), address)
+                sock.sendto(stranger, address)
+            await asyncio.sleep(0)
+        camera.send(0, b"still here")
+        assert await server.receive() == MessageReceived(0, b"still here")
+        assert listener.rejected + listener.unknown > 0
+        assert listener.peers == [server]
+        assert len(listener._by_id) == 1
+        for sock in sockets:
+            with pytest.raises(BlockingIOError):
+                sock.recv(2000)
+            sock.close()
+
+
 async def test_a_new_address_moves_the_path() -> None:
     async with serving() as (listener, address), connected(address) as camera:
         server = await listener.accept()
         other = make_socket()
-        wire = camera._wire
+        port = camera._driver.port
         loop = asyncio.get_running_loop()
-        loop.remove_reader(wire._sock)
-        wire._sock.close()
-        wire._sock = other
-        loop.add_reader(other, wire._read)
+        loop.remove_reader(port._sock)
+        port._sock.close()
+        port._sock = other
+        loop.add_reader(other, port._read)
         camera.send(0, b"moved")
         assert await server.receive() == MessageReceived(0, b"moved")
         server.send(0, b"I see")
         assert await camera.receive() == MessageReceived(0, b"I see")
+        assert server.stats.migrations == 1
         await camera.close()
         other.close()
 
@@ -240,6 +267,30 @@ async def test_a_link_that_is_down_is_loss_and_a_full_socket_is_waited_for() -> 
         for index in range(20):
             assert await server.receive() == MessageReceived(0, bytes([index]) * 2000)
         assert not sock.errors
+        await peer.close()
+        sock.close()
+
+
+class NarrowSocket(socket.socket):
+    """On a link that carries datagrams of at most 700 bytes."""
+
+    def sendto(self, datagram: bytes, address: Any) -> int:  # type: ignore[override]
+        if len(datagram) > 700:
+            raise OSError(errno.EMSGSIZE, os.strerror(errno.EMSGSIZE))
+        return super().sendto(datagram, address)
+
+
+async def test_a_link_that_refuses_large_datagrams_gets_smaller_ones() -> None:
+    async with serving() as (listener, address):
+        sock = NarrowSocket(socket.AF_INET, socket.SOCK_DGRAM)
+        sock.setblocking(False)
+        peer = await connect(
+            sock, address, name="cam1", token=TOKENS["cam1"], config=TransportConfig(), clock=WallClock()
+        )
+        server = await listener.accept()
+        peer.send(1, bytes(200_000))
+        assert await server.receive() == MessageReceived(1, bytes(200_000))
+        assert peer.stats.mtu_reductions == 1
         await peer.close()
         sock.close()
 

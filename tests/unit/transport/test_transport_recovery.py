@@ -8,16 +8,17 @@ import pytest
 
 from ecco_emu.core.errors import ProtocolError
 from ecco_emu.transport.config import TransportConfig
-from ecco_emu.transport.gaimd import Gaimd
-from ecco_emu.transport.pacing import Pacer
-from ecco_emu.transport.recovery import Recovery, RttEstimator, SentPacket
+from ecco_emu.transport.congestion import Gaimd
+from ecco_emu.transport.congestion.pacing import Pacer
+from ecco_emu.transport.recovery import Recovery, SentPacket
+from ecco_emu.transport.rtt import RttEstimator
 from ecco_emu.transport.stats import ConnectionStats
 
 
-def recovery(config: TransportConfig | None = None) -> Recovery:
+def recovery(config: TransportConfig | None = None, stats: ConnectionStats | None = None) -> Recovery:
     config = config or TransportConfig()
-    controller = Gaimd(alpha=1.0, beta=0.5, packet_bytes=1200)
-    return Recovery(config, controller, ConnectionStats())
+    rtt = RttEstimator(config.initial_rtt_s)
+    return Recovery(config, rtt, Gaimd(config, rtt), stats or ConnectionStats())
 
 
 def send(recovering: Recovery, *times_s: float, first: int = 0) -> None:
@@ -144,3 +145,18 @@ def test_a_late_timer_is_made_up_only_within_the_burst() -> None:
         pacer.spend(1200)
         burst += 1
     assert burst == 16
+
+
+def test_a_packet_that_was_only_late_counts_as_a_spurious_loss() -> None:
+    stats = ConnectionStats()
+    recovering = recovery(stats=stats)
+    send(recovering, 0.0, 0.001, 0.002, 0.003, 0.004, 0.005)
+    _, lost = recovering.on_ack([(5, 6)], 0.0, 0.05, 6)
+    assert numbers(lost) == [0, 1, 2]
+    assert (stats.packets_lost, stats.spurious) == (3, 0)
+    recovering.on_ack([(5, 6), (1, 2)], 0.0, 0.052, 6)
+    assert stats.spurious == 1
+    recovering.on_ack([(5, 6), (1, 2)], 0.0, 0.053, 6)
+    assert stats.spurious == 1  # once
+    recovering.on_ack([(0, 6)], 0.0, 0.054, 6)
+    assert (stats.packets_lost, stats.spurious) == (3, 3)

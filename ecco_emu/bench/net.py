@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import platform
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import netns
+from ecco_emu.bench.host import describe
 from ecco_emu.core.errors import HostError
 from ecco_emu.scenario.profiles import profiles_dir
 from netns.bench import Figure, cost, fidelity
@@ -41,9 +40,8 @@ async def measure(seconds: float, progress: Callable[[str], None]) -> dict[str, 
     for what, step in steps:
         progress(what)
         figures += await step()
-    engine = "kernel" if capabilities.netem else "relay"
-    host = (
-        f"{len(os.sched_getaffinity(0))} CPUs, {platform.machine()}, Linux {platform.release()}, "
-        f"Python {platform.python_version()}, engine {engine}"
-    )
-    return {"host": host, "figures": [figure.as_dict() for figure in figures], "notes": notes}
+    return {
+        "host": describe(capabilities),
+        "figures": [figure.as_dict() for figure in figures],
+        "notes": notes,
+    }

@@ -1,4 +1,4 @@
-"""Connections over a simulated link, in virtual time: no sockets, no clock, the same every run.
+"""Whole connections over a simulated bottleneck.
 
 Flows share one bottleneck towards the server: a rate, a drop-tail queue in bytes, then a delay; random
 loss and outages on top. The way back has a delay, the same loss and the same outages, and no queue.
@@ -6,7 +6,6 @@ loss and outages on top. The way back has a delay, the same loss and the same ou
 
 from __future__ import annotations
 
-import heapq
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -17,76 +16,8 @@ from ecco_emu.transport.auth import Session
 from ecco_emu.transport.config import TransportConfig
 from ecco_emu.transport.connection import Connection
 from ecco_emu.transport.handshake import NONCE_BYTES, ServerHandshake
-
-PACKET_OVERHEAD_BYTES = 42
-"""Ethernet, IPv4 and UDP headers, which a link's rate has to carry."""
-
-
-class VirtualTime:
-    """A clock that jumps from one scheduled call to the next."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-        self._calls: list[tuple[float, int, Callable[[], None]]] = []
-        self._count = 0
-
-    def at(self, time_s: float, call: Callable[[], None]) -> None:
-        self._count += 1
-        heapq.heappush(self._calls, (max(time_s, self.now), self._count, call))
-
-    def run_until(self, end_s: float, condition: Callable[[], bool] | None = None) -> None:
-        """Runs what is scheduled up to ``end_s``, or until ``condition`` holds after some call."""
-        while self._calls and self._calls[0][0] <= end_s:
-            self.now, _, call = heapq.heappop(self._calls)
-            call()
-            if condition is not None and condition():
-                return
-        self.now = end_s
-
-
-@dataclass(slots=True)
-class Link:
-    """One direction. ``rate_bps`` may be changed while it runs; packets already queued keep theirs."""
-
-    time: VirtualTime
-    rng: np.random.Generator
-    rate_bps: float = math.inf
-    queue_bytes: float = math.inf
-    delay_s: float = 0.0
-    jitter_s: float = 0.0
-    """Extra delay, uniform; packets keep their order."""
-    loss: float = 0.0
-    outages: Sequence[tuple[float, float]] = ()
-    """Intervals in which packets offered to the link, or leaving it, vanish."""
-    delivered_bytes: int = 0
-    dropped: int = 0
-    """Packets that found the queue full."""
-    _busy_until_s: float = 0.0
-    _last_arrival_s: float = 0.0
-
-    def send(self, datagram: bytes, deliver: Callable[[bytes], None]) -> None:
-        now = self.time.now
-        size = len(datagram) + PACKET_OVERHEAD_BYTES
-        if self._down(now) or (self.loss and self.rng.random() < self.loss):
-            return
-        start = max(now, self._busy_until_s)
-        if (start - now) * self.rate_bps / 8 + size > self.queue_bytes:
-            self.dropped += 1
-            return
-        self._busy_until_s = start + size * 8 / self.rate_bps
-        arrival = self._busy_until_s + self.delay_s
-        if self.jitter_s:
-            arrival += self.jitter_s * self.rng.random()
-        self._last_arrival_s = arrival = max(arrival, self._last_arrival_s)
-        self.time.at(arrival, lambda: self._arrive(datagram, size, deliver))
-
-    def _arrive(self, datagram: bytes, size: int, deliver: Callable[[bytes], None]) -> None:
-        if not self._down(self.time.now):
-            self.delivered_bytes += size
-            deliver(datagram)
-
-    def _down(self, at: float) -> bool:
-        return any(start <= at < end for start, end in self.outages)
+from ecco_emu.transport.shares import ShareMeter
+from ecco_emu.transport.simulation.links import PACKET_OVERHEAD_BYTES, Link, VirtualTime
 
 
 class Endpoint:
@@ -124,17 +55,26 @@ class Flow:
     """A client and a server joined by two links. The handshake takes place on the links too."""
 
     def __init__(
-        self, time: VirtualTime, config: TransportConfig, forward: Link, backward: Link, name: str = "cam"
+        self,
+        time: VirtualTime,
+        config: TransportConfig,
+        forward: Link,
+        backward: Link,
+        name: str = "cam",
+        delay_s: float = 0.0,
     ) -> None:
+        """``delay_s``: of this flow alone, one way, on top of the links'."""
         token = b"token of " + name.encode()
         self._time = time
         self._config = config
         self._forward = forward
         self._backward = backward
+        self._delay_s = delay_s
+        self.name = name
         self._handshake = ServerHandshake({name: token}, secret=b"server secret")
         nonce = forward.rng.bytes(NONCE_BYTES)
         client = Connection.connect(config, name=name, token=token, nonce=nonce, now=time.now)
-        self.client = Endpoint(time, client, lambda datagram: forward.send(datagram, self._at_server))
+        self.client = Endpoint(time, client, lambda datagram: self._send(forward, datagram, self._at_server))
         self.server: Endpoint | None = None
         self.client.pump()
 
@@ -145,12 +85,16 @@ class Flow:
         answer = self._handshake.receive(datagram, b"client", self._time.now)
         if isinstance(answer, Session):
             connection = Connection.accept(self._config, answer, self._time.now)
-            self.server = Endpoint(
-                self._time, connection, lambda reply: self._backward.send(reply, self.client.receive)
-            )
+            self.server = Endpoint(self._time, connection, self._reply)
             self.server.pump()
         elif answer is not None:
-            self._backward.send(answer, self.client.receive)
+            self._reply(answer)
+
+    def _reply(self, datagram: bytes) -> None:
+        self._send(self._backward, datagram, self.client.receive)
+
+    def _send(self, link: Link, datagram: bytes, deliver: Callable[[bytes], None]) -> None:
+        link.send(len(datagram) + PACKET_OVERHEAD_BYTES, self._delay_s, deliver, datagram)
 
 
 @dataclass
@@ -185,10 +129,40 @@ class SharedBottleneck:
             self.time, rng, delay_s=self.delay_s, loss=self.loss, jitter_s=self.jitter_s, outages=self.outages
         )
 
-    def add_flow(self, config: TransportConfig) -> Flow:
-        flow = Flow(self.time, config, self.forward, self.backward, f"cam{len(self.flows)}")
+    def add_flow(self, config: TransportConfig, *, delay_s: float = 0.0) -> Flow:
+        """``delay_s``: of this flow alone, one way, on top of the bottleneck's."""
+        flow = Flow(self.time, config, self.forward, self.backward, f"cam{len(self.flows)}", delay_s)
         self.flows.append(flow)
         return flow
+
+    def share(self, weights: Sequence[float], *, interval_s: float = 0.5) -> ShareMeter:
+        """From now on the server tells the flows about their shares by these weights. The meter takes others
+        later, by the flows' names."""
+        meter = ShareMeter()
+        by_name = dict(zip((flow.name for flow in self.flows), weights, strict=True))
+        meter.set_weights(by_name, self._received())
+
+        def tick() -> None:
+            idle = {
+                flow.name: flow.server.connection.peer_idle_s
+                for flow in self.flows
+                if flow.server is not None
+            }
+            reports = meter.report(self._received(), self.time.now, idle)
+            for flow in self.flows:
+                if flow.server is not None and flow.name in reports:
+                    flow.server.connection.report_share(reports[flow.name])
+                    flow.server.pump()
+            self.time.at(self.time.now + interval_s, tick)
+
+        tick()
+        return meter
+
+    def _received(self) -> dict[str, int]:
+        return {
+            flow.name: flow.server.connection.stats.bytes_received if flow.server is not None else 0
+            for flow in self.flows
+        }
 
     def keep_busy(self, flow: Flow, *, every_s: float = 0.05, backlog_bytes: int = 256 * 1024) -> None:
         """From now on the flow always has something to send, on channel 1; the server reads it at once."""

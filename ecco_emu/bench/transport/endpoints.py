@@ -1,0 +1,420 @@
+"""One end of a bulk transfer in a process and a network namespace of its own, by ours, aioquic or kernel TCP.
+
+``receive`` and ``send`` are called in child processes. Each counts what its process cost in the same stretch
+of time: from ``warmup_s`` after the connection is there, for ``measure_s``. The sender goes on a little, so
+that the receiver's stretch is full too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime
+import resource
+import socket
+import ssl
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import netns
+from ecco_emu.bench.transport.experiment import Protocol
+from ecco_emu.bench.transport.real import keep_busy, on_own_loop
+from ecco_emu.control.shares import ALPHA_SUM
+from ecco_emu.core.errors import HostError
+from ecco_emu.emulation.clock import RunClock
+from ecco_emu.transport import ConnectionClosed, Listener, Peer, TransportConfig, connect
+
+if TYPE_CHECKING:
+    from aioquic.asyncio.protocol import QuicConnectionProtocol
+    from aioquic.quic.configuration import QuicConfiguration
+    from aioquic.quic.events import QuicEvent
+
+PORT = 4433
+_LINGER_S = 1.0
+_CONNECT_S = 10.0
+_SO_SNDBUFFORCE, _SO_RCVBUFFORCE = 32, 33
+_BUFFER_BYTES = 1 << 22
+_NAME, _TOKEN = "cam", b"a token for one measurement"
+_PIECE = bytes(64 * 1024)
+_AHEAD_BYTES = 256 * 1024
+"""What aioquic's stream holds beyond what it has sent: enough at any rate it reaches."""
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """What is to be done, the same at both ends. ``namespace`` is this end's, None for the process's own."""
+
+    protocol: Protocol
+    namespace: str | None
+    own_address: str
+    server_address: str
+    warmup_s: float
+    measure_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class EndCost:
+    """One end in its measured time. ``packets``: datagrams that came in, None where nobody can tell."""
+
+    wall_s: float
+    cpu_s: float
+    system_s: float
+    """Of ``cpu_s``: in the kernel."""
+    bytes: int
+    packets: int | None
+
+
+Counter = Callable[[], tuple[int, int | None]]
+"""Bytes of application data, and packets, so far."""
+
+
+def missing(protocol: Protocol) -> str | None:
+    """Why a protocol cannot be measured here, or None."""
+    if protocol == "aioquic":
+        try:
+            import aioquic  # noqa: F401
+            import cryptography  # noqa: F401
+        except ImportError as error:
+            return f"{error.name} is not installed: pip install 'ecco-emu[bench]'"
+    if protocol in ("reno", "cubic"):
+        try:
+            _tcp_socket(protocol).close()
+        except OSError as error:
+            return f"this kernel has no TCP {protocol} ({error.strerror})"
+    return None
+
+
+def receive(transfer: Transfer) -> EndCost:
+    """The receiving end, in a child process: waits for the sender."""
+    return _end(
+        transfer, {"ecco-emu": _receive_ours, "aioquic": _receive_quic}.get(transfer.protocol), _receive_tcp
+    )
+
+
+def send(transfer: Transfer) -> EndCost:
+    """The sending end, in a child process: always has something to send."""
+    return _end(transfer, {"ecco-emu": _send_ours, "aioquic": _send_quic}.get(transfer.protocol), _send_tcp)
+
+
+def _end(
+    transfer: Transfer,
+    on_loop: Callable[[Transfer], Any] | None,
+    blocking: Callable[[Transfer], EndCost],
+) -> EndCost:
+    if transfer.namespace is not None:
+        netns.enter(transfer.namespace)
+    if on_loop is None:
+        return blocking(transfer)
+    cost: EndCost = on_own_loop(on_loop(transfer))
+    return cost
+
+
+class _Meter:
+    """The process's CPU, and what came in, between its making and ``read``."""
+
+    def __init__(self, counter: Counter) -> None:
+        self._counter = counter
+        self._bytes, self._packets = counter()
+        self._cpu = process_cpu()
+        self._start_s = time.monotonic()
+
+    def read(self) -> EndCost:
+        wall_s = time.monotonic() - self._start_s
+        cpu_s, system_s = (now - before for now, before in zip(process_cpu(), self._cpu, strict=True))
+        count, packets = self._counter()
+        received = None if packets is None or self._packets is None else packets - self._packets
+        return EndCost(wall_s, cpu_s, system_s, count - self._bytes, received)
+
+
+def process_cpu() -> tuple[float, float]:
+    """Seconds of CPU the calling process has used, all its threads: in all, and of those in the kernel."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime, used.ru_stime
+
+
+async def _measured(transfer: Transfer, counter: Counter) -> EndCost:
+    await asyncio.sleep(transfer.warmup_s)
+    meter = _Meter(counter)
+    await asyncio.sleep(transfer.measure_s)
+    return meter.read()
+
+
+# UDP, and ours on it
+
+
+def _udp_socket(address: str, port: int) -> socket.socket:
+    made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+    try:
+        _enlarge_buffers(made)
+        made.bind((address, port))
+    except BaseException:
+        made.close()
+        raise
+    return made
+
+
+def _enlarge_buffers(sock: Any) -> None:
+    """Beyond the system's limits, as a lab's sockets: nothing is to be lost outside the link."""
+    for option in (_SO_SNDBUFFORCE, _SO_RCVBUFFORCE):
+        with contextlib.suppress(PermissionError):
+            sock.setsockopt(socket.SOL_SOCKET, option, _BUFFER_BYTES)
+
+
+async def _receive_ours(transfer: Transfer) -> EndCost:
+    with _udp_socket(transfer.own_address, PORT) as own:
+        listener = Listener(own, {_NAME: _TOKEN}, TransportConfig(), RunClock(1.0))
+        reader = _Reader(await listener.accept())
+        reading = asyncio.create_task(reader.run())
+        try:
+            return await _measured(transfer, reader.counted)
+        finally:
+            await _ended(reading)
+            await listener.close()
+
+
+class _Reader:
+    """Takes what arrives on a connection, and counts."""
+
+    def __init__(self, peer: Peer) -> None:
+        self._peer = peer
+        self._data_bytes = 0
+
+    def counted(self) -> tuple[int, int | None]:
+        return self._data_bytes, self._peer.stats.packets_received
+
+    async def run(self) -> None:
+        while True:
+            self._data_bytes += len((await self._peer.receive()).data)
+
+
+async def _send_ours(transfer: Transfer) -> EndCost:
+    with _udp_socket(transfer.own_address, 0) as own:
+        peer = await connect(
+            own,
+            (transfer.server_address, PORT),
+            name=_NAME,
+            token=_TOKEN,
+            config=TransportConfig(alpha=ALPHA_SUM),
+            clock=RunClock(1.0),
+        )
+        sending = asyncio.create_task(keep_busy(peer))
+        try:
+            cost = await _measured(transfer, lambda: (0, peer.stats.packets_received))
+            await asyncio.sleep(_LINGER_S)
+        finally:
+            await peer.close()
+            await _ended(sending)
+    return cost
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError, ConnectionClosed):
+        await task
+
+
+# aioquic
+
+
+async def _receive_quic(transfer: Transfer) -> EndCost:
+    from aioquic.asyncio.server import serve
+
+    protocol_class, connected = _quic_protocol(), asyncio.get_running_loop().create_future()
+
+    def made(*args: Any, **options: Any) -> QuicConnectionProtocol:
+        protocol: QuicConnectionProtocol = protocol_class(*args, **options)
+        if not connected.done():
+            connected.set_result(protocol)
+        return protocol
+
+    with _certificate() as (certificate, private_key):
+        configuration = _quic_configuration(is_client=False)
+        configuration.load_cert_chain(certificate, private_key)
+        server = await serve(transfer.own_address, PORT, configuration=configuration, create_protocol=made)
+    try:
+        protocol = await asyncio.wait_for(connected, _CONNECT_S)  # the warm-up covers the handshake
+        return await _measured(transfer, lambda: (protocol.data_bytes, protocol.datagrams))
+    finally:
+        server.close()
+
+
+async def _send_quic(transfer: Transfer) -> EndCost:
+    async with _quic_client(transfer) as protocol:
+        sending = asyncio.create_task(_keep_quic_busy(protocol))
+        try:
+            cost = await _measured(transfer, lambda: (0, protocol.datagrams))
+            await asyncio.sleep(_LINGER_S)
+        finally:
+            await _ended(sending)
+    return cost
+
+
+@contextlib.asynccontextmanager
+async def _quic_client(transfer: Transfer) -> AsyncIterator[Any]:
+    # Not aioquic's connect(): it opens an IPv6 socket, and nodes have no IPv6.
+    from aioquic.quic.connection import QuicConnection
+
+    connection = QuicConnection(configuration=_quic_configuration(is_client=True))
+    endpoint, protocol = await asyncio.get_running_loop().create_datagram_endpoint(
+        lambda: _quic_protocol()(connection), local_addr=(transfer.own_address, 0)
+    )
+    try:
+        protocol.connect((transfer.server_address, PORT))
+        await asyncio.wait_for(protocol.wait_connected(), _CONNECT_S)
+        yield protocol
+        protocol.close()  # said once: how long it then lingers grows with the queues it has filled
+    finally:
+        endpoint.close()
+
+
+async def _keep_quic_busy(protocol: Any) -> None:
+    """aioquic's streams take any amount at once and tell nobody how much waits, hence the look inside."""
+    stream = protocol._quic.get_next_available_stream_id(is_unidirectional=True)
+    protocol._quic.send_stream_data(stream, _PIECE)
+    sender = protocol._quic._streams[stream].sender
+    while True:
+        while sender._buffer_stop - sender.highest_offset < _AHEAD_BYTES:
+            protocol._quic.send_stream_data(stream, _PIECE)
+        protocol.transmit()
+        await asyncio.sleep(0.005)
+
+
+def _quic_protocol() -> Any:
+    """aioquic's protocol, counting. Made here: aioquic need not be installed."""
+    from aioquic.asyncio.protocol import QuicConnectionProtocol
+    from aioquic.quic.events import StreamDataReceived
+
+    class Counting(QuicConnectionProtocol):
+        data_bytes = 0
+        datagrams = 0
+
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            super().connection_made(transport)
+            _enlarge_buffers(transport.get_extra_info("socket"))
+
+        def datagram_received(self, data: bytes | str, addr: Any) -> None:
+            self.datagrams += 1
+            super().datagram_received(data, addr)
+
+        def quic_event_received(self, event: QuicEvent) -> None:
+            if isinstance(event, StreamDataReceived):
+                self.data_bytes += len(event.data)
+
+    return Counting
+
+
+def _quic_configuration(*, is_client: bool) -> QuicConfiguration:
+    """aioquic as it comes, except that nobody signed the certificate."""
+    from aioquic.quic.configuration import QuicConfiguration
+
+    return QuicConfiguration(
+        is_client=is_client, alpn_protocols=["bench"], server_name="server", verify_mode=ssl.CERT_NONE
+    )
+
+
+@contextlib.contextmanager
+def _certificate() -> Iterator[tuple[Path, Path]]:
+    """Paths of a self-signed certificate and its key."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    own_key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "server")])
+    now = datetime.datetime.now(datetime.UTC)
+    until, serial = now + datetime.timedelta(days=1), x509.random_serial_number()
+    builder = x509.CertificateBuilder(name, name, own_key.public_key(), serial, now, until)
+    certificate = builder.sign(own_key, hashes.SHA256())
+    pem = serialization.Encoding.PEM
+    with TemporaryDirectory() as directory:
+        paths = Path(directory, "certificate.pem"), Path(directory, "key.pem")
+        paths[0].write_bytes(certificate.public_bytes(pem))
+        paths[1].write_bytes(
+            own_key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        )
+        yield paths
+
+
+# Kernel TCP
+
+
+def _tcp_socket(congestion: str) -> socket.socket:
+    made = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, congestion.encode())
+    except OSError:
+        made.close()
+        raise
+    return made
+
+
+def _receive_tcp(transfer: Transfer) -> EndCost:
+    taken = _Taken()
+    with _tcp_socket(transfer.protocol) as own:
+        own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        own.bind((transfer.own_address, PORT))
+        own.listen()
+        own.settimeout(_CONNECT_S)
+        accepted, _ = own.accept()
+        with accepted:
+            start = time.monotonic()
+            taken.until(accepted, start + transfer.warmup_s)
+            meter = _Meter(taken.counted)
+            taken.until(accepted, start + transfer.warmup_s + transfer.measure_s)
+            return meter.read()
+
+
+class _Taken:
+    """Reads a socket, and counts."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray(1 << 16)
+        self._bytes = 0
+
+    def counted(self) -> tuple[int, int | None]:
+        return self._bytes, None
+
+    def until(self, accepted: socket.socket, end: float) -> None:
+        while time.monotonic() < end:
+            self._bytes += accepted.recv_into(self._buffer)
+
+
+def _send_tcp(transfer: Transfer) -> EndCost:
+    with _connected(transfer) as own:
+        start = time.monotonic()
+        _send_until(own, start + transfer.warmup_s)
+        meter = _Meter(lambda: (0, None))
+        _send_until(own, start + transfer.warmup_s + transfer.measure_s)
+        cost = meter.read()
+        with contextlib.suppress(ConnectionError):  # the receiver has seen enough
+            _send_until(own, time.monotonic() + _LINGER_S)
+    return cost
+
+
+def _send_until(own: socket.socket, end: float) -> None:
+    while time.monotonic() < end:
+        own.send(_PIECE)
+
+
+def _connected(transfer: Transfer) -> socket.socket:
+    """A connection to the receiver, which may still be starting."""
+    give_up = time.monotonic() + _CONNECT_S
+    while True:
+        own = _tcp_socket(transfer.protocol)
+        try:
+            own.bind((transfer.own_address, 0))
+            own.connect((transfer.server_address, PORT))
+        except ConnectionRefusedError:
+            own.close()
+            if time.monotonic() > give_up:
+                raise HostError("the receiver did not start") from None
+            time.sleep(0.05)
+        except BaseException:
+            own.close()
+            raise
+        else:
+            return own

@@ -1,0 +1,180 @@
+"""Pictures of what was found, as SVG for pages of documentation. Pure. Written by hand: a heat map and a few
+lines are soon drawn, and plotly needs a browser to write a picture."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import statistics
+from collections.abc import Iterable, Sequence
+from html import escape
+
+from ecco_emu.bench.transport.experiment import HEADERS_BYTES, PACKET_BYTES
+from ecco_emu.bench.transport.matrix import QUEUES_S, RATES_BPS, Point, full, in_order
+from ecco_emu.bench.transport.records import Column, Record, of_result, table
+from ecco_emu.report import palette
+
+_FONT = "font-family='system-ui, sans-serif' font-size='12'"
+_SHADES = ((0.0, (56, 142, 110)), (0.05, (190, 214, 160)), (0.2, (244, 208, 111)), (1.0, (198, 64, 75)))
+"""Colours of share errors; between them, a mixture."""
+_MANY_CELLS = 40
+_SIZE = (420, 190)
+"""Of a panel of lines, in pixels."""
+
+
+def pictures(records: Sequence[Record]) -> dict[str, str]:
+    """SVG documents by name, of what there are results for."""
+    drawn = {}
+    errors = table(records, "shares", of_result("share_error"))
+    if errors:
+        medians = {
+            label: {column: spread.median for column, spread in errors[label].items()}
+            for label in in_order(errors)
+        }
+        drawn["transport-shares"] = share_map(medians)
+    changes = [one for one in records if one.response is not None and one.experiment.cell.seed == 0]
+    if changes:
+        drawn["transport-convergence"] = courses(changes)
+    return drawn
+
+
+def share_map(errors: dict[str, dict[Column, float]]) -> str:
+    """Median share errors as a heat map: a row for each cell; of many cells, a row for weights and flows, a
+    column for rate and queue, and their median over round trips and losses."""
+    columns = sorted({column for row in errors.values() for column in row}, key=lambda one: one[::-1])
+    if len(errors) <= _MANY_CELLS:
+        names = [f"{way}, {mapping}" for way, mapping in columns]
+        return _heat_map(
+            names, {label: [row.get(one) for one in columns] for label, row in errors.items()}, left=470
+        )
+    points = {point.label: point for point in full()}
+    return _grouped_map({points[label]: row for label, row in errors.items() if label in points}, columns)
+
+
+def _grouped_map(errors: dict[Point, dict[Column, float]], columns: Sequence[Column]) -> str:
+    found: dict[str, dict[tuple[Column, float, float], list[float]]] = {}
+    for point, row in errors.items():
+        name = f"{':'.join(map(str, point.pattern))}, {len(point.weights)} flows"
+        for column, value in row.items():
+            place = column, point.rate_bps, point.queue_s
+            found.setdefault(name, {}).setdefault(place, []).append(value)
+    places = list(itertools.product(columns, RATES_BPS, QUEUES_S))
+    names = [f"{mapping}, {rate / 1e6:g} Mbit/s, {queue * 1e3:g} ms" for (_, mapping), rate, queue in places]
+    rows: dict[str, list[float | None]] = {
+        name: [statistics.median(tiles[place]) if place in tiles else None for place in places]
+        for name, tiles in found.items()
+    }
+    return _heat_map(names, rows, left=140)
+
+
+def _heat_map(names: Sequence[str], rows: dict[str, list[float | None]], left: float) -> str:
+    """Tiles in per cent, under turned column names."""
+    wide, high, top = 46, 20, 150
+    body = [
+        _text(left + wide * (index + 0.6), top - 8, name, turned=True) for index, name in enumerate(names)
+    ]
+    for line, (row, values) in enumerate(rows.items()):
+        y = top + high * line
+        body.append(_text(left - 8, y + 14, row, anchor="end"))
+        for index, value in enumerate(values):
+            if value is not None:
+                body += _tile(left + wide * index, y, wide, high, value)
+    body.append(_text(8, 16, "share error, median, %", anchor="start"))
+    return _document(left + wide * len(names) + 90, top + high * len(rows) + 10, body)
+
+
+def _tile(x: float, y: float, wide: float, high: float, error: float) -> list[str]:
+    return [
+        f"<rect x='{x}' y='{y}' width='{wide - 1}' height='{high - 1}' fill='{_shade(error)}'/>",
+        _text(x + wide / 2, y + 14, f"{error * 100:.0f}", anchor="middle"),
+    ]
+
+
+def _shade(error: float) -> str:
+    """A colour for a share error."""
+    for (low, start), (high, end) in itertools.pairwise(_SHADES):
+        if error <= high:
+            part = (error - low) / (high - low)
+            mixed = (round(a + (b - a) * part) for a, b in zip(start, end, strict=True))
+            return "#{:02x}{:02x}{:02x}".format(*mixed)
+    return "#{:02x}{:02x}{:02x}".format(*_SHADES[-1][1])
+
+
+def courses(changes: Iterable[Record]) -> str:
+    """Each flow's rate around each change: a row of panels for a change, one for each way and mapping."""
+    rows: dict[str, dict[Column, Record]] = {}
+    for record in changes:
+        column: Column = (record.way, record.experiment.cell.mapping)
+        rows.setdefault(record.experiment.label, {}).setdefault(column, record)
+    columns = sorted({column for row in rows.values() for column in row})
+    width, height = _SIZE
+    body = []
+    for line, (label, row) in enumerate(rows.items()):
+        for index, column in enumerate(columns):
+            if column in row:
+                title = f"{label}; {column[0]}, {column[1]}"
+                body += _panel(row[column], title, index * width, line * height)
+    return _document(width * len(columns), height * len(rows), body)
+
+
+def _panel(record: Record, title: str, left: float, top: float) -> list[str]:
+    response = record.response
+    assert response is not None
+    width, height = _SIZE
+    x0, y0, w, h = left + 46, top + 28, width - 62, height - 60
+    times = response.t_s
+    first, last = max(times[0], -10.0), times[-1]
+    most = max((max(row) for row in response.rates_bps), default=1.0) or 1.0
+
+    def x(t: float) -> float:
+        return x0 + w * (t - first) / (last - first)
+
+    def y(rate: float) -> float:
+        return y0 + h * (1 - rate / most)
+
+    body = [
+        _text(x0, top + 18, title, anchor="start"),
+        f"<rect x='{x0}' y='{y0}' width='{w}' height='{h}' fill='none' stroke='{palette.GRID}'/>",
+        f"<line x1='{x(0):.1f}' y1='{y0}' x2='{x(0):.1f}' y2='{y0 + h}' stroke='{palette.BAD}' "
+        "stroke-dasharray='3 3'/>",
+        _text(x0 - 6, y0 + 10, f"{most / 1e6:.1f}", anchor="end"),
+        _text(x0 - 6, y0 + 24, "Mbit/s", anchor="end"),
+        _text(x0 - 6, y0 + h, "0", anchor="end"),
+    ]
+    body += [
+        _text(x(mark), y0 + h + 16, f"{mark} s", anchor="middle")
+        for mark in range(10 * math.ceil(first / 10), math.floor(last) + 1, 10)
+    ]
+    wanted = _wanted_bps(record)
+    for index, rates in enumerate(response.rates_bps):
+        path = " ".join(f"{x(t):.1f},{y(r):.1f}" for t, r in zip(times, rates, strict=True) if t >= first)
+        colour = palette.CAMERAS[index % len(palette.CAMERAS)]
+        if wanted:
+            level = y(min(wanted[index], most))
+            body.append(
+                f"<line x1='{x(0):.1f}' y1='{level:.1f}' x2='{x0 + w}' y2='{level:.1f}' stroke='{colour}' "
+                "stroke-dasharray='2 4'/>"
+            )
+        body.append(f"<polyline points='{path}' fill='none' stroke='{colour}' stroke-width='1.5'/>")
+    return body
+
+
+def _wanted_bps(record: Record) -> list[float]:
+    """What each flow should have after the change, in full packets; nothing after an outage."""
+    cell, change = record.experiment.cell, record.experiment.change
+    if change is None or change.outage_s is not None:
+        return []
+    weights = change.weights or cell.weights
+    payload_bps = (change.rate_bps or cell.rate_bps) * PACKET_BYTES / (PACKET_BYTES + HEADERS_BYTES)
+    return [payload_bps * weight / sum(weights) for weight in weights]
+
+
+def _text(x: float, y: float, text: str, *, anchor: str = "start", turned: bool = False) -> str:
+    turn = f" transform='rotate(-60 {x:.1f} {y:.1f})'" if turned else ""
+    place = f"x='{x:.1f}' y='{y:.1f}' text-anchor='{anchor}'{turn}"
+    return f"<text {place} fill='{palette.INK}'>{escape(text)}</text>"
+
+
+def _document(width: float, height: float, body: Iterable[str]) -> str:
+    head = f"<svg xmlns='http://www.w3.org/2000/svg' width='{width:.0f}' height='{height:.0f}' {_FONT}>"
+    return "\n".join((head, "<rect width='100%' height='100%' fill='#ffffff'/>", *body, "</svg>", ""))

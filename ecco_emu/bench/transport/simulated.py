@@ -1,0 +1,112 @@
+"""Experiments over a simulated link, in virtual time.
+
+``simulate`` is what the rest of the benchmark calls; ``trace`` is the run it is made of. Flows have access
+links of their own (half a round trip each way, a little jitter, random loss, an uplink rate) before they
+share one queue.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ecco_emu.bench.transport import steering
+from ecco_emu.bench.transport.experiment import UPLINK_QUEUE_S, Cell, Change
+from ecco_emu.bench.transport.measures import Result, Trace, evaluate
+from ecco_emu.transport.simulation.bulk import BulkFlow, ShareReporter
+from ecco_emu.transport.simulation.links import Link, VirtualTime
+
+STEP_S = 0.05
+"""Between two looks at the counters."""
+JITTER_S = 0.0005
+"""Each access link's: packets of real hosts do not march in step, and flows that do lock into patterns
+which no real queue shows."""
+START_S = 1.0
+"""Flows begin at random within this."""
+
+
+def simulate(cell: Cell) -> Result:
+    """Runs the cell."""
+    return evaluate(cell, trace(cell))
+
+
+def trace(cell: Cell, change: Change | None = None, step_s: float = STEP_S) -> Trace:
+    """Runs a cell, and the change in it if there is one, and counts every ``step_s`` (virtual seconds)."""
+    net = _Net(cell, change)
+    if change is not None:
+        net.time.at(change.at_s, net.apply, change)
+    samples = []
+    steps = round(cell.duration_s / step_s)
+    for step in range(steps + 1):
+        net.time.run_until(step * step_s)
+        samples.append(net.sample())
+    return Trace.of([step * step_s for step in range(steps + 1)], samples, len(cell.weights))
+
+
+class _Net:
+    """The links of a cell and the flows on them."""
+
+    def __init__(self, cell: Cell, change: Change | None) -> None:
+        self._cell = cell
+        self.time = VirtualTime()
+        self._rng = np.random.default_rng([cell.seed, len(cell.weights)])
+        outages = []
+        if change is not None and change.outage_s is not None:
+            outages = [(change.at_s, change.at_s + change.outage_s)]
+        self._bottleneck = Link(
+            self.time, self._rng, rate_bps=cell.rate_bps, queue_bytes=cell.queue_bytes, outages=outages
+        )
+        self._outages = outages
+        self._flows = {f"cam{index}": self._flow(index) for index in range(len(cell.weights))}
+        self._reporter: ShareReporter | None = None
+        if steering.reports_shares(cell):
+            self._reporter = ShareReporter(self.time, self._flows, self._named(cell.weights))
+
+    def apply(self, change: Change) -> None:
+        if change.weights is not None:
+            steering.reweigh([_Sender(flow) for flow in self._flows.values()], self._cell, change.weights)
+            if self._reporter is not None:
+                self._reporter.set_weights(self._named(change.weights))
+        if change.rate_bps is not None:
+            self._bottleneck.rate_bps = change.rate_bps
+            self._bottleneck.queue_bytes = change.rate_bps * self._cell.queue_s / 8
+
+    def sample(self) -> list[float]:
+        """Counters in the order of ``Trace``'s fields, the flows' own first."""
+        stats = [flow.stats for flow in self._flows.values()]
+        return [
+            *(flow.received_bytes for flow in self._flows.values()),
+            self._bottleneck.delivered_bytes,
+            sum(one.packets_acked for one in stats),
+            sum(one.packets_lost for one in stats),
+            sum(one.cuts for one in stats),
+            self._bottleneck.backlog_bytes * 8 / self._bottleneck.rate_bps,
+        ]
+
+    def _named(self, weights: tuple[float, ...]) -> dict[str, float]:
+        return dict(zip(self._flows, weights, strict=True))
+
+    def _flow(self, index: int) -> BulkFlow:
+        cell, uplink_bps = self._cell, self._cell.uplinks[index]
+        access: dict[str, Any] = {"delay_s": cell.rtts_s[index] / 2, "jitter_s": JITTER_S, "loss": cell.loss}
+        uplink: dict[str, Any] = {}
+        if uplink_bps is not None:
+            uplink = {"rate_bps": uplink_bps, "queue_bytes": uplink_bps * UPLINK_QUEUE_S / 8}
+        return BulkFlow(
+            self.time,
+            steering.client_config(cell, index),
+            (Link(self.time, self._rng, **access, **uplink), self._bottleneck),
+            Link(self.time, self._rng, **access, outages=self._outages),
+            start_s=float(self._rng.uniform(0, START_S)),
+        )
+
+
+class _Sender:
+    """A flow's sender, as ``steering`` sees it."""
+
+    def __init__(self, flow: BulkFlow) -> None:
+        self._flow = flow
+
+    def set_alpha(self, alpha: float) -> None:
+        self._flow.controller.alpha = alpha

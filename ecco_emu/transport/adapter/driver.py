@@ -1,0 +1,103 @@
+"""Moves one connection's datagrams through a port and keeps its one timer."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable
+from typing import Protocol
+
+from ecco_emu.transport.adapter.port import Address, Port
+from ecco_emu.transport.connection import Connection, State
+
+_RETRY_S = 0.01
+"""While the socket is full; it will say itself when it takes more, this is a fallback."""
+
+
+class TransportClock(Protocol):
+    """Emulated time, and how long it takes on the wall."""
+
+    def now(self) -> float: ...
+
+    def wall_duration(self, emulated_s: float) -> float: ...
+
+
+def _nothing() -> None:
+    """The callback of a driver nobody listens to yet."""
+
+
+class Driver:
+    """Drains what the connection wants sent and arms its timer, after anything that happens to it."""
+
+    def __init__(self, connection: Connection, port: Port, address: Address, clock: TransportClock) -> None:
+        self.connection = connection
+        self.port = port
+        connection.address = address
+        self._clock = clock
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_s = math.inf
+        self._pump_handle: asyncio.Handle | None = None
+        self.on_pumped: Callable[[], None] = _nothing
+        """Called whenever there may be events to take."""
+        self.on_finished: Callable[[], None] = _nothing
+        """Called when the connection needs its port no more."""
+
+    def now(self) -> float:
+        return self._clock.now()
+
+    def datagram(self, datagram: bytes, address: Address) -> None:
+        """Takes one datagram; ``pump`` after a batch of them."""
+        self.connection.receive(datagram, self._clock.now(), address)
+
+    def on_refused(self, size: int, address: Address) -> None:
+        """The port did not take a datagram of this size."""
+        self.connection.on_refused(size, self._clock.now())
+
+    def schedule(self) -> None:
+        """Pumps soon, once for everything that is done until then."""
+        if self._pump_handle is None:
+            self._pump_handle = self._loop.call_soon(self.pump)
+
+    def pump(self) -> None:
+        """Sends what may be sent, tells what happened, arms the timer."""
+        if self._pump_handle is not None:
+            self._pump_handle.cancel()
+            self._pump_handle = None
+        now = self._clock.now()
+        if not self.port.congested:
+            address = self.connection.address
+            for datagram in self.connection.datagrams_to_send(now):
+                self.port.send(datagram, address)
+            challenge = self.connection.challenge_to_send(now)
+            if challenge is not None:
+                self.port.send(*challenge)
+        self.on_pumped()
+        self._arm(now)
+
+    def disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _arm(self, now: float) -> None:
+        due_s = self.connection.next_timer()
+        if due_s is None:
+            self.disarm()
+            if self.connection.state is State.CLOSED:
+                self.on_finished()
+            return
+        if self.port.congested:
+            due_s = max(due_s, now + _RETRY_S)
+        if self._timer is not None:
+            if self._timer_s <= due_s:
+                return  # fires early, finds nothing due and arms again: cheaper than cancelling
+            self._timer.cancel()
+        self._timer_s = due_s
+        delay_s = self._clock.wall_duration(max(due_s - now, 0.0))
+        self._timer = self._loop.call_later(delay_s, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self.connection.on_timer(self._clock.now())
+        self.pump()

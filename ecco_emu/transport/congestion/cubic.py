@@ -1,0 +1,66 @@
+"""CUBIC (RFC 9438): what most of the internet sends with, to compare GAIMD with."""
+
+from __future__ import annotations
+
+from ecco_emu.transport.config import TransportConfig
+from ecco_emu.transport.congestion.window import WindowController
+from ecco_emu.transport.rtt import RttEstimator
+
+_C = 0.4
+"""RFC 9438 section 4.1, packets per cubic second."""
+_BETA = 0.7
+_RENO_ALPHA = 3 * (1 - _BETA) / (1 + _BETA)
+"""Section 4.3: the increase that makes Reno with this beta as fast as Reno with 0.5."""
+
+
+class Cubic(WindowController):
+    """Windows in packets inside, as the RFC has them; ``alpha`` is ignored."""
+
+    def __init__(self, config: TransportConfig, rtt: RttEstimator) -> None:
+        super().__init__(config, rtt)
+        self._epoch_s: float | None = None
+        self._w_max = 0.0
+        self._w_est = 0.0
+        self._k_s = 0.0
+
+    def on_outage(self, now: float) -> None:
+        super().on_outage(now)
+        self._epoch_s = None
+
+    def on_idle(self, idle_s: float, timeout_s: float) -> None:
+        super().on_idle(idle_s, timeout_s)
+        self._epoch_s = None  # section 5.8: time without traffic must not count as growth
+
+    def _grow(self, size_bytes: int, used: float, sent_s: float, now: float) -> None:
+        if used + 2 * self._packet_bytes < self.window or sent_s <= self._event_until_s:
+            return
+        window = self.window / self._packet_bytes
+        acked = size_bytes / self._packet_bytes
+        if self._epoch_s is None:
+            self._begin_epoch(window, now)
+        assert self._epoch_s is not None
+        elapsed_s = now - self._epoch_s
+        cubic = _C * (elapsed_s + self._rtt.smoothed_s - self._k_s) ** 3 + self._w_max
+        reno_alpha = _RENO_ALPHA if self._w_est < self._w_max else 1.0
+        self._w_est += reno_alpha * acked / window
+        if _C * (elapsed_s - self._k_s) ** 3 + self._w_max < self._w_est:
+            window = max(window, self._w_est)
+        else:
+            target = min(max(cubic, window), 1.5 * window)
+            window += (target - window) / window * acked
+        self.window = self._within(window * self._packet_bytes)
+
+    def _begin_epoch(self, window: float, now: float) -> None:
+        self._epoch_s = now
+        self._w_est = window
+        if window >= self._w_max:
+            self._w_max, self._k_s = window, 0.0
+        else:
+            self._k_s = ((self._w_max - window) / _C) ** (1 / 3)
+
+    def _keep(self, now: float) -> float:
+        window = self.window / self._packet_bytes
+        # section 4.7, fast convergence: below the last maximum, make room for newcomers
+        self._w_max = window * (1 + _BETA) / 2 if window < self._w_max else window
+        self._epoch_s = None
+        return _BETA

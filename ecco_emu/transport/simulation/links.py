@@ -1,0 +1,134 @@
+"""Virtual time and links in it: a rate with a drop-tail queue in bytes, then a delay; loss and outages."""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+PACKET_OVERHEAD_BYTES = 42
+"""Ethernet, IPv4 and UDP headers, which a link's rate has to carry."""
+_DRAWS = 4096
+"""Random numbers are drawn by the block: one at a time costs as much as all else a link does."""
+
+
+class VirtualTime:
+    """A clock that jumps from one scheduled call to the next."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self._calls: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
+        self._count = 0
+
+    def at(self, time_s: float, call: Callable[..., None], *arguments: Any) -> None:
+        self._count += 1
+        heapq.heappush(self._calls, (time_s if time_s > self.now else self.now, self._count, call, arguments))
+
+    def run_until(self, end_s: float, condition: Callable[[], bool] | None = None) -> None:
+        """Runs what is scheduled up to ``end_s``, or until ``condition`` holds after some call."""
+        calls, pop = self._calls, heapq.heappop
+        while calls and calls[0][0] <= end_s:
+            self.now, _, call, arguments = pop(calls)
+            call(*arguments)
+            if condition is not None and condition():
+                return
+        self.now = end_s
+
+
+@dataclass(slots=True)
+class Link:
+    """One direction. ``rate_bps`` and ``queue_bytes`` may be changed while it runs; packets that are queued
+    keep their times.
+
+    As in the kernel's htb over a bfifo, the packet that is being sent is no longer in the queue.
+    """
+
+    time: VirtualTime
+    rng: np.random.Generator
+    rate_bps: float = math.inf
+    queue_bytes: float = math.inf
+    delay_s: float = 0.0
+    jitter_s: float = 0.0
+    """Extra delay, uniform; packets keep their order."""
+    loss: float = 0.0
+    """After the queue: a lost packet has taken its part of the rate."""
+    outages: Sequence[tuple[float, float]] = ()
+    """Intervals in which packets offered to the link, or leaving it, vanish."""
+    offered: int = 0
+    """Packets that came while it was up."""
+    delivered_bytes: int = 0
+    dropped: int = 0
+    """Packets that found the queue full."""
+    queued_s: float = 0.0
+    """Sum over all packets of the time they had to wait."""
+    most_queued_s: float = 0.0
+    _busy_until_s: float = 0.0
+    _last_arrival_s: float = 0.0
+    _waiting: deque[tuple[float, int]] = field(default_factory=deque)
+    """(time it begins to be sent, bytes) of each packet in the queue."""
+    _waiting_bytes: int = 0
+    _draws: list[float] = field(default_factory=list)
+
+    def send(self, size: int, delay_s: float, deliver: Callable[..., None], *arguments: Any) -> None:
+        """A packet of ``size`` bytes with all headers; ``deliver(*arguments)`` when it arrives, ``delay_s``
+        later than the link itself would have it."""
+        now = self.time.now
+        if self.outages and self.is_down(now):
+            return
+        self.offered += 1
+        waiting = self._waiting
+        if waiting and waiting[0][0] <= now:
+            self._advance(now)
+        start = self._busy_until_s
+        if start > now:
+            if self._waiting_bytes + size > self.queue_bytes:
+                self.dropped += 1
+                return
+            waiting.append((start, size))
+            self._waiting_bytes += size
+            self.queued_s += start - now
+            if start - now > self.most_queued_s:
+                self.most_queued_s = start - now
+        else:
+            start = now
+        self._busy_until_s = start + size * 8 / self.rate_bps
+        if self.loss and self._draw() < self.loss:
+            return
+        arrival = self._busy_until_s + self.delay_s + delay_s
+        if self.jitter_s:
+            arrival += self.jitter_s * self._draw()
+            self._last_arrival_s = arrival = max(arrival, self._last_arrival_s)
+        if self.outages:
+            self.time.at(arrival, self._arrive, size, deliver, arguments)
+        else:
+            self.delivered_bytes += size
+            self.time.at(arrival, deliver, *arguments)
+
+    @property
+    def backlog_bytes(self) -> int:
+        """What stands in the queue, without the packet that is being sent."""
+        self._advance(self.time.now)
+        return self._waiting_bytes
+
+    def _advance(self, now: float) -> None:
+        waiting = self._waiting
+        while waiting and waiting[0][0] <= now:
+            self._waiting_bytes -= waiting.popleft()[1]
+
+    def _arrive(self, size: int, deliver: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+        if not self.is_down(self.time.now):
+            self.delivered_bytes += size
+            deliver(*arguments)
+
+    def is_down(self, at: float) -> bool:
+        return any(start <= at < end for start, end in self.outages)
+
+    def _draw(self) -> float:
+        if not self._draws:
+            self._draws = self.rng.random(_DRAWS).tolist()
+        return self._draws.pop()

@@ -1,0 +1,133 @@
+"""Results on disk, and over repetitions."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ecco_emu.bench.transport import plots, records, tables
+from ecco_emu.bench.transport.experiment import Cell, Change, Experiment, Mapping, Way
+from ecco_emu.bench.transport.measures import Cost, Response, Result
+from ecco_emu.bench.transport.records import Record, Writer, difference, load, missing
+from ecco_emu.core.errors import ScenarioError
+
+CELL = Cell((5, 3, 2), 1e6, 0.1, (0.02,) * 3)
+RESULT = Result((0.5, 0.3, 0.2), (5e5, 3e5, 2e5), 0.01, 0.99, 0.001, 0.05, 0.09, 0.1, 12)
+
+
+def record(
+    *, seed: int = 0, way: Way = "simulated", mapping: Mapping = "linear", result: Result = RESULT
+) -> Record:
+    cell = replace(CELL, seed=seed, mapping=mapping)
+    return Record(Experiment("shares", "a cell", cell), way, result=result)
+
+
+def written(path: Path, *some: Record) -> Path:
+    with Writer(path) as writer:
+        for one in some:
+            writer.write(one)
+    return path
+
+
+CHANGED = Record(
+    Experiment("convergence", "weights", CELL, Change(20.0, weights=(2, 3, 5))),
+    "real",
+    response=Response("weights", None, 0.0, (-1.0, 0.0, 1.0), ((1e6,) * 3, (2e6,) * 3, (3e6,) * 3)),
+)
+COST = Record(Experiment("cost", "a link", CELL), "real", cost=Cost("ecco-emu", 1e7, 0.5, 2e7, 0.2, 40.0))
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    some = [record(), CHANGED, COST, record(way="real")]
+    assert load(written(tmp_path / "new" / "results.jsonl", *some)) == some
+
+
+def test_a_later_run_measures_only_what_is_missing(tmp_path: Path) -> None:
+    path = written(tmp_path / "results.jsonl", record(seed=0), record(seed=1, way="real"))
+    wanted = [record(seed=seed).experiment for seed in range(3)]
+    assert missing(wanted, "simulated", load(path)) == wanted[1:]
+    assert missing(wanted, "real", load(path)) == [wanted[0], wanted[2]]
+
+
+def test_another_mapping_or_length_is_another_experiment() -> None:
+    root = record(mapping="root").experiment
+    longer = replace(root, cell=replace(CELL, measure_s=90.0))
+    assert missing([root, longer], "simulated", [record()]) == [root, longer]
+
+
+def test_what_was_unsupported_is_tried_again() -> None:
+    failed = replace(record(), result=None, unsupported="no such mapping")
+    assert missing([failed.experiment], "simulated", [failed]) == [failed.experiment]
+
+
+def test_a_line_cut_off_by_a_crash_is_forgotten_and_the_file_goes_on(tmp_path: Path) -> None:
+    path = written(tmp_path / "results.jsonl", record(seed=0), record(seed=1))
+    path.write_bytes(path.read_bytes()[:-20])
+    assert load(path) == [record(seed=0)]
+    written(path, record(seed=2))
+    assert load(path) == [record(seed=0), record(seed=2)]
+
+
+@pytest.mark.parametrize("content", ["{}\n", "not json\n", '{"experiment": 3}\nmore\n'])
+def test_other_files_are_refused_by_line(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "results.jsonl"
+    path.write_text(content)
+    with pytest.raises(ScenarioError, match=r"results\.jsonl:1: not a result"):
+        load(path)
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ScenarioError, match="cannot read"):
+        load(tmp_path / "nothing.jsonl")
+
+
+def test_median_and_spread_over_repetitions() -> None:
+    some = [record(seed=n, result=replace(RESULT, share_error=e)) for n, e in enumerate((0.02, 0.09, 0.04))]
+    found = records.table(some, "shares", records.of_result("share_error"))
+    spread = found["a cell"]["simulated", "linear"]
+    assert (spread.median, spread.least, spread.most, spread.runs) == (0.04, 0.02, 0.09, 3)
+
+
+def test_the_difference_between_simulated_and_real_is_of_cells_measured_both_ways() -> None:
+    real = record(way="real", result=replace(RESULT, share=(0.5, 0.27, 0.23)))
+    assert difference([record()], "linear") is None
+    found = difference([record(), real, record(mapping="root")], "linear")
+    assert found is not None
+    assert (found.cells, found.median, found.most) == (1, pytest.approx(0.15), pytest.approx(0.15))
+
+
+def test_tables_as_markdown() -> None:
+    some = [record(), record(seed=1, result=replace(RESULT, share_error=0.2)), CHANGED, COST]
+    text = tables.markdown(tables.all_tables(some))
+    assert "| a cell | 10.5 (1 to 20.0) |" in text
+    assert "0 of 1 cells within 5 %" in text
+    assert "| weights | real, linear | never | ≤ 10 | 0 |" in text
+    assert "| a link | 10.0 | 50.0 | 20.0 | 40.0 | 20.0 | – | – |" in text
+
+
+def test_what_is_unsupported_is_said() -> None:
+    one = replace(COST, cost=None, unsupported="aioquic is not installed")
+    assert "UNSUPPORTED here: a link: aioquic is not installed" in tables.markdown(tables.all_tables([one]))
+
+
+def test_nothing_measured_is_no_table_and_no_picture() -> None:
+    assert tables.all_tables([]) == []
+    assert plots.pictures([]) == {}
+
+
+def test_pictures_are_well_formed() -> None:
+    from xml.dom import minidom
+
+    drawn = plots.pictures([record(), CHANGED])
+    assert set(drawn) == {"transport-shares", "transport-convergence"}
+    for picture in drawn.values():
+        assert minidom.parseString(picture).documentElement.tagName == "svg"
+
+
+def test_a_whole_matrix_becomes_one_tile_for_each_rate_and_queue() -> None:
+    from ecco_emu.bench.transport.matrix import full
+
+    some = [Record(Experiment("shares", p.label, p.cell("linear", 0)), "simulated", RESULT) for p in full()]
+    assert plots.pictures(some)["transport-shares"].count("<rect") == 1 + 12 * 15
