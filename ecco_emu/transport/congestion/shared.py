@@ -33,8 +33,11 @@ _PROPORTIONAL = 1.4
 """Per second. With ``_INTEGRAL`` damped at 1: (1.4 / 2) ** 2 is 0.49."""
 _INTEGRAL = 0.5
 """Per second squared."""
-_MAX_CORRECTION = 2.0
-"""Per second, either way: at most this many entitled rates a second are gained or lost."""
+_MAX_GAIN, _MAX_YIELD = 2.0, 1.0
+"""Per second: at most so many entitled rates a second are gained or given up. Giving up is slower, so that the
+video that was encoded for the old rate still arrives."""
+_YIELD_DOWN_TO = 0.5
+"""Of its entitlement: with less, a flow that is ahead gives nothing more up."""
 _MIN_CYCLE_S, _MAX_CYCLE_S = 2.0, 5.0
 _PROBING_LOSS = 0.01
 _LEAST_CUT = 0.2
@@ -77,7 +80,7 @@ class SharedGaimd(Gaimd):
         self._entitled = report.entitled_bytes_per_s
         got = report.achieved_bytes_per_s / self._entitled
         correction = _PROPORTIONAL * (1 - got) + _INTEGRAL * report.behind_s
-        self._correction = min(max(correction, -_MAX_CORRECTION), _MAX_CORRECTION)
+        self._correction = min(max(correction, -_MAX_YIELD), _MAX_GAIN)
         cycle_s = self._packet_bytes / (_PROBING_LOSS * self._entitled)
         self._cycle_s = min(max(cycle_s, _MIN_CYCLE_S), _MAX_CYCLE_S)
         self._report_s = now
@@ -88,16 +91,20 @@ class SharedGaimd(Gaimd):
             return self.alpha
         rtt_s, entitled = self._rtt.smoothed_s, self._entitled
         slope = entitled / (2 * self._cycle_s)
-        if now - self._report_s <= _BELIEVED_S and not self._idle_correction():
-            # what is far above its entitlement comes down in proportion to itself
-            scale = entitled if self._correction >= 0 else max(entitled, self.window / rtt_s)
-            slope += scale * self._correction
+        if now - self._report_s <= _BELIEVED_S:
+            if self._correction >= 0:
+                slope += entitled * self._correction
+            elif self._may_yield():
+                # what is far above its entitlement comes down in proportion to itself
+                slope += max(entitled, self.window / rtt_s) * self._correction
         return slope * rtt_s * rtt_s / self._packet_bytes
 
-    def _idle_correction(self) -> bool:
+    def _may_yield(self) -> bool:
         """Giving way where there is room would help nobody: others may be behind for reasons of their own,
-        and all would wait for the slowest."""
-        return self._correction < 0 and self._queue.empty(self._rtt.queue_delay_s)
+        and all would wait for the slowest. And what was had too much is paid back with half the entitlement,
+        not with all of it: video cannot wait."""
+        enough = self.window / self._rtt.smoothed_s > _YIELD_DOWN_TO * self._entitled
+        return enough and not self._queue.empty(self._rtt.queue_delay_s)
 
     def on_acked(self, size_bytes: int, sent_s: float, now: float) -> None:
         self._queue.on_acked()

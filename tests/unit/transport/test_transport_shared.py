@@ -60,7 +60,7 @@ def test_slow_flows_probe_less_often() -> None:
         (ENTITLED, 0.5, 0.25),
         (ENTITLED, -0.5, -0.25),
         (0.0, 3.0, 2.0),  # 1.4 + 1.5, but no more than 2
-        (3 * ENTITLED, -3.0, -2.0),
+        (3 * ENTITLED, -3.0, -1.0),  # giving up is slower
     ],
 )
 def test_alpha_corrects_what_is_had_and_what_is_owed(
@@ -73,7 +73,7 @@ def test_alpha_corrects_what_is_had_and_what_is_owed(
 
 def test_far_above_its_share_a_flow_comes_down_in_proportion_to_what_it_has() -> None:
     controller = steered(80.0, achieved=8 * ENTITLED, behind_s=-3.0)  # 8 times the entitlement
-    slope = 0.25 * ENTITLED - 2.0 * 8 * ENTITLED
+    slope = 0.25 * ENTITLED - 8 * ENTITLED
     assert controller.effective_alpha(1.0) == pytest.approx(slope * 0.01 / PACKET)
 
 
@@ -82,6 +82,11 @@ def test_ahead_of_its_share_a_flow_does_not_give_way_where_nothing_queues() -> N
     controller = steered(achieved=2 * ENTITLED, behind_s=-3.0, queue_delay_s=-0.009)
     rtt_s = 0.091
     assert controller.effective_alpha(1.0) == pytest.approx(0.25 * ENTITLED * rtt_s**2 / PACKET)
+
+
+def test_what_was_had_too_much_is_paid_back_with_half_the_entitlement() -> None:
+    assert steered(5.1, achieved=ENTITLED, behind_s=-3.0).effective_alpha(1.0) < 0
+    assert steered(4.9, achieved=ENTITLED, behind_s=-3.0).effective_alpha(1.0) == pytest.approx(0.25)
 
 
 def test_an_old_report_corrects_nothing() -> None:
