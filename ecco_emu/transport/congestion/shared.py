@@ -34,8 +34,8 @@ _PROPORTIONAL = 1.4
 _INTEGRAL = 0.5
 """Per second squared."""
 _MAX_GAIN, _MAX_YIELD = 2.0, 1.0
-"""Per second: at most so many entitled rates a second are gained or given up. Giving up is slower, so that the
-video that was encoded for the old rate still arrives."""
+"""Per second: at most so many entitled rates a second are gained or given up. Giving up is slower, so that
+the video that was encoded for the old rate still arrives."""
 _YIELD_DOWN_TO = 0.5
 """Of its entitlement: with less, a flow that is ahead gives nothing more up."""
 _MIN_CYCLE_S, _MAX_CYCLE_S = 2.0, 5.0
