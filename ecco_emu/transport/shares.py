@@ -58,9 +58,9 @@ class _Account:
     idle: bool = False
     measured: bool = False
 
-    @property
-    def contends(self) -> bool:
-        return not self.held_back and not self.idle
+    def contends(self, level: float) -> bool:
+        """Whether it counts: who is idle now and then counts too while it has more than its part."""
+        return not self.held_back and (not self.idle or self.rate > self.weight * level)
 
 
 class ShareMeter:
@@ -116,7 +116,7 @@ class ShareMeter:
             account.total_bytes = total
             if idle_s is not None and step_s > 0:
                 _count_idleness(account, idle_s.get(name, 0.0), step_s)
-        contending = {name: one for name, one in self._accounts.items() if one.contends}
+        contending = {name: one for name, one in self._accounts.items() if one.contends(self._level)}
         weight = sum(account.weight for account in contending.values())
         level = sum(rates.get(name, 0.0) for name in contending) / weight if weight else 0.0
         if level <= 0:
@@ -124,6 +124,8 @@ class ShareMeter:
         self._level += (level - self._level) * (min(step_s / _LEVEL_S, 1.0) if self._level else 1.0)
         for name, account in self._accounts.items():
             self._count(account, rates[name], level, step_s)
+            if name not in contending:
+                account.behind_s = 0.0
         mean = sum(account.behind_s * account.weight for account in contending.values()) / weight
         for account in contending.values():
             account.behind_s = min(max(account.behind_s - mean, -_MAX_BEHIND_S), _MAX_BEHIND_S)
@@ -140,7 +142,7 @@ class ShareMeter:
         account.risen += (rate - account.risen) * min(step_s / _RISEN_S, 1.0)
         account.long += (rate - account.long) * min(step_s / _RISE_FROM_S, 1.0)
         behind_s = account.behind_s + (1 - rate / (account.weight * level)) * step_s
-        account.behind_s = min(behind_s, _MAX_BEHIND_S) if account.contends else 0.0
+        account.behind_s = min(behind_s, _MAX_BEHIND_S)
 
     def _judge(self, step_s: float) -> None:
         """Who is held back. When that changes, the level does, and nobody is behind it yet."""
@@ -165,7 +167,7 @@ class ShareMeter:
         if account.held_back:
             own = min(entitled, max(_HEADROOM * account.risen, _LEAST_PART * entitled))
             return ShareReport(own, own, 0.0)
-        if account.idle:
+        if not account.contends(self._level):
             return ShareReport(entitled, entitled, 0.0)
         return ShareReport(entitled, account.rate, account.behind_s)
 

@@ -86,6 +86,15 @@ def test_one_that_has_nothing_to_send_does_not_contend() -> None:
     assert server.reports["b"].entitled_bytes_per_s == pytest.approx(50_000, rel=0.2)
 
 
+def test_one_that_is_idle_now_and_then_and_still_has_too_much_contends() -> None:
+    """Or who is left would be entitled to no more than it has, beside one that nobody holds to its share."""
+    server = Server(a=1, b=1)
+    server.idle["a"] = 0.3
+    server.receive(4, a=180_000, b=20_000)
+    assert server.reports["b"].entitled_bytes_per_s == pytest.approx(100_000, rel=0.02)
+    assert server.reports["a"].behind_s < 0
+
+
 def test_idleness_before_a_peer_had_a_weight_does_not_count() -> None:
     server = Server(a=1, b=1)
     server.idle_s["a"] = 100.0
