@@ -59,14 +59,14 @@ def test_so_is_every_tenth() -> None:
     assert received.due_s == 1.001
 
 
-def test_the_last_of_a_burst_wait_8_ms_at_most() -> None:
+def test_the_last_of_a_burst_wait_4_ms_at_most() -> None:
     received = established()
     for number in (10, 11, 12):
         received.note(number, True, 1.0005)
-    assert received.due_s == pytest.approx(1.008)
-    ranges, delay_us = received.take(1.008)
+    assert received.due_s == pytest.approx(1.004)
+    ranges, delay_us = received.take(1.004)
     assert list(ranges) == [(0, 13)]
-    assert delay_us == 7500
+    assert delay_us == 3500
 
 
 @pytest.mark.parametrize("missing", [10, 11])
