@@ -9,7 +9,7 @@ from ecco_emu.transport import wire
 from ecco_emu.transport.ranges import RangeSet
 
 _ACK_EVERY = 2
-_ACK_INTERVAL_S = 0.004
+_ACK_INTERVAL_S = 0.003
 _MOST_UNACKED = 10
 """Where packets are many, one acknowledgement in this time is enough, or one for ten packets. Much longer,
 and window-limited flows send in clumps, of which some escape a full queue: shares go wrong (tests/sim)."""
@@ -25,7 +25,7 @@ class ReceivedPackets:
     """Numbers of the packets that arrived, in at most 256 ranges; older ones count as seen.
 
     Every second packet is acknowledged, every gap, one that comes after a pause of ``max_ack_delay_s`` (no
-    second one will soon follow), and the rest after that delay. But where nothing is amiss, 4 ms pass
+    second one will soon follow), and the rest after that delay. But where nothing is amiss, 3 ms pass
     between acknowledgements unless ten packets arrived.
     """
 
