@@ -7,6 +7,7 @@ kinds take turns, so that whatever else the host does hits all alike.
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import time
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from ecco_emu.bench.transport.real import NICENESS, Flows, lab_spec, on_own_loop
 from ecco_emu.bench.transport.records import Record
 from ecco_emu.core.errors import EccoError
 from ecco_emu.emulation.clock import LoopLag
+from ecco_emu.emulation.system import precedence
 from ecco_emu.workers import Worker
 
 LINK_BPS = 20e6
@@ -140,9 +142,13 @@ def many_flows(cell: Cell) -> Cost:
 
 
 async def _many_flows(cell: Cell) -> Cost:
+    """On a loop set up as a run's is: at real-time priority, and what is alive is never collected."""
     async with AsyncExitStack() as stack:
+        stack.enter_context(precedence())
         lab = await stack.enter_async_context(netns.Lab(lab_spec(cell)))
         flows = await stack.enter_async_context(Flows(cell, lab))
+        gc.freeze()
+        stack.callback(gc.unfreeze)
         await asyncio.sleep(cell.warmup_s)
         lag = LoopLag()
         flows.spawn(lag.run())

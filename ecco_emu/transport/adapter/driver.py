@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from collections.abc import Callable
 from typing import Protocol
 
@@ -13,6 +14,8 @@ from ecco_emu.transport.connection import Connection, State
 _RETRY_S = 0.01
 """While the socket is full; it will say itself when it takes more, this is a fallback."""
 
+_TICK_S = 0.001
+
 
 class TransportClock(Protocol):
     """Emulated time, and how long it takes on the wall."""
@@ -20,6 +23,15 @@ class TransportClock(Protocol):
     def now(self) -> float: ...
 
     def wall_duration(self, emulated_s: float) -> float: ...
+
+
+def whole_ticks(delay_s: float, wall_s: float) -> float:
+    """``delay_s`` from ``wall_s`` on, made long enough for an event loop that counts milliseconds.
+
+    uvloop rounds a delay to milliseconds and counts from the last whole one: a timer that is due in 0.4 ms
+    would fire at once, be armed again, and so on until it is due.
+    """
+    return math.ceil((wall_s + delay_s) / _TICK_S) * _TICK_S - math.floor(wall_s / _TICK_S) * _TICK_S
 
 
 def _nothing() -> None:
@@ -95,7 +107,7 @@ class Driver:
             self._timer.cancel()
         self._timer_s = due_s
         delay_s = self._clock.wall_duration(max(due_s - now, 0.0))
-        self._timer = self._loop.call_later(delay_s, self._on_timer)
+        self._timer = self._loop.call_later(whole_ticks(delay_s, time.monotonic()), self._on_timer)
 
     def _on_timer(self) -> None:
         self._timer = None

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 _BURST_S = 0.01
+_TIMER_S = 0.002
+"""What a timer may be late: a bucket that holds less would hold up fast senders."""
+_QUANTUM_S = 0.004
+"""Waking up costs a sender as much as a packet does: once it must wait, it waits for this much time's worth.
+A fifth of the shortest queues that are to be shared (20 ms); bursts of several flows add up to no more."""
 _SLACK_BYTES = 1.0
 """Forgives the rounding of ``next_time``: waiting until then is always enough."""
 
 
 class Pacer:
-    """Tokens are bytes. A bucket holds ten milliseconds' worth, between 2 and 16 packets."""
+    """Tokens are bytes. A bucket holds ten milliseconds' worth, between 2 and 16 packets (or 2 ms' worth).
 
-    __slots__ = ("_burst", "_max_burst", "_min_burst", "_rate", "_tokens", "_updated_s")
+    When tokens run short, nothing leaves until there is a quantum: four milliseconds' worth, a packet
+    at least.
+    """
+
+    __slots__ = ("_burst", "_max_burst", "_min_burst", "_quantum", "_rate", "_short", "_tokens", "_updated_s")
 
     def __init__(self, packet_bytes: int, now: float) -> None:
         self._min_burst = 2.0 * packet_bytes
@@ -18,6 +27,9 @@ class Pacer:
         self._burst = self._max_burst
         self._tokens = self._max_burst
         self._rate = 1e6
+        self._quantum = 0.0
+        self._short = False
+        """Tokens ran short, and there is no quantum of them yet."""
         self._updated_s = now
 
     @property
@@ -27,12 +39,16 @@ class Pacer:
     def set_rate(self, bytes_per_s: float, now: float) -> None:
         self._refill(now)
         self._rate = bytes_per_s
-        self._burst = min(max(bytes_per_s * _BURST_S, self._min_burst), self._max_burst)
+        most = max(self._max_burst, bytes_per_s * _TIMER_S)
+        self._burst = min(max(bytes_per_s * _BURST_S, self._min_burst), most)
+        self._quantum = min(bytes_per_s * _QUANTUM_S, self._burst)
 
     def allows(self, size_bytes: int, now: float) -> bool:
         if now > self._updated_s:
             self._refill(now)
-        return self._tokens + _SLACK_BYTES >= size_bytes
+        needed = max(self._quantum, size_bytes) if self._short else size_bytes
+        self._short = self._tokens + _SLACK_BYTES < needed
+        return not self._short
 
     def spend(self, size_bytes: int) -> None:
         """May go into debt: probes are not held back, but later packets pay for them."""
@@ -42,7 +58,7 @@ class Pacer:
         """When ``allows`` will be true, at the present rate."""
         if self.allows(size_bytes, now):
             return now
-        return self._updated_s + (size_bytes - self._tokens) / self._rate
+        return self._updated_s + (max(self._quantum, size_bytes) - self._tokens) / self._rate
 
     def _refill(self, now: float) -> None:
         if now > self._updated_s:

@@ -5,7 +5,7 @@ from __future__ import annotations
 _MEMORY_S = 10.0
 _QUEUE_S = 0.004
 """A path whose queueing delay never exceeded this has no queue to speak of."""
-_FULL = 0.5
+_FULL = 0.75
 """A loss while less than this part of the most delay stands in the queue is no overflow."""
 _EMPTY_S, _EMPTY = 0.002, 0.05
 """Less delay than this, or than this part of the most, is an empty queue."""
@@ -38,7 +38,8 @@ class QueueMemory:
         return self._lost / max(self._acked + self._lost, 20.0)
 
     def on_delay(self, queue_delay_s: float, now: float) -> None:
-        """One sample: this round trip beyond the shortest."""
+        """The smoothed round trip beyond the shortest: a host that is late with one packet must not look
+        like a long queue."""
         if now - self._epoch_s > _MEMORY_S:
             self._last_most_s, self._most_s, self._epoch_s = self._most_s, 0.0, now
         if queue_delay_s > self._most_s:

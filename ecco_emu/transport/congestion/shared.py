@@ -113,7 +113,7 @@ class SharedGaimd(Gaimd):
         super().on_acked(size_bytes, sent_s, now)
 
     def on_rtt(self, rtt_s: float, now: float) -> None:
-        self._queue.on_delay(rtt_s - self._rtt.min_s, now)
+        self._queue.on_delay(self._rtt.queue_delay_s, now)
         super().on_rtt(rtt_s, now)
 
     def on_lost(self, packets: int, newest_sent_s: float, now: float) -> bool:

@@ -135,16 +135,54 @@ def test_pacing_spreads_packets() -> None:
     assert sent == pytest.approx(100, abs=2)
 
 
-def test_a_late_timer_is_made_up_only_within_the_burst() -> None:
-    pacer = Pacer(1200, 0.0)
-    pacer.set_rate(12_000_000.0, 0.0)
-    while pacer.allows(1200, 0.0):
-        pacer.spend(1200)
+@pytest.mark.parametrize(
+    ("bytes_per_s", "packets"),
+    [(12_000.0, 2), (120_000.0, 2), (600_000.0, 5), (2_500_000.0, 16), (9_600_000.0, 16), (12_000_000.0, 20)],
+)
+def test_a_late_timer_is_made_up_only_within_the_burst(bytes_per_s: float, packets: int) -> None:
+    """10 ms worth, at least 2 packets, at most 16 or, beyond 77 Mbit/s, 2 ms worth."""
+    pacer = drained_pacer(bytes_per_s)
     burst = 0
     while pacer.allows(1200, 5.0):
         pacer.spend(1200)
         burst += 1
-    assert burst == 16
+    assert burst == packets
+
+
+def test_a_fast_sender_waits_for_a_quantum_of_4_ms() -> None:
+    pacer = drained_pacer(2_400_000.0)  # 2 packets a millisecond
+    assert pacer.next_time(1200, 0.0) == pytest.approx(0.004)
+    assert not pacer.allows(1200, 0.003)  # though tokens for six packets are there
+    burst = 0
+    while pacer.allows(1200, 0.004):
+        pacer.spend(1200)
+        burst += 1
+    assert burst == 8
+    assert pacer.next_time(1200, 0.004) == pytest.approx(0.008)
+
+
+def test_a_slow_sender_waits_for_a_packet() -> None:
+    pacer = drained_pacer(240_000.0)  # a packet every 5 ms
+    assert pacer.next_time(1200, 0.0) == pytest.approx(0.005)
+    assert pacer.allows(1200, 0.005)
+
+
+def test_tokens_that_did_not_run_out_need_no_quantum() -> None:
+    """The window was what ended the last burst."""
+    pacer = drained_pacer(2_400_000.0)
+    assert pacer.allows(1200, 0.004)
+    pacer.spend(3600)
+    assert pacer.next_time(1200, 0.004) == 0.004
+    assert pacer.allows(1200, 0.004)
+
+
+def drained_pacer(bytes_per_s: float) -> Pacer:
+    """Without tokens at time 0."""
+    pacer = Pacer(1200, 0.0)
+    pacer.set_rate(bytes_per_s, 0.0)
+    while pacer.allows(1200, 0.0):
+        pacer.spend(1200)
+    return pacer
 
 
 def test_a_packet_that_was_only_late_counts_as_a_spurious_loss() -> None:
