@@ -153,6 +153,12 @@ class Connection:
             raise ValueError(f"alpha must be in (0, 1000], got {alpha}")
         self.controller.alpha = alpha
 
+    def set_beta(self, beta: float) -> None:
+        """The fraction of the window that GAIMD keeps at a congestion event, from now on."""
+        if not 0 < beta < 1:
+            raise ValueError(f"beta must be in (0, 1), got {beta}")
+        self.controller.beta = beta
+
     def report_share(self, report: ShareReport) -> None:
         """Server: tells the peer about its share, in place of what was not sent yet."""
         share = wire.Share(

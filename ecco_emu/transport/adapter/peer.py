@@ -99,7 +99,12 @@ class Peer:
         return self._connection.peer_idle_s
 
     def set_alpha(self, alpha: float) -> None:
+        """GAIMD's increase in packets per round trip, from now on."""
         self._connection.set_alpha(alpha)
+
+    def set_beta(self, beta: float) -> None:
+        """The fraction of the window that GAIMD keeps at a congestion event, from now on."""
+        self._connection.set_beta(beta)
 
     def report_share(self, report: ShareReport) -> None:
         """Server: tells the peer about its share with the next packet, or at once."""

@@ -12,6 +12,8 @@ class Controller(Protocol):
 
     alpha: float
     """GAIMD's increase, packets per round-trip time; what does not know alphas ignores it."""
+    beta: float
+    """GAIMD's fraction of the window that a cut leaves; likewise."""
     cuts: int
     """Reductions by congestion so far."""
 

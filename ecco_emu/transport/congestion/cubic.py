@@ -14,7 +14,7 @@ _RENO_ALPHA = 3 * (1 - _BETA) / (1 + _BETA)
 
 
 class Cubic(WindowController):
-    """Windows in packets inside, as the RFC has them; ``alpha`` is ignored."""
+    """Windows in packets inside, as the RFC has them; ``alpha`` and ``beta`` are ignored."""
 
     def __init__(self, config: TransportConfig, rtt: RttEstimator) -> None:
         super().__init__(config, rtt)

@@ -20,6 +20,7 @@ class Fixed:
 
     def __init__(self, config: TransportConfig, rtt: RttEstimator) -> None:
         self.alpha = config.alpha
+        self.beta = config.beta
         self.cuts = 0
         self._rtt = rtt
         self._bytes_per_s = config.fixed_rate_bps / 8

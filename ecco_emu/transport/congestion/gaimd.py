@@ -8,9 +8,7 @@ event. Hence: one cut per event, however many packets it cost.
 
 from __future__ import annotations
 
-from ecco_emu.transport.config import TransportConfig
 from ecco_emu.transport.congestion.window import WindowController
-from ecco_emu.transport.rtt import RttEstimator
 
 
 def proportional_alpha_sum(rate_bps: float, rtt_s: float, queue_s: float, packet_bytes: int = 1200) -> float:
@@ -25,10 +23,6 @@ def proportional_alpha_sum(rate_bps: float, rtt_s: float, queue_s: float, packet
 
 class Gaimd(WindowController):
     """The paper's rule. ``alpha`` and ``beta`` may be changed at any time."""
-
-    def __init__(self, config: TransportConfig, rtt: RttEstimator) -> None:
-        super().__init__(config, rtt)
-        self.beta = config.beta
 
     def _grow(self, size_bytes: int, used: float, sent_s: float, now: float) -> None:
         if used + (2 + self.alpha) * self._packet_bytes >= self.window and sent_s > self._event_until_s:

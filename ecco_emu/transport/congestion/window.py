@@ -27,6 +27,7 @@ class WindowController(ABC):
 
     def __init__(self, config: TransportConfig, rtt: RttEstimator) -> None:
         self.alpha = config.alpha
+        self.beta = config.beta
         self.cuts = 0
         self._rtt = rtt
         self._packet_bytes = config.max_datagram_bytes

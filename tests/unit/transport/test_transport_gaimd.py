@@ -107,6 +107,13 @@ def test_alpha_changes_while_it_runs() -> None:
     assert controller.window == pytest.approx(50.5 * PACKET, rel=0.002)
 
 
+def test_beta_changes_while_it_runs() -> None:
+    controller = avoiding(50)
+    controller.beta = 0.8
+    assert controller.on_lost(1, newest_sent_s=0.5, now=0.6)
+    assert controller.window == pytest.approx(40 * PACKET)
+
+
 def test_an_outage_restarts_small_and_aims_at_what_a_cut_would_leave() -> None:
     controller = avoiding(80)
     controller.on_outage(5.0)
