@@ -56,6 +56,7 @@ class SharedGaimd(Gaimd):
 
     def __init__(self, config: TransportConfig, rtt: RttEstimator) -> None:
         super().__init__(config, rtt)
+        self._gain = 1.0  # the pace alone spaces packets: more than cwnd/srtt would burst small windows
         self._queue = QueueMemory()
         self._grown_s = math.inf
         self._report_s = -math.inf
@@ -68,11 +69,6 @@ class SharedGaimd(Gaimd):
     @property
     def in_flight_limit(self) -> float:
         return self.window + _SLACK_PACKETS * self._packet_bytes
-
-    @property
-    def pacing_bytes_per_s(self) -> float:
-        gain = 2.0 if self.window < self.ssthresh else 1.0
-        return gain * self.window / self._rtt.smoothed_s
 
     def on_share(self, report: ShareReport, now: float) -> None:
         if report.entitled_bytes_per_s <= 0:

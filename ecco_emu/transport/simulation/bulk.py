@@ -20,6 +20,7 @@ from ecco_emu.transport.simulation.links import PACKET_OVERHEAD_BYTES, Link, Vir
 from ecco_emu.transport.stats import ConnectionStats
 
 _NOTHING: Sequence[tuple[int, int]] = ()
+_FULL_BYTES = 1200 + PACKET_OVERHEAD_BYTES
 _SMALL_BYTES = 40 + PACKET_OVERHEAD_BYTES
 """An acknowledgement or a report, with headers."""
 
@@ -54,14 +55,7 @@ class BulkFlow:
         self._armed_s = math.inf
         self._received = ReceivedPackets(config.max_ack_delay_s, start_s)
         self._ack_armed_s = math.inf
-        self.active = True
-        """False: nothing more to send."""
         time.at(start_s, self.pump)
-
-    @property
-    def rate_bps(self) -> float:
-        """What congestion control lets through."""
-        return self.controller.window * 8 / self.recovery.rtt.smoothed_s
 
     def on_share(self, report: ShareReport) -> None:
         """A report reaches the sender."""
@@ -73,7 +67,7 @@ class BulkFlow:
         """Sends what may be sent and arms the timer."""
         now, size = self._time.now, self._size
         recovery, controller, pacer = self.recovery, self.controller, self._pacer
-        while self.active:
+        while True:
             if self._probes:
                 self._probes -= 1
             elif recovery.in_flight_bytes + size > controller.in_flight_limit or not pacer.allows(size, now):
@@ -95,7 +89,7 @@ class BulkFlow:
     def _arm(self) -> None:
         due_s = self.recovery.next_timer()
         due_s = math.inf if due_s is None else due_s
-        if self.active and self.recovery.in_flight_bytes + self._size <= self.controller.in_flight_limit:
+        if self.recovery.in_flight_bytes + self._size <= self.controller.in_flight_limit:
             due_s = min(due_s, self._pacer.next_time(self._size, -math.inf))
         if due_s < self._armed_s:
             self._armed_s = max(due_s, self._time.now)
@@ -200,7 +194,7 @@ class CrossTraffic:
         rate_bps: float,
         from_s: float,
         until_s: float,
-        size: int = 1242,
+        size: int = _FULL_BYTES,
     ) -> None:
         self._time, self._link, self._until_s, self._size = time, link, until_s, size
         self._interval_s = size * 8 / rate_bps

@@ -59,14 +59,9 @@ class Link:
     """After the queue: a lost packet has taken its part of the rate."""
     outages: Sequence[tuple[float, float]] = ()
     """Intervals in which packets offered to the link, or leaving it, vanish."""
-    offered: int = 0
-    """Packets that came while it was up."""
     delivered_bytes: int = 0
     dropped: int = 0
     """Packets that found the queue full."""
-    queued_s: float = 0.0
-    """Sum over all packets of the time they had to wait."""
-    most_queued_s: float = 0.0
     _busy_until_s: float = 0.0
     _last_arrival_s: float = 0.0
     _waiting: deque[tuple[float, int]] = field(default_factory=deque)
@@ -80,7 +75,6 @@ class Link:
         now = self.time.now
         if self.outages and self.is_down(now):
             return
-        self.offered += 1
         waiting = self._waiting
         if waiting and waiting[0][0] <= now:
             self._advance(now)
@@ -91,9 +85,6 @@ class Link:
                 return
             waiting.append((start, size))
             self._waiting_bytes += size
-            self.queued_s += start - now
-            if start - now > self.most_queued_s:
-                self.most_queued_s = start - now
         else:
             start = now
         self._busy_until_s = start + size * 8 / self.rate_bps
