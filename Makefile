@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: help env demo test lint unit integration vm fuzz clean
+.PHONY: help env demo test lint unit integration vm fuzz compiled pure clean
 help:
 	@echo "make demo         run scenarios/quickstart.yaml (root; asks sudo) and write its report"
 	@echo "make test         lint, types and every test tier that this host can run"
@@ -12,6 +12,8 @@ help:
 	@echo "make integration  the tests with real namespaces, packets and training (root)"
 	@echo "make vm           the kernel engine's tests on a kernel with netem, in a virtual machine"
 	@echo "make fuzz         coverage-guided fuzzing of the transport for SECONDS (60)"
+	@echo "make compiled     compile the transport with mypyc (needs a C compiler): half the CPU, a third in simulation"
+	@echo "make pure         back to the transport's sources, before changing them"
 	@echo "make clean        remove .venv and caches (runs/ stays)"
 
 env: $(VENV)/.installed
@@ -46,8 +48,15 @@ fuzz: env
 	$(BIN)/python -m tests.fuzz.fuzz_transport -max_total_time=$(SECONDS_OF_FUZZING) -max_len=4096 \
 		-artifact_prefix=.fuzz/ .fuzz
 
+compiled: env pure
+	ECCO_EMU_COMPILE=1 $(BIN)/python setup.py --quiet build_ext --inplace
+
+pure:
+	rm -rf build
+	find ecco_emu/transport -name '*.so' -delete
+
 test: lint
 	$(SUDO) $(BIN)/pytest --ecco-require netns $(REQUIRE)
 
-clean:
+clean: pure
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .fuzz *.egg-info

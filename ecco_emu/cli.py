@@ -429,8 +429,14 @@ class BenchMapping(StrEnum):
 
 @bench_app.command("transport")
 def bench_transport(
+    quick: Annotated[
+        bool,
+        typer.Option(
+            "--quick", help="Simulate a spanning subset of the share matrix, not all 1080 cells of it."
+        ),
+    ] = False,
     full: Annotated[
-        bool, typer.Option("--full", help="Simulate every cell of the share matrix, not a spanning subset.")
+        bool, typer.Option("--full", help="The whole matrix on real links too, which takes a day.")
     ] = False,
     only: Annotated[
         list[BenchPart] | None,
@@ -482,6 +488,7 @@ def bench_transport(
         given["alpha_sum"] = command.alpha_sum(alpha_sum)
     wanted = Options(
         only=tuple(part.value for part in only or ()),
+        quick=quick,
         full=full,
         seeds=seeds,
         repeats=repeats,

@@ -92,7 +92,8 @@ class ShareMeter:
             if account is None:
                 self._accounts[name] = _Account(weight, received_bytes[name])
             elif account.weight != weight:
-                account.weight, changed = weight, True
+                account.weight = float(weight)
+                changed = True
         if changed:
             for account in self._accounts.values():
                 account.behind_s = account.slow_for_s = 0.0
@@ -113,7 +114,7 @@ class ShareMeter:
             total = received_bytes[name]
             if step_s > 0:
                 rates[name] = max(total - account.total_bytes, 0) / step_s
-            account.total_bytes = total
+            account.total_bytes = float(total)
             if idle_s is not None and step_s > 0:
                 _count_idleness(account, idle_s.get(name, 0.0), step_s)
         contending = {name: one for name, one in self._accounts.items() if one.contends(self._level)}

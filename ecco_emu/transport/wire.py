@@ -71,7 +71,7 @@ class Stream(NamedTuple):
 
     channel: int
     offset: int
-    data: memoryview
+    data: "memoryview"  # noqa: UP037 - mypyc cannot look the bare name up
 
 
 class Video(NamedTuple):
@@ -80,7 +80,7 @@ class Video(NamedTuple):
     message: int
     total: int
     offset: int
-    data: memoryview
+    data: "memoryview"  # noqa: UP037 - mypyc cannot look the bare name up
 
 
 class VideoDrop(NamedTuple):

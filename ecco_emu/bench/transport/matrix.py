@@ -36,11 +36,19 @@ class Point:
 
     @property
     def label(self) -> str:
-        weights = ":".join(map(str, self.pattern))
+        return ", ".join(self.values)
+
+    @property
+    def values(self) -> tuple[str, ...]:
+        """Its coordinates in words, one for each axis."""
         rtt = "20 ms" if self.rtt == "equal" else "10-80 ms"
         return (
-            f"{weights}, {len(self.weights)} flows, {self.rate_bps / 1e6:g} Mbit/s, "
-            f"queue {self.queue_s * 1e3:g} ms, RTT {rtt}, loss {self.loss * 100:g} %"
+            ":".join(map(str, self.pattern)),
+            f"{len(self.weights)} flows",
+            f"{self.rate_bps / 1e6:g} Mbit/s",
+            f"queue {self.queue_s * 1e3:g} ms",
+            f"RTT {rtt}",
+            f"loss {self.loss * 100:g} %",
         )
 
     @property

@@ -5,19 +5,18 @@ from __future__ import annotations
 
 import itertools
 import math
-import statistics
 from collections.abc import Iterable, Sequence
 from html import escape
 
 from ecco_emu.bench.transport.experiment import HEADERS_BYTES, PACKET_BYTES
 from ecco_emu.bench.transport.matrix import QUEUES_S, RATES_BPS, Point, full, in_order
 from ecco_emu.bench.transport.records import Column, Record, of_result, table
+from ecco_emu.bench.transport.tables import MANY_CELLS
 from ecco_emu.report import palette
 
 _FONT = "font-family='system-ui, sans-serif' font-size='12'"
 _SHADES = ((0.0, (56, 142, 110)), (0.05, (190, 214, 160)), (0.2, (244, 208, 111)), (1.0, (198, 64, 75)))
 """Colours of share errors; between them, a mixture."""
-_MANY_CELLS = 40
 _SIZE = (420, 190)
 """Of a panel of lines, in pixels."""
 
@@ -39,35 +38,32 @@ def pictures(records: Sequence[Record]) -> dict[str, str]:
 
 
 def share_map(errors: dict[str, dict[Column, float]]) -> str:
-    """Median share errors as a heat map: a row for each cell; of many cells, a row for weights and flows, a
-    column for rate and queue, and their median over round trips and losses."""
+    """Median share errors as a heat map: a row for each cell; of many cells, the worst over round trips and
+    losses of those simulated, a row for mapping, weights and flows, a column for rate and queue."""
     columns = sorted({column for row in errors.values() for column in row}, key=lambda one: one[::-1])
-    if len(errors) <= _MANY_CELLS:
-        names = [f"{way}, {mapping}" for way, mapping in columns]
-        return _heat_map(
-            names, {label: [row.get(one) for one in columns] for label, row in errors.items()}, left=470
-        )
-    points = {point.label: point for point in full()}
-    return _grouped_map({points[label]: row for label, row in errors.items() if label in points}, columns)
+    if len(errors) > MANY_CELLS:
+        points = {point.label: point for point in full()}
+        return _worst_map({points[label]: row for label, row in errors.items() if label in points})
+    names = [f"{way}, {mapping}" for way, mapping in columns]
+    rows = {label: [row.get(one) for one in columns] for label, row in errors.items()}
+    return _heat_map("share error, median, %", names, rows, left=470)
 
 
-def _grouped_map(errors: dict[Point, dict[Column, float]], columns: Sequence[Column]) -> str:
-    found: dict[str, dict[tuple[Column, float, float], list[float]]] = {}
-    for point, row in errors.items():
-        name = f"{':'.join(map(str, point.pattern))}, {len(point.weights)} flows"
-        for column, value in row.items():
-            place = column, point.rate_bps, point.queue_s
-            found.setdefault(name, {}).setdefault(place, []).append(value)
-    places = list(itertools.product(columns, RATES_BPS, QUEUES_S))
-    names = [f"{mapping}, {rate / 1e6:g} Mbit/s, {queue * 1e3:g} ms" for (_, mapping), rate, queue in places]
-    rows: dict[str, list[float | None]] = {
-        name: [statistics.median(tiles[place]) if place in tiles else None for place in places]
-        for name, tiles in found.items()
-    }
-    return _heat_map(names, rows, left=140)
+def _worst_map(errors: dict[Point, dict[Column, float]]) -> str:
+    found: dict[str, dict[tuple[float, float], float]] = {}
+    for mapping in sorted({mapping for row in errors.values() for _, mapping in row}):
+        for point, row in errors.items():
+            if ("simulated", mapping) in row:
+                name = f"{mapping}: {':'.join(map(str, point.pattern))}, {len(point.weights)} flows"
+                tiles, place = found.setdefault(name, {}), (point.rate_bps, point.queue_s)
+                tiles[place] = max(tiles.get(place, 0.0), row["simulated", mapping])
+    places = list(itertools.product(RATES_BPS, QUEUES_S))
+    names = [f"{rate / 1e6:g} Mbit/s, {queue * 1e3:g} ms" for rate, queue in places]
+    rows = {name: [tiles.get(place) for place in places] for name, tiles in found.items()}
+    return _heat_map("share error, worst of six cells' medians, %", names, rows, left=190)
 
 
-def _heat_map(names: Sequence[str], rows: dict[str, list[float | None]], left: float) -> str:
+def _heat_map(title: str, names: Sequence[str], rows: dict[str, list[float | None]], left: float) -> str:
     """Tiles in per cent, under turned column names."""
     wide, high, top = 46, 20, 150
     body = [
@@ -79,7 +75,7 @@ def _heat_map(names: Sequence[str], rows: dict[str, list[float | None]], left: f
         for index, value in enumerate(values):
             if value is not None:
                 body += _tile(left + wide * index, y, wide, high, value)
-    body.append(_text(8, 16, "share error, median, %", anchor="start"))
+    body.append(_text(8, 16, title, anchor="start"))
     return _document(left + wide * len(names) + 90, top + high * len(rows) + 10, body)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+import statistics
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ecco_emu.bench.transport.experiment import Mapping
-from ecco_emu.bench.transport.matrix import in_order
+from ecco_emu.bench.transport.matrix import AXES, Point, full, in_order
 from ecco_emu.bench.transport.records import (
     Column,
     Record,
@@ -20,8 +22,10 @@ from ecco_emu.bench.transport.records import (
 )
 from ecco_emu.bench.transport.run import ALONE, TOGETHER
 from ecco_emu.bench.transport.situations import RESPONSE_TARGETS_S
-from ecco_emu.bench.transport.targets import SHARE_ERROR, judged
+from ecco_emu.bench.transport.targets import PREFERENCE, SHARE_ERROR, judged
 
+MANY_CELLS = 40
+"""Of more, only those are listed that are worth a look."""
 LATE_S = 0.01
 """As long as the shortest round trip: flows on a loop this late show the host, not the transport."""
 
@@ -59,6 +63,7 @@ def all_tables(records: Sequence[Record]) -> list[Table]:
     """Every table for which something was measured."""
     made = (
         reach(records),
+        shares_by_axis(records),
         shares(records),
         fig11(records),
         convergence(records),
@@ -82,12 +87,57 @@ def reach(records: Sequence[Record]) -> Table:
     return Table("Targets", ("what", "measured", "target", "met"), tuple(rows))
 
 
+def shares_by_axis(records: Sequence[Record]) -> Table:
+    """Simulated share errors, of many cells: how many hold, for each value of each axis."""
+    found = table(records, "shares", of_result("share_error"))
+    columns = [column for column in _columns(found.values()) if column[0] == "simulated"]
+    points = [point for point in sorted(full(), key=lambda one: len(one.weights)) if point.label in found]
+    if len(points) <= MANY_CELLS:
+        points = []
+
+    def row(name: str, some: Iterable[Point]) -> tuple[str, ...]:
+        rows = [found[point.label] for point in some]
+        held = (_held([one[column] for one in rows if column in one]) for column in columns)
+        return name, *itertools.chain.from_iterable(held)
+
+    rows = [row("any", points)] if points else []
+    for axis in range(len(AXES)):
+        for value in dict.fromkeys(point.values[axis] for point in points):
+            rows.append(row(value, (point for point in points if point.values[axis] == value)))
+    headings = (
+        "cells with",
+        *(f"{mapping}, {what}" for _, mapping in columns for what in ("within 5 %", "median, %", "worst, %")),
+    )
+    return Table("Share error over the matrix, simulated", headings, tuple(rows))
+
+
+def _held(spreads: Sequence[Spread]) -> tuple[str, str, str]:
+    medians = [spread.median for spread in spreads]
+    if not medians:
+        return "–", "–", "–"
+    within = sum(value <= SHARE_ERROR for value in medians)
+    return (
+        f"{within} of {len(medians)}",
+        _number(100 * statistics.median(medians)),
+        _number(100 * max(medians)),
+    )
+
+
 def shares(records: Sequence[Record]) -> Table:
-    """Share errors over the matrix, a row for each cell."""
+    """Share errors over the matrix, a row for each cell; of many, for those that were measured on real links
+    too and those whose shares do not hold."""
     found = table(records, "shares", of_result("share_error"))
     columns = _columns(found.values())
+    judged_by = max((mapping for _, mapping in columns), key=PREFERENCE.index, default="linear")
+    shown = {
+        label: row
+        for label, row in found.items()
+        if len(found) <= MANY_CELLS
+        or any(way == "real" for way, _ in row)
+        or any(mapping == judged_by and row[way, mapping].median > SHARE_ERROR for way, mapping in row)
+    }
     rows = [
-        (label, *(_spread(found[label].get(column), 100) for column in columns)) for label in in_order(found)
+        (label, *(_spread(shown[label].get(column), 100) for column in columns)) for label in in_order(shown)
     ]
     notes = [
         f"{_name(column)}: {_summary([row[column].median for row in found.values() if column in row])}"
@@ -95,6 +145,9 @@ def shares(records: Sequence[Record]) -> Table:
     ]
     for mapping in dict.fromkeys(mapping for _, mapping in columns):
         notes += _difference_note(records, mapping)
+    if len(shown) < len(found):
+        left_out = len(found) - len(shown)
+        notes.append(f"{left_out} cells that were simulated only and hold with {judged_by} are not listed")
     notes += _late(records) + _unsupported(records, "shares")
     headings = ("cell", *map(_name, columns))
     return Table("Share error in %, median (least to most)", headings, tuple(rows), tuple(notes))

@@ -20,7 +20,8 @@ US_PER_PACKET = 50.0
 AIOQUIC_FACTOR = 2.0
 LAG_S = 0.005
 _GROUPS = ("shares", "fig11", "convergence")
-_PREFERENCE: tuple[Mapping, ...] = ("linear", "root", "auto")
+PREFERENCE: tuple[Mapping, ...] = ("linear", "root", "auto")
+"""The last of them that was measured is what is judged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ class Verdict:
 def judged(records: Sequence[Record]) -> list[Verdict]:
     """Every target of which something was measured."""
     used = {one.experiment.cell.mapping for one in records if one.experiment.group in _GROUPS}
-    mapping = max(used, key=_PREFERENCE.index, default="linear")
+    mapping = max(used, key=PREFERENCE.index, default="linear")
     verdicts: list[Verdict] = []
     for way in ("simulated", "real"):
         chosen = [one for one in records if one.way == way and one.experiment.cell.mapping == mapping]

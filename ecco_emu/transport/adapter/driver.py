@@ -15,6 +15,7 @@ _RETRY_S = 0.01
 """While the socket is full; it will say itself when it takes more, this is a fallback."""
 
 _TICK_S = 0.001
+_SOON_S = 0.05
 
 
 class TransportClock(Protocol):
@@ -102,12 +103,21 @@ class Driver:
         if self.port.congested:
             due_s = max(due_s, now + _RETRY_S)
         if self._timer is not None:
-            if self._timer_s <= due_s:
-                return  # fires early, finds nothing due and arms again: cheaper than cancelling
+            if self._fires_in_time(due_s, now):
+                return
             self._timer.cancel()
         self._timer_s = due_s
         delay_s = self._clock.wall_duration(max(due_s - now, 0.0))
         self._timer = self._loop.call_later(whole_ticks(delay_s, time.monotonic()), self._on_timer)
+
+    def _fires_in_time(self, due_s: float, now: float) -> bool:
+        """Whether the timer will do: not too late, and not so soon before ``due_s`` that it would only wake
+        everybody for nothing. A distant one may be early: it finds nothing due and is armed again, which
+        costs less than to arm it anew with every datagram."""
+        if self._timer_s > due_s:
+            return False
+        wall = self._clock.wall_duration
+        return wall(due_s - self._timer_s) < _TICK_S or wall(self._timer_s - now) > _SOON_S
 
     def _on_timer(self) -> None:
         self._timer = None

@@ -6,8 +6,9 @@ _BURST_S = 0.01
 _TIMER_S = 0.002
 """What a timer may be late: a bucket that holds less would hold up fast senders."""
 _QUANTUM_S = 0.004
-"""Waking up costs a sender as much as a packet does: once it must wait, it waits for this much time's worth.
-A fifth of the shortest queues that are to be shared (20 ms); bursts of several flows add up to no more."""
+"""Waking up costs a sender as much as a packet does: if a timer has to, it is for this much time's worth. A
+fifth of the shortest queues that are to be shared (20 ms); bursts of several flows add up to no more. And
+more than passes between two acknowledgements: those wake a fast sender, and no timer has to."""
 _SLACK_BYTES = 1.0
 """Forgives the rounding of ``next_time``: waiting until then is always enough."""
 
@@ -15,11 +16,11 @@ _SLACK_BYTES = 1.0
 class Pacer:
     """Tokens are bytes. A bucket holds ten milliseconds' worth, between 2 and 16 packets (or 2 ms' worth).
 
-    When tokens run short, nothing leaves until there is a quantum: four milliseconds' worth, a packet
-    at least.
+    Whoever has to wait for tokens waits for a quantum, four milliseconds' worth and a packet at least. Who
+    comes by before then may take what there is.
     """
 
-    __slots__ = ("_burst", "_max_burst", "_min_burst", "_quantum", "_rate", "_short", "_tokens", "_updated_s")
+    __slots__ = ("_burst", "_max_burst", "_min_burst", "_quantum", "_rate", "_tokens", "_updated_s")
 
     def __init__(self, packet_bytes: int, now: float) -> None:
         self._min_burst = 2.0 * packet_bytes
@@ -28,8 +29,6 @@ class Pacer:
         self._tokens = self._max_burst
         self._rate = 1e6
         self._quantum = 0.0
-        self._short = False
-        """Tokens ran short, and there is no quantum of them yet."""
         self._updated_s = now
 
     @property
@@ -46,16 +45,14 @@ class Pacer:
     def allows(self, size_bytes: int, now: float) -> bool:
         if now > self._updated_s:
             self._refill(now)
-        needed = max(self._quantum, size_bytes) if self._short else size_bytes
-        self._short = self._tokens + _SLACK_BYTES < needed
-        return not self._short
+        return self._tokens + _SLACK_BYTES >= size_bytes
 
     def spend(self, size_bytes: int) -> None:
         """May go into debt: probes are not held back, but later packets pay for them."""
         self._tokens = max(self._tokens - size_bytes, -self._max_burst)
 
     def next_time(self, size_bytes: int, now: float) -> float:
-        """When ``allows`` will be true, at the present rate."""
+        """``now`` if a packet may leave, or else when there will be a quantum, at the present rate."""
         if self.allows(size_bytes, now):
             return now
         return self._updated_s + (max(self._quantum, size_bytes) - self._tokens) / self._rate

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 _MEMORY_S = 10.0
-_QUEUE_S = 0.004
-"""A path whose queueing delay never exceeded this has no queue to speak of."""
+_QUEUE_S = 0.008
+"""A path whose queueing delay never exceeded this has no queue to speak of: twice the 4 ms in which a fast
+sender's own packets may leave together (``pacing``)."""
 _FULL = 0.75
 """A loss while less than this part of the most delay stands in the queue is no overflow."""
 _EMPTY_S, _EMPTY = 0.002, 0.05

@@ -8,11 +8,11 @@ cuts RTT + B/C.
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 
 from ecco_emu.transport.config import TransportConfig
+from ecco_emu.transport.congestion.controller import Controller
 from ecco_emu.transport.rtt import RttEstimator
-from ecco_emu.transport.share_report import ShareReport
 
 _HYSTART_SAMPLES = 8
 _HYSTART_MIN_S, _HYSTART_MAX_S = 0.004, 0.016
@@ -22,19 +22,14 @@ MAX_WINDOW_BYTES = 64 * 1024 * 1024
 _SLOW_START_GAIN = 2.0
 
 
-class WindowController(ABC):
+class WindowController(Controller):
     """A window in bytes. ``_grow`` and ``_keep`` make it an algorithm."""
 
     def __init__(self, config: TransportConfig, rtt: RttEstimator) -> None:
-        self.alpha = config.alpha
-        self.beta = config.beta
-        self.cuts = 0
-        self._rtt = rtt
-        self._packet_bytes = config.max_datagram_bytes
+        super().__init__(config, rtt)
         self._gain = config.pacing_gain
         self._min_window = float(config.min_window_packets * config.max_datagram_bytes)
-        self.initial_window = float(config.initial_window_packets * config.max_datagram_bytes)
-        self.window = self.initial_window
+        self.initial_window = self.window
         self.ssthresh = math.inf
         self._event_until_s = -math.inf
         self._peak = 0.0
@@ -43,10 +38,6 @@ class WindowController(ABC):
         self._round_rtt_s = math.inf
         self._round_samples = 0
         self._last_round_rtt_s = math.inf
-
-    @property
-    def slow_start(self) -> bool:
-        return self.window < self.ssthresh
 
     @property
     def target_window(self) -> float:
@@ -117,10 +108,6 @@ class WindowController(ABC):
         self.ssthresh = max(min(self.ssthresh, self.window), 0.75 * self.window)
         self.window = max(self.window * 0.5 ** min(halvings, 30), self.initial_window)
         self._forget_rounds()
-
-    def on_share(self, report: ShareReport, now: float) -> None:
-        """Of no interest, unless an algorithm says otherwise."""
-        return
 
     @abstractmethod
     def _grow(self, size_bytes: int, used: float, sent_s: float, now: float) -> None:

@@ -53,6 +53,9 @@ class BulkFlow:
         self._next_number = 0
         self._probes = 0
         self._armed_s = math.inf
+        """When something is due."""
+        self._wakes_s = math.inf
+        """When the next call comes, not after that; it may be early."""
         self._received = ReceivedPackets(config.max_ack_delay_s, start_s)
         self._ack_armed_s = math.inf
         time.at(start_s, self.pump)
@@ -91,15 +94,19 @@ class BulkFlow:
         due_s = math.inf if due_s is None else due_s
         if self.recovery.in_flight_bytes + self._size <= self.controller.in_flight_limit:
             due_s = min(due_s, self._pacer.next_time(self._size, -math.inf))
-        if due_s < self._armed_s:
-            self._armed_s = max(due_s, self._time.now)
-            self._time.at(self._armed_s, self._on_time)
+        self._armed_s = max(due_s, self._time.now)
+        if self._armed_s < self._wakes_s:
+            self._wakes_s = self._armed_s
+            self._time.at(self._wakes_s, self._on_time)
 
     def _on_time(self) -> None:
         now = self._time.now
+        if now < self._wakes_s:
+            return  # another call, for an earlier time, has come since
+        self._wakes_s = math.inf
         if now < self._armed_s:
+            self._arm()
             return
-        self._armed_s = math.inf
         lost, probe = self.recovery.on_timer(now)
         if probe:
             self._probes = 1 if self.recovery.probe_count > 1 else 2

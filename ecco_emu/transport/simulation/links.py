@@ -13,6 +13,7 @@ import numpy as np
 
 PACKET_OVERHEAD_BYTES = 42
 """Ethernet, IPv4 and UDP headers, which a link's rate has to carry."""
+_ETHERNET_BYTES = 14
 _DRAWS = 4096
 """Random numbers are drawn by the block: one at a time costs as much as all else a link does."""
 
@@ -59,6 +60,8 @@ class Link:
     """After the queue: a lost packet has taken its part of the rate."""
     outages: Sequence[tuple[float, float]] = ()
     """Intervals in which packets offered to the link, or leaving it, vanish."""
+    mtu_bytes: float = math.inf
+    """Of IP packets; larger ones vanish."""
     delivered_bytes: int = 0
     dropped: int = 0
     """Packets that found the queue full."""
@@ -73,7 +76,7 @@ class Link:
         """A packet of ``size`` bytes with all headers; ``deliver(*arguments)`` when it arrives, ``delay_s``
         later than the link itself would have it."""
         now = self.time.now
-        if self.outages and self.is_down(now):
+        if size - _ETHERNET_BYTES > self.mtu_bytes or (self.outages and self.is_down(now)):
             return
         waiting = self._waiting
         if waiting and waiting[0][0] <= now:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 
@@ -76,7 +77,9 @@ def test_real_links_repeat_only_what_is_compared_with_the_reference() -> None:
     for experiment in planned(options, "real"):
         counts[experiment.cell.mapping] += 1
     assert counts == {"linear": 20, "root": 40}
-    assert len(planned(options, "simulated")) == 120
+    assert len(planned(options, "simulated")) == 1080 * (1 + 3)
+    assert len(planned(replace(options, quick=True), "simulated")) == 20 * (3 + 3)
+    assert len(planned(replace(options, full=True), "real")) == 1080 * (1 + 2)
 
 
 def test_the_first_repetition_of_everything_comes_first() -> None:

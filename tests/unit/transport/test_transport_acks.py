@@ -37,15 +37,23 @@ def test_every_second_packet_is_acknowledged_where_packets_are_few() -> None:
     assert received.due_s == 1.0064
 
 
-def test_where_packets_are_many_the_first_after_3_ms_is_acknowledged() -> None:
+def test_where_packets_are_many_the_first_after_2_5_ms_is_acknowledged() -> None:
     """20 Mbit/s: one every 0.5 ms."""
     received = established()
-    for number in range(10, 15):
+    for number in range(10, 14):
         received.note(number, True, 1.0005 + 0.0005 * (number - 10))
         assert received.due_s is not None
-        assert received.due_s > 1.0025
-    received.note(15, True, 1.003)
-    assert received.due_s == 1.003
+        assert received.due_s > 1.002
+    received.note(14, True, 1.0025)
+    assert received.due_s == 1.0025
+
+
+def test_so_is_what_a_busy_socket_is_asked_for_every_3_ms() -> None:
+    """Though the event loop may be half a millisecond early."""
+    received = established()
+    for number in range(10, 16):
+        received.note(number, True, 1.0026)
+    assert received.due_s == 1.0026
 
 
 def test_so_is_every_tenth() -> None:
@@ -59,14 +67,14 @@ def test_so_is_every_tenth() -> None:
     assert received.due_s == 1.001
 
 
-def test_the_last_of_a_burst_wait_3_ms_at_most() -> None:
+def test_the_last_of_a_burst_wait_2_5_ms_at_most() -> None:
     received = established()
     for number in (10, 11, 12):
         received.note(number, True, 1.0005)
-    assert received.due_s == pytest.approx(1.003)
-    ranges, delay_us = received.take(1.003)
+    assert received.due_s == pytest.approx(1.0025)
+    ranges, delay_us = received.take(1.0025)
     assert list(ranges) == [(0, 13)]
-    assert delay_us == 2500
+    assert delay_us == 2000
 
 
 @pytest.mark.parametrize("missing", [10, 11])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
 
 import pytest
 
@@ -12,7 +11,6 @@ from ecco_emu.transport.config import TransportConfig
 from ecco_emu.transport.connection import State
 from ecco_emu.transport.mtu import MIN_BYTES, PathMtu
 from ecco_emu.transport.simulation.connections import Flow, SharedBottleneck
-from ecco_emu.transport.simulation.links import PACKET_OVERHEAD_BYTES, Link
 from ecco_emu.transport.stats import ConnectionStats
 
 
@@ -114,26 +112,10 @@ def test_a_socket_that_refuses_a_size_is_believed_at_once() -> None:
     assert mtu.probe(66.0, 0.2) == 512
 
 
-def narrow(link: Link, largest: Callable[[float], int]) -> None:
-    """From now on the link drops what is larger than ``largest(now)``."""
-    send = link.send
-
-    def sending(size: int, delay_s: float, deliver: Callable[..., None], *arguments: object) -> None:
-        if size - PACKET_OVERHEAD_BYTES <= largest(link.time.now):
-            send(size, delay_s, deliver, *arguments)
-
-    link.send = sending  # type: ignore[method-assign]
-
-
-class _Link(Link):
-    """Without slots, so that a test may replace ``send``."""
-
-
-def bottleneck(largest: Callable[[float], int]) -> tuple[SharedBottleneck, Flow]:
+def bottleneck(mtu_bytes: float) -> tuple[SharedBottleneck, Flow]:
+    """A link that carries IP packets of ``mtu_bytes``, and a flow over it."""
     net = SharedBottleneck(rate_bps=4e6, queue_s=0.1, delay_s=0.02, seed=1)
-    forward = net.forward
-    net.forward = _Link(forward.time, forward.rng, forward.rate_bps, forward.queue_bytes, forward.delay_s)
-    narrow(net.forward, largest)
+    net.forward.mtu_bytes = mtu_bytes
     return net, net.add_flow(TransportConfig(alpha=2.0))
 
 
@@ -144,7 +126,7 @@ def goodput(net: SharedBottleneck, flow: Flow, seconds: float) -> float:
 
 
 def test_a_path_that_begins_narrow_carries_data_within_seconds() -> None:
-    net, flow = bottleneck(lambda now: 800)
+    net, flow = bottleneck(800 + 28)
     net.keep_busy(flow)
     net.time.run_until(6.0)
     assert flow.client.connection.datagram_bytes == 768
@@ -153,13 +135,16 @@ def test_a_path_that_begins_narrow_carries_data_within_seconds() -> None:
 
 
 def test_a_path_that_grows_narrow_is_noticed_and_one_that_grows_wide_again_too() -> None:
-    net, flow = bottleneck(lambda now: 600 if 5.0 <= now < 30.0 else 1500)
+    net, flow = bottleneck(1500)
     net.keep_busy(flow)
     net.time.run_until(5.0)
     assert flow.client.connection.datagram_bytes == 1200
+    net.forward.mtu_bytes = 600 + 28
     net.time.run_until(10.0)
     assert flow.client.connection.datagram_bytes == 512
     assert goodput(net, flow, 10.0) > 0.7 * 4e6
+    net.time.run_until(30.0)
+    net.forward.mtu_bytes = 1500
     net.time.run_until(100.0)
     assert flow.client.connection.datagram_bytes == 1200
     assert flow.client.connection.state is State.OPEN

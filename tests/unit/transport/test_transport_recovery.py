@@ -152,13 +152,20 @@ def test_a_late_timer_is_made_up_only_within_the_burst(bytes_per_s: float, packe
 def test_a_fast_sender_waits_for_a_quantum_of_4_ms() -> None:
     pacer = drained_pacer(2_400_000.0)  # 2 packets a millisecond
     assert pacer.next_time(1200, 0.0) == pytest.approx(0.004)
-    assert not pacer.allows(1200, 0.003)  # though tokens for six packets are there
     burst = 0
     while pacer.allows(1200, 0.004):
         pacer.spend(1200)
         burst += 1
     assert burst == 8
     assert pacer.next_time(1200, 0.004) == pytest.approx(0.008)
+
+
+def test_a_sender_that_an_acknowledgement_wakes_sends_what_it_may() -> None:
+    pacer = drained_pacer(2_400_000.0)
+    assert pacer.allows(1200, 0.001)
+    pacer.spend(2400)
+    assert not pacer.allows(1200, 0.001)
+    assert pacer.next_time(1200, 0.001) == pytest.approx(0.005)
 
 
 def test_a_slow_sender_waits_for_a_packet() -> None:

@@ -31,12 +31,17 @@ def test_a_timer_is_due_with_the_first_tick_that_is_not_early(
 
 def test_eight_turns_in_8_ms_are_busy() -> None:
     busy = Busy()
-    assert [busy.turn(1.0 + 0.001 * turn) for turn in range(9)] == [False] * 7 + [True, False]
+    assert [busy.turn(1, 1.0 + 0.001 * turn) for turn in range(9)] == [False] * 7 + [True, False]
 
 
 def test_a_turn_every_2_ms_is_not() -> None:
     busy = Busy()
-    assert not any(busy.turn(1.0 + 0.002 * turn) for turn in range(100))
+    assert not any(busy.turn(1, 1.0 + 0.002 * turn) for turn in range(100))
+
+
+def test_turns_that_bring_many_datagrams_are_not_worth_sparing() -> None:
+    busy = Busy()
+    assert not any(busy.turn(9, 1.0 + 0.001 * turn) for turn in range(100))
 
 
 class RecordingLoop(uvloop.Loop):
@@ -66,7 +71,7 @@ async def _calms_down() -> None:
     got: list[bytes] = []
     with udp() as one, udp() as other:
         port = Port(other, lambda datagram, _: got.append(datagram))
-        port._busy = AlwaysBusy()
+        port._busy = Busy(turns=1)
         for number in range(1, 4):
             one.sendto(b"datagram", other.getsockname())
             await until(lambda: len(loop.told) == 1 + 2 * number)  # noqa: B023 - awaited at once
@@ -86,7 +91,7 @@ async def _closed_while_polling() -> None:
     got: list[bytes] = []
     with udp() as one, udp() as other:
         port = Port(other, lambda datagram, _: got.append(datagram))
-        port._busy = AlwaysBusy()
+        port._busy = Busy(turns=1)
         port.on_batch = lambda: port.close() if len(got) == 4 else None
         one.sendto(b"first", other.getsockname())
         await until(lambda: len(got) == 1)
@@ -97,11 +102,6 @@ async def _closed_while_polling() -> None:
         await asyncio.sleep(0.01)
         assert len(loop.told) == told
         assert loop.told[-1] == "remove"
-
-
-class AlwaysBusy(Busy):
-    def turn(self, now: float) -> bool:
-        return True
 
 
 def udp() -> socket.socket:
