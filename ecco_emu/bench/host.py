@@ -1,17 +1,24 @@
-"""Which host figures are from."""
+"""Which host figures are from, and which build."""
 
 from __future__ import annotations
 
 import os
 import platform
 
+from ecco_emu.transport import connection
 from netns import Capabilities
 
 
+def compiled() -> bool:
+    """Whether the transport that runs was compiled (`make compiled`)."""
+    return not connection.__file__.endswith(".py")
+
+
 def describe(capabilities: Capabilities) -> str:
-    """One line: CPUs, kernel, Python and the lab's engine."""
+    """One line: CPUs, kernel, Python, the lab's engine, how the transport runs."""
     engine = "kernel" if capabilities.netem else "relay"
+    transport = "compiled" if compiled() else "interpreted"
     return (
         f"{len(os.sched_getaffinity(0))} CPUs, {platform.machine()}, Linux {platform.release()}, "
-        f"Python {platform.python_version()}, engine {engine}"
+        f"Python {platform.python_version()}, engine {engine}, transport {transport}"
     )

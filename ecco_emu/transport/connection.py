@@ -200,6 +200,11 @@ class Connection:
         return self._inbox.has_delivery
 
     @property
+    def owes_window(self) -> bool:
+        """Taking a delivery made room that the peer should hear of soon."""
+        return self._outbox.owes_window
+
+    @property
     def allowed_rate_bps(self) -> float:
         """cwnd / srtt: what congestion control lets through, in bits of UDP payload per second."""
         return self.controller.window * 8 / self._sender.recovery.rtt.smoothed_s

@@ -66,6 +66,10 @@ class Outbox:
                 return True
         return self.video.has_data()
 
+    @property
+    def owes_window(self) -> bool:
+        return bool(self._windows)
+
     def announce(self, channel: int, limit: int) -> None:
         """The peer may send on this channel up to ``limit``; tell it."""
         self._window_limits[channel] = limit

@@ -41,7 +41,7 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
             shutil.copytree(source, copy / name, ignore=ignore)
         else:
             shutil.copy(source, copy / name)
-    for name in TESTS:
+    for name in (*TESTS, "fuzz"):
         shutil.copytree(ROOT / "tests" / name, copy / "tests" / name, ignore=ignore)
     for name in ("__init__.py", "conftest.py", "property/__init__.py"):
         shutil.copy(ROOT / "tests" / name, copy / "tests" / name)
@@ -70,5 +70,7 @@ def test_simulations_are_the_same_to_the_bit(compiled: Path) -> None:
 
 
 def test_the_transport_tests_pass(compiled: Path) -> None:
-    printed = python(compiled, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests")
+    printed = python(
+        compiled, "-m", "pytest", "-q", "-p", "no:cacheprovider", *(f"tests/{name}" for name in TESTS)
+    )
     assert " passed" in printed

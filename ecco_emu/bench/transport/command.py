@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table as RichTable
 
 import netns
-from ecco_emu.bench.host import describe
+from ecco_emu.bench.host import compiled, describe
 from ecco_emu.bench.transport import plots, records, tables
 from ecco_emu.bench.transport.records import Record
 from ecco_emu.bench.transport.run import Options, run_all
@@ -50,6 +50,10 @@ async def run(options: Options, *, out_file: Path | None, resume: Path | None, c
             progress.advance(phase[-1])
 
         console.print(f"results go to {path}", highlight=False, soft_wrap=True)
+        if not compiled():
+            console.print(
+                "the transport is interpreted; `make compiled` makes simulation three times as fast"
+            )
         await run_all(options, known, on_phase, on_record)
     return Report(describe(await netns.probe()), found, path)
 

@@ -119,7 +119,8 @@ class Peer:
         while True:
             delivery = self._connection.next_delivery()
             if delivery is not None:
-                self._driver.schedule()  # there may be a window to announce
+                if self._connection.owes_window:
+                    self._driver.schedule()
                 return delivery
             if self._close_reason is not None:
                 raise ConnectionClosed(self._close_reason)
