@@ -12,7 +12,7 @@ help:
 	@echo "make integration  the tests with real namespaces, packets and training (root)"
 	@echo "make vm           the kernel engine's tests on a kernel with netem, in a virtual machine"
 	@echo "make fuzz         coverage-guided fuzzing of the transport for SECONDS (60)"
-	@echo "make compiled     compile the transport with mypyc (needs a C compiler): half the CPU, a third in simulation"
+	@echo "make compiled     compile the transport with mypyc (needs a C compiler): three times as fast in simulation"
 	@echo "make pure         back to the transport's sources, before changing them"
 	@echo "make clean        remove .venv and caches (runs/ stays)"
 

@@ -350,6 +350,27 @@ def execute(
 
 
 @app.command()
+def inject(
+    run_dir: Annotated[Path, typer.Argument(metavar="RUN", help="A live run's directory.")],
+    fault: Annotated[list[str], typer.Argument(metavar="FAULT", help="Such as: cam2 down for=5s")],
+    as_json: Json = False,
+) -> None:
+    """Inject a fault into a live run (as root).
+
+    Written as in docs/scenario.md: `cam2 down for=5s`, `cam2 flap down=1s up=2s times=3`,
+    `bottleneck set rate=2mbit`, `cam1,cam2/server partition for=5s`.
+    """
+    from ecco_emu.emulation import remote
+
+    text = " ".join(fault)
+    answer = run_async(remote.request(run_dir, text))
+    if as_json:
+        print(json.dumps({"fault": answer.fault, "at": answer.at}))
+    else:
+        out.print(f"fault\\[{answer.fault}]: {text}, at {answer.at:.1f} s", highlight=False, soft_wrap=True)
+
+
+@app.command()
 def ps(runs_dir: RunsDir = Path("runs"), as_json: Json = False) -> None:
     """List the live runs."""
     from ecco_emu.emulation import live

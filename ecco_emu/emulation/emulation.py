@@ -22,6 +22,7 @@ from typing import Literal, Self
 
 from ecco_emu.core.errors import EccoError
 from ecco_emu.core.events import AnyEvent, ExpectationChecked, RunEnded
+from ecco_emu.emulation import remote
 from ecco_emu.emulation.faults import AHEAD_WALL_S, LinkHandle
 from ecco_emu.emulation.system import System, build, require_privileges
 from ecco_emu.emulation.topology import trace_problem
@@ -197,6 +198,7 @@ class Emulation:
                 progress=self._progress,
             )
         )
+        await self._stack.enter_async_context(remote.listening(self._directory.path, self.inject, self.now))
         self._listeners += [self._facts.see, self._system.targets.see]
         self._main = asyncio.create_task(self._system.run(), name="ecco-emu")
         self._main.add_done_callback(lambda _: self._wake())

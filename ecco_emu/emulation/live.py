@@ -24,6 +24,8 @@ from ecco_emu.scenario import loading, schema
 from ecco_emu.scenario.faults import timeline
 
 FILE = "live.json"
+SOCKET = "control.sock"
+"""Where a live run takes faults from outside (``remote``)."""
 
 
 class LiveNode(msgspec.Struct, frozen=True):
@@ -98,7 +100,8 @@ def execute(directory: Path, node: str, command: Sequence[str]) -> NoReturn:
 
 def clean(base: Path, *, dry_run: bool) -> list[Path]:
     """Removes what dead runs under ``base`` have left, and returns it; with ``dry_run`` only returns it."""
-    left = [directory / FILE for directory, run in runs(base) if not run.alive]
+    dead = [directory for directory, run in runs(base) if not run.alive]
+    left = [path for directory in dead for path in (directory / SOCKET, directory / FILE) if path.exists()]
     if not dry_run:
         for path in left:
             path.unlink(missing_ok=True)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -95,6 +98,26 @@ async def test_a_narrower_uplink_is_what_arrives(emulate: Emulate) -> None:
     )
     assert 0 < goodput < 200e3
     assert emu.summary().camera("cam1").segments_delivered_between(changed + 5, changed + 15) > 0
+
+
+async def test_a_fault_comes_from_the_command_line(emulate: Emulate) -> None:
+    emu = await emulate(SMALL, overrides=["windows.count=1", "trainer.gpu_speed=2", "expect=[]"])
+    said = await ecco_emu("inject", str(emu.directory), "cam2", "down", "for=1s", "--json")
+    assert said.keys() == {"fault", "at"}
+    await emu.until(lambda s: len(s.faults) == 2, timeout=20)
+    down, up = emu.summary().faults
+    assert (down.on, down.action, down.phase, up.phase) == ("cam2", "down", "start", "end")
+    assert down.index == said["fault"]
+
+
+async def ecco_emu(*arguments: str) -> Any:
+    """What a command of ours answers in JSON, run beside the emulation."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "ecco_emu", *arguments, stdout=asyncio.subprocess.PIPE
+    )
+    answer, _ = await process.communicate()
+    assert process.returncode == 0
+    return json.loads(answer)
 
 
 async def test_what_cannot_be_is_refused_and_nothing_hangs(emulate: Emulate) -> None:

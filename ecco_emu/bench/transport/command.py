@@ -51,9 +51,8 @@ async def run(options: Options, *, out_file: Path | None, resume: Path | None, c
 
         console.print(f"results go to {path}", highlight=False, soft_wrap=True)
         if not compiled():
-            console.print(
-                "the transport is interpreted; `make compiled` makes simulation three times as fast"
-            )
+            hint = "the transport is interpreted; `make compiled` makes simulation three times as fast"
+            console.print(hint, highlight=False, soft_wrap=True)
         await run_all(options, known, on_phase, on_record)
     return Report(describe(await netns.probe()), found, path)
 
