@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ecco_emu.bench.transport import plots, records, tables
+from ecco_emu.bench.transport import matrix, plots, records, tables
 from ecco_emu.bench.transport.experiment import Cell, Change, Experiment, Mapping, Way
 from ecco_emu.bench.transport.measures import Cost, Response, Result
 from ecco_emu.bench.transport.records import Record, Writer, difference, load, missing
@@ -126,8 +126,28 @@ def test_pictures_are_well_formed() -> None:
         assert minidom.parseString(picture).documentElement.tagName == "svg"
 
 
-def test_a_whole_matrix_becomes_one_tile_for_each_rate_and_queue() -> None:
-    from ecco_emu.bench.transport.matrix import full
+def whole_matrix() -> list[Record]:
+    """With ``linear``; shares hold except where 1 Mbit/s, the shortest queue and losses meet."""
+    found = []
+    for point in matrix.full():
+        bad = point.rate_bps == 1e6 and point.queue_s == 0.02 and point.loss > 0
+        result = replace(RESULT, share_error=0.3) if bad else RESULT
+        experiment = Experiment("shares", point.label, point.cell("linear", 0))
+        found.append(Record(experiment, "simulated", result))
+    return found
 
-    some = [Record(Experiment("shares", p.label, p.cell("linear", 0)), "simulated", RESULT) for p in full()]
-    assert plots.pictures(some)["transport-shares"].count("<rect") == 1 + 12 * 15
+
+def test_a_whole_matrix_becomes_one_tile_for_each_rate_and_queue() -> None:
+    assert plots.pictures(whole_matrix())["transport-shares"].count("<rect") == 1 + 12 * 15
+
+
+def test_of_a_whole_matrix_what_does_not_hold_is_listed_and_the_rest_counted_by_axis() -> None:
+    by_axis, cells = tables.all_tables(whole_matrix())[1:]
+    rows = {name: held for name, *held in by_axis.rows}
+    assert rows["any"] == ["1032 of 1080", "1", "30.0"]
+    assert rows["1 Mbit/s"] == ["168 of 216", "1", "30.0"]
+    assert rows["3 Mbit/s"] == ["216 of 216", "1", "1"]
+    assert rows["loss 0 %"] == ["360 of 360", "1", "1"]
+    assert len(cells.rows) == 48
+    assert all("1 Mbit/s, queue 20 ms" in label for label, _ in cells.rows)
+    assert "1032 cells that were simulated only and hold with linear are not listed" in cells.notes
