@@ -271,7 +271,7 @@ class VideoReceiver:
         if base <= self._base:
             return
         self._base = base
-        self._discard(number for number in tuple(self._partial) if number < base)
+        self._discard([number for number in self._partial if number < base])
         self._finished = {number for number in self._finished if number >= base}
 
     def _discard(self, numbers: Iterable[int]) -> None:

@@ -194,7 +194,7 @@ def encode_close(code: int, reason: str) -> bytes:
 
 def encode_share(share: Share) -> bytes:
     """Values beyond what the frame holds are sent as the nearest that it does."""
-    entitled, achieved = (min(max(rate, 0), 2**32 - 1) for rate in share[:2])
+    entitled, achieved = [min(max(rate, 0), 2**32 - 1) for rate in share[:2]]
     return _SHARE.pack(F_SHARE, entitled, achieved, min(max(share.behind_ms, -(2**31)), 2**31 - 1))
 
 

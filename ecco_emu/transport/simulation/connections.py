@@ -139,7 +139,7 @@ class SharedBottleneck:
         """From now on the server tells the flows about their shares by these weights. The meter takes others
         later, by the flows' names."""
         meter = ShareMeter()
-        by_name = dict(zip((flow.name for flow in self.flows), weights, strict=True))
+        by_name = dict(zip([flow.name for flow in self.flows], weights, strict=True))
         meter.set_weights(by_name, self._received())
 
         def tick() -> None:
