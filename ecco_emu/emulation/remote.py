@@ -17,7 +17,6 @@ import msgspec
 from ecco_emu.core.errors import EccoError, HostError, ScenarioError
 from ecco_emu.emulation import live
 
-SOCKET = live.SOCKET
 MAX_LINE_BYTES = 4096
 _PATIENCE_S = 5.0
 """Wall time: for a client to say what it wants, and for a run to answer."""
@@ -61,14 +60,14 @@ async def listening(directory: Path, inject: Inject, now: Callable[[], float]) -
             yield
         finally:
             server.close()
-            (directory / SOCKET).unlink(missing_ok=True)
+            (directory / live.SOCKET).unlink(missing_ok=True)
 
 
 async def _answer(reader: asyncio.StreamReader, inject: Inject, now: Callable[[], float]) -> Answer:
     try:
         line = await asyncio.wait_for(reader.readline(), _PATIENCE_S)
         request = msgspec.json.decode(line, type=Request)
-    except (TimeoutError, ValueError, msgspec.DecodeError):  # ValueError: a line too long
+    except (TimeoutError, ValueError):  # a line too long, or one that is no request
         return Answer(error='a request is one line, {"inject": "cam2 down for=5s"}')
     at = now()
     try:
@@ -88,7 +87,7 @@ async def request(directory: Path, fault: str) -> Answer:
         answer = msgspec.json.decode(line, type=Answer)
     except PermissionError as error:
         raise HostError(f"the run in {directory} belongs to another user: run this with sudo") from error
-    except (OSError, TimeoutError, msgspec.DecodeError) as error:
+    except (OSError, msgspec.DecodeError) as error:  # TimeoutError is among the first
         raise HostError(f"the run in {directory} takes no faults now: it begins, or ends") from error
     if answer.error is not None:
         raise ScenarioError(answer.error)
@@ -111,6 +110,6 @@ def _socket(directory: Path) -> Iterator[tuple[socket.socket, str]]:
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as sock:
-            yield sock, f"/proc/self/fd/{descriptor}/{SOCKET}"
+            yield sock, f"/proc/self/fd/{descriptor}/{live.SOCKET}"
     finally:
         os.close(descriptor)

@@ -26,7 +26,7 @@ class ReceivedPackets:
     """Numbers of the packets that arrived, in at most 256 ranges; older ones count as seen.
 
     Every second packet is acknowledged, every gap, one that comes after a pause of ``max_ack_delay_s`` (no
-    second one will soon follow), and the rest after that delay. But where nothing is amiss, 3 ms pass
+    second one will soon follow), and the rest after that delay. But where nothing is amiss, 2.5 ms pass
     between acknowledgements unless ten packets arrived.
     """
 

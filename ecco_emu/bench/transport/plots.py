@@ -54,7 +54,7 @@ def _worst_map(errors: dict[Point, dict[Column, float]]) -> str:
     for mapping in sorted({mapping for row in errors.values() for _, mapping in row}):
         for point, row in errors.items():
             if ("simulated", mapping) in row:
-                name = f"{mapping}: {':'.join(map(str, point.pattern))}, {len(point.weights)} flows"
+                name = f"{mapping}: {', '.join(point.values[:2])}"
                 tiles, place = found.setdefault(name, {}), (point.rate_bps, point.queue_s)
                 tiles[place] = max(tiles.get(place, 0.0), row["simulated", mapping])
     places = list(itertools.product(RATES_BPS, QUEUES_S))

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ecco_emu.bench.transport.experiment import Mapping
-from ecco_emu.bench.transport.matrix import AXES, Point, full, in_order
+from ecco_emu.bench.transport.matrix import Point, full, in_order
 from ecco_emu.bench.transport.records import (
     Column,
     Record,
@@ -22,7 +22,7 @@ from ecco_emu.bench.transport.records import (
 )
 from ecco_emu.bench.transport.run import ALONE, TOGETHER
 from ecco_emu.bench.transport.situations import RESPONSE_TARGETS_S
-from ecco_emu.bench.transport.targets import PREFERENCE, SHARE_ERROR, judged
+from ecco_emu.bench.transport.targets import SHARE_ERROR, judged, judged_mapping
 
 MANY_CELLS = 40
 """Of more, only those are listed that are worth a look."""
@@ -101,9 +101,9 @@ def shares_by_axis(records: Sequence[Record]) -> Table:
         return name, *itertools.chain.from_iterable(held)
 
     rows = [row("any", points)] if points else []
-    for axis in range(len(AXES)):
-        for value in dict.fromkeys(point.values[axis] for point in points):
-            rows.append(row(value, (point for point in points if point.values[axis] == value)))
+    for axis in zip(*(point.values for point in points), strict=True):
+        for value in dict.fromkeys(axis):
+            rows.append(row(value, itertools.compress(points, (own == value for own in axis))))
     headings = (
         "cells with",
         *(f"{mapping}, {what}" for _, mapping in columns for what in ("within 5 %", "median, %", "worst, %")),
@@ -128,7 +128,7 @@ def shares(records: Sequence[Record]) -> Table:
     too and those whose shares do not hold."""
     found = table(records, "shares", of_result("share_error"))
     columns = _columns(found.values())
-    judged_by = max((mapping for _, mapping in columns), key=PREFERENCE.index, default="linear")
+    judged_by = judged_mapping(mapping for _, mapping in columns)
     shown = {
         label: row
         for label, row in found.items()

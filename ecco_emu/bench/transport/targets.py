@@ -20,8 +20,7 @@ US_PER_PACKET = 50.0
 AIOQUIC_FACTOR = 2.0
 LAG_S = 0.005
 _GROUPS = ("shares", "fig11", "convergence")
-PREFERENCE: tuple[Mapping, ...] = ("linear", "root", "auto")
-"""The last of them that was measured is what is judged."""
+_PREFERENCE: tuple[Mapping, ...] = ("linear", "root", "auto")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +38,15 @@ class Verdict:
         return self.value >= self.limit if self.at_least else self.value <= self.limit
 
 
+def judged_mapping(measured: Iterable[Mapping]) -> Mapping:
+    """Which of the mappings that were measured has to reach the targets."""
+    return max(measured, key=_PREFERENCE.index, default="linear")
+
+
 def judged(records: Sequence[Record]) -> list[Verdict]:
     """Every target of which something was measured."""
     used = {one.experiment.cell.mapping for one in records if one.experiment.group in _GROUPS}
-    mapping = max(used, key=PREFERENCE.index, default="linear")
+    mapping = judged_mapping(used)
     verdicts: list[Verdict] = []
     for way in ("simulated", "real"):
         chosen = [one for one in records if one.way == way and one.experiment.cell.mapping == mapping]
