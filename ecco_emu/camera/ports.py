@@ -9,8 +9,9 @@ from typing import Protocol
 
 from ecco_emu.core.clock import Clock
 from ecco_emu.core.events import AnyEvent
-from ecco_emu.core.frames import Detections, Frame, Image
+from ecco_emu.core.frames import Frame, Image
 from ecco_emu.core.ids import CameraId, ModelHash
+from ecco_emu.tasks.detection import Detections
 from ecco_emu.transport.adapter import Peer
 
 

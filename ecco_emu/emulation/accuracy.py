@@ -14,9 +14,8 @@ from dataclasses import dataclass
 
 from ecco_emu.core.clock import Clock
 from ecco_emu.core.events import Accuracy, AnyEvent
-from ecco_emu.core.frames import Detections, Labels
 from ecco_emu.core.ids import CameraId, ModelHash
-from ecco_emu.trainer.evaluate import mean_average_precision
+from ecco_emu.tasks.detection import Detections, Labels, mean_average_precision
 
 SPAN_S = 5.0
 """Accuracy is taken over a camera's frames of this many emulated seconds, or since its student changed

@@ -22,14 +22,15 @@ from typing import Literal, Self
 
 from ecco_emu.core.errors import EccoError
 from ecco_emu.core.events import AnyEvent, ExpectationChecked, RunEnded
-from ecco_emu.emulation import remote
-from ecco_emu.emulation.faults import AHEAD_WALL_S, LinkHandle
-from ecco_emu.emulation.system import System, build, require_privileges
+from ecco_emu.emulation.assembly import build, require_privileges
+from ecco_emu.emulation.injector import AHEAD_WALL_S, LinkHandle
+from ecco_emu.emulation.live import remote
+from ecco_emu.emulation.system import System
 from ecco_emu.emulation.topology import trace_problem
-from ecco_emu.report.log import EventLog
-from ecco_emu.report.metrics import RunMetrics
-from ecco_emu.report.rundir import RunDirectory
-from ecco_emu.report.summary import summarize
+from ecco_emu.record.log import EventLog
+from ecco_emu.record.metrics import RunMetrics
+from ecco_emu.record.rundir import RunDirectory
+from ecco_emu.record.summary import summarize
 from ecco_emu.scenario import expectations, loading, schema
 from ecco_emu.scenario.dump import dump
 from ecco_emu.scenario.faults import FaultEvent, parse_fault

@@ -17,7 +17,7 @@ from ecco_emu.core import units
 from ecco_emu.core.clock import Clock
 from ecco_emu.core.events import AnyEvent, CameraConfigured, ClockReport, FaultApplied, Traffic
 from ecco_emu.core.ids import CameraId
-from ecco_emu.emulation.clock import LoopLag
+from ecco_emu.host.loop_lag import LoopLag
 from ecco_emu.scenario import schema
 from ecco_emu.scenario.faults import cut_off
 from ecco_emu.transport.adapter import Peer

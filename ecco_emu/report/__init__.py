@@ -1,1 +1,1 @@
-"""What a run did: its event log and directory, metrics, summary, HTML report and live view."""
+"""What a person is shown of a run: HTML report, figures, the story in words, the view in the terminal."""

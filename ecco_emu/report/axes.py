@@ -6,8 +6,8 @@ from html import escape
 from typing import Any
 
 from ecco_emu.core import events as ev
+from ecco_emu.record.metrics import CameraMetrics, RunMetrics
 from ecco_emu.report import palette
-from ecco_emu.report.metrics import CameraMetrics, RunMetrics
 
 _FONT = {
     "family": "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif",

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
+from ecco_emu.record.metrics import CameraMetrics, JobMetrics, RunMetrics
 from ecco_emu.report import axes, palette
-from ecco_emu.report.metrics import CameraMetrics, JobMetrics, RunMetrics
 
 Figure = dict[str, Any]
 

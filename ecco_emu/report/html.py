@@ -19,10 +19,11 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from ecco_emu.core.errors import ScenarioError
-from ecco_emu.report import figures, palette, words
-from ecco_emu.report.metrics import RunMetrics
-from ecco_emu.report.rundir import RunDirectory
-from ecco_emu.report.summary import Status, finite, summarize
+from ecco_emu.record.metrics import RunMetrics
+from ecco_emu.record.rundir import RunDirectory
+from ecco_emu.record.summary import Status, finite, summarize
+from ecco_emu.report import figures, palette
+from ecco_emu.report import story as words
 
 
 @dataclass(frozen=True, slots=True)

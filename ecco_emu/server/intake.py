@@ -6,10 +6,10 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 
-from ecco_emu.core.frames import Sample
 from ecco_emu.core.ids import CameraId
 from ecco_emu.core.messages import Segment
 from ecco_emu.server.ports import Teacher, TrainerBackend
+from ecco_emu.tasks.detection import Sample
 from ecco_emu.video.messages import from_message
 
 PENDING_PER_CAMERA = 256

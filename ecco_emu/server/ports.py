@@ -8,8 +8,9 @@ from typing import Protocol
 
 from ecco_emu.core.clock import Clock
 from ecco_emu.core.events import AnyEvent
-from ecco_emu.core.frames import Image, Labels, Sample
+from ecco_emu.core.frames import Image
 from ecco_emu.core.ids import CameraId, JobId, ModelHash
+from ecco_emu.tasks.detection import Labels, Sample
 
 
 class Trained(Protocol):

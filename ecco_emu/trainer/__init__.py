@@ -1,12 +1,4 @@
-"""Students, teacher and evaluation: the only package that imports torch and Ultralytics.
+"""The edge server's GPUs: ``backend`` is the interface, ``client`` reaches the processes that train.
 
-``client`` and ``evaluate`` may be imported by the event-loop process; they do not import torch. The
-rest lives in worker processes (DESIGN decision 6).
+Only ``yolo`` imports torch.
 """
-
-import os
-
-# Read when Ultralytics is imported: no look at the network, no notice about its settings file.
-os.environ.setdefault("YOLO_OFFLINE", "true")
-os.environ.setdefault("YOLO_VERBOSE", "false")
-os.environ.setdefault("YOLO_AUTOINSTALL", "false")

@@ -12,14 +12,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ecco_emu.core.frames import Detections, Image, Labels, Sample
+from ecco_emu.core.frames import Image
 from ecco_emu.core.ids import CameraId, JobId, ModelHash
+from ecco_emu.host.workers import Worker
 from ecco_emu.scenario import schema
-from ecco_emu.trainer.types import DeviceInfo, Settings, Speed, TrainResult
-from ecco_emu.workers import Worker
+from ecco_emu.tasks.detection import Detections, Labels, Sample
+from ecco_emu.trainer.backend import DeviceInfo, Settings, Speed, TrainResult
 
 TRAINING_NICENESS = 0
-EDGE_NICENESS = -5
+INFERENCE_NICENESS = -5
 """Cameras look at frames in time; training fills what is left."""
 MIN_SCORE = 0.001
 """Detections a student is less sure of are not reported; down to this they still count for mAP."""
@@ -42,7 +43,7 @@ class TrainingClient:
             seed=seed,
             threads=threads or max(1, (os.cpu_count() or 1) - 1),
         )
-        self._worker = _TorchWorker("worker", "training", TRAINING_NICENESS, self._settings.threads)
+        self._worker = _TorchWorker("training_worker", "training", TRAINING_NICENESS, self._settings.threads)
 
     async def start(self) -> DeviceInfo:
         """Starts the process: imports torch, warms up. Some seconds."""
@@ -117,12 +118,12 @@ class TrainingClient:
         self._worker.close()
 
 
-class EdgeClient:
+class InferenceClient:
     """The cameras' own inference: one warm process, one thread, for all cameras."""
 
     def __init__(self, *, threads: int = 1) -> None:
         self._threads = threads
-        self._worker = _TorchWorker("edge_worker", "the cameras' inference", EDGE_NICENESS, threads)
+        self._worker = _TorchWorker("inference_worker", "the cameras' inference", INFERENCE_NICENESS, threads)
 
     async def start(self) -> None:
         """Starts the process: imports torch, warms up. Some seconds."""
@@ -168,7 +169,7 @@ class _TorchWorker:
             # threads that wait give way: with spinning ones, training beside a busy core fell to a fifth
             "OMP_WAIT_POLICY": "PASSIVE",
         }
-        self._module = f"ecco_emu.trainer.{module}"
+        self._module = f"ecco_emu.trainer.yolo.{module}"
         self._worker = Worker(what, niceness=niceness, environment=environment)
 
     async def start(self, *args: object) -> Any:

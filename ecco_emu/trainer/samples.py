@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ecco_emu.core.frames import Sample
 from ecco_emu.core.ids import CameraId
+from ecco_emu.tasks.detection import Sample
 
 PER_CAMERA = 400
 """Samples kept of one camera; the oldest go first."""

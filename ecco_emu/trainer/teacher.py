@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Protocol
 
 from ecco_emu.core.errors import ScenarioError
-from ecco_emu.core.frames import Image, Labels
+from ecco_emu.core.frames import Image
 from ecco_emu.core.ids import CameraId
+from ecco_emu.tasks.detection import Labels
 from ecco_emu.trainer.client import TrainingClient
 
 

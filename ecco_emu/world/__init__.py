@@ -1,1 +1,1 @@
-"""Where frames and their labels come from: a small town, rendered without a display or a GPU."""
+"""Where frames and their labels come from: ``source`` is the interface, ``town`` one kind."""

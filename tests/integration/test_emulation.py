@@ -14,8 +14,8 @@ import pytest
 
 from ecco_emu.core.errors import EccoError, HostError, ScenarioError
 from ecco_emu.emulation.emulation import Emulation
-from ecco_emu.report.log import read
-from ecco_emu.report.metrics import RunMetrics
+from ecco_emu.record.log import read
+from ecco_emu.record.metrics import RunMetrics
 
 pytestmark = [pytest.mark.netns, pytest.mark.timeout(600)]
 

@@ -10,9 +10,9 @@ import pytest
 import netns
 from ecco_emu.core.errors import ScenarioError
 from ecco_emu.core.events import AnyEvent, FaultApplied
-from ecco_emu.emulation.clock import RunClock
-from ecco_emu.emulation.faults import FaultInjector, LinkHandle
+from ecco_emu.emulation.injector import FaultInjector, LinkHandle
 from ecco_emu.emulation.topology import SERVER, lab_spec, replays
+from ecco_emu.host.clock import RunClock
 from ecco_emu.scenario import loading, schema
 from ecco_emu.scenario.faults import FaultEvent, parse_fault, timeline
 

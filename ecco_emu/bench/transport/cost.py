@@ -19,12 +19,13 @@ from ecco_emu.bench.transport import endpoints
 from ecco_emu.bench.transport.endpoints import EndCost, Transfer, process_cpu
 from ecco_emu.bench.transport.experiment import HOST_BPS, PROTOCOLS, Cell, Experiment, Protocol
 from ecco_emu.bench.transport.measures import Cost
-from ecco_emu.bench.transport.real import NICENESS, Flows, lab_spec, on_own_loop
+from ecco_emu.bench.transport.real import NICENESS, Flows, lab_spec
 from ecco_emu.bench.transport.records import Record
 from ecco_emu.core.errors import EccoError
-from ecco_emu.emulation.clock import LoopLag
-from ecco_emu.emulation.system import precedence
-from ecco_emu.workers import Worker
+from ecco_emu.host import event_loop
+from ecco_emu.host.loop_lag import LoopLag
+from ecco_emu.host.priorities import raised_priority
+from ecco_emu.host.workers import Worker
 
 LINK_BPS = 20e6
 """What every candidate can fill, so that their CPU is for the same goodput."""
@@ -138,13 +139,13 @@ def _cost(protocol: Protocol, received: EndCost, sent: EndCost) -> Cost:
 def many_flows(cell: Cell) -> Cost:
     """All flows of a cell in the calling process, on one of its cores. Raises ``netns.LabError``."""
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-    return on_own_loop(_many_flows(cell))
+    return event_loop.run(_many_flows(cell))
 
 
 async def _many_flows(cell: Cell) -> Cost:
     """On a loop set up as a run's is: at real-time priority, and what is alive is never collected."""
     async with AsyncExitStack() as stack:
-        stack.enter_context(precedence())
+        stack.enter_context(raised_priority())
         lab = await stack.enter_async_context(netns.Lab(lab_spec(cell)))
         flows = await stack.enter_async_context(Flows(cell, lab))
         gc.freeze()

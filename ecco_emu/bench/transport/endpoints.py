@@ -22,10 +22,11 @@ from typing import TYPE_CHECKING, Any
 
 import netns
 from ecco_emu.bench.transport.experiment import Protocol
-from ecco_emu.bench.transport.real import keep_busy, on_own_loop
+from ecco_emu.bench.transport.real import keep_busy
 from ecco_emu.control.shares import ALPHA_SUM
 from ecco_emu.core.errors import HostError
-from ecco_emu.emulation.clock import RunClock
+from ecco_emu.host import event_loop
+from ecco_emu.host.clock import RunClock
 from ecco_emu.transport import ConnectionClosed, Listener, Peer, TransportConfig, connect
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ def _end(
         netns.enter(transfer.namespace)
     if on_loop is None:
         return blocking(transfer)
-    cost: EndCost = on_own_loop(on_loop(transfer))
+    cost: EndCost = event_loop.run(on_loop(transfer))
     return cost
 
 

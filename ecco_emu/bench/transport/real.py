@@ -19,9 +19,11 @@ from typing import Any, TypeVar
 from ecco_emu.bench.transport import steering
 from ecco_emu.bench.transport.experiment import UPLINK_QUEUE_S, Cell, Change, Experiment
 from ecco_emu.bench.transport.measures import Result, Trace, evaluate
-from ecco_emu.bench.transport.pool import Pool
 from ecco_emu.core.errors import HostError
-from ecco_emu.emulation.clock import LoopLag, RunClock
+from ecco_emu.host import event_loop
+from ecco_emu.host.clock import RunClock
+from ecco_emu.host.loop_lag import LoopLag
+from ecco_emu.study.pool import Pool
 from ecco_emu.transport import ConnectionClosed, Listener, Peer, connect
 from netns import Down, Lab, LabError, LabSpec, LinkSpec, Shape
 
@@ -69,19 +71,9 @@ def run_cell(cell: Cell) -> Result:
 def run_trace(cell: Cell, change: Change | None = None) -> Trace:
     """Runs a cell, and the change in it if there is one, on a loop of its own. Raises ``HostError``."""
     try:
-        return on_own_loop(trace(cell, change))
+        return event_loop.run(trace(cell, change))
     except LabError as error:
         raise HostError(str(error)) from error
-
-
-def on_own_loop(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Runs on uvloop where it is installed."""
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.run(coroutine)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(coroutine)
 
 
 def load_bps(experiment: Experiment) -> float:

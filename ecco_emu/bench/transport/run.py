@@ -12,10 +12,10 @@ import netns
 from ecco_emu.bench.transport import cost, matrix, real, records, simulated, situations
 from ecco_emu.bench.transport.experiment import Experiment, Mapping, Way
 from ecco_emu.bench.transport.measures import respond
-from ecco_emu.bench.transport.pool import Pool
 from ecco_emu.bench.transport.records import Record
 from ecco_emu.control.shares import ALPHA_SUM
 from ecco_emu.core.errors import EccoError, HostError
+from ecco_emu.study.pool import Pool
 
 Part = Literal["shares", "fig11", "convergence", "real", "cost"]
 PARTS: tuple[Part, ...] = ("shares", "fig11", "convergence", "real", "cost")

@@ -16,7 +16,7 @@ from ecco_emu.transport.config import TransportConfig
 from ecco_emu.transport.connection import Connection
 from ecco_emu.transport.events import ConnectionClosed
 from ecco_emu.transport.handshake import ServerHandshake
-from ecco_emu.transport.shares import ShareMeter
+from ecco_emu.transport.share_meter import ShareMeter
 from ecco_emu.transport.skips import ENTROPY_BYTES
 from ecco_emu.transport.telemetry import TelemetryFactory
 from ecco_emu.transport.wire import DATA, HEADER

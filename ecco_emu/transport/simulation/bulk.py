@@ -14,8 +14,8 @@ from ecco_emu.transport.congestion import make_controller
 from ecco_emu.transport.congestion.pacing import Pacer
 from ecco_emu.transport.recovery import Recovery, SentPacket
 from ecco_emu.transport.rtt import RttEstimator
+from ecco_emu.transport.share_meter import ShareMeter
 from ecco_emu.transport.share_report import ShareReport
-from ecco_emu.transport.shares import ShareMeter
 from ecco_emu.transport.simulation.links import PACKET_OVERHEAD_BYTES, Link, VirtualTime
 from ecco_emu.transport.stats import ConnectionStats
 

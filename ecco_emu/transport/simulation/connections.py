@@ -16,7 +16,7 @@ from ecco_emu.transport.auth import Session
 from ecco_emu.transport.config import TransportConfig
 from ecco_emu.transport.connection import Connection
 from ecco_emu.transport.handshake import NONCE_BYTES, ServerHandshake
-from ecco_emu.transport.shares import ShareMeter
+from ecco_emu.transport.share_meter import ShareMeter
 from ecco_emu.transport.simulation.links import PACKET_OVERHEAD_BYTES, Link, VirtualTime
 
 

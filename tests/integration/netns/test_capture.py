@@ -9,9 +9,9 @@ import subprocess
 import threading
 
 import pytest
-from traffic import arrived, pair, send, two
 
 from netns import Lab, LabError, Shape, SpecError
+from tests.integration.netns.traffic import arrived, pair, send, two
 
 pytestmark = pytest.mark.netns
 

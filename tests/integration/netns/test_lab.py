@@ -10,9 +10,9 @@ import statistics
 import time
 
 import pytest
-from traffic import arrived, drain, flooded_rate_bps, pair, round_trips_s, two
 
 from netns import CapabilityError, Lab, LabError, LabSpec, LinkSpec, RelayDiedError, Shape, SpecError, probe
+from tests.integration.netns.traffic import arrived, drain, flooded_rate_bps, pair, round_trips_s, two
 
 pytestmark = pytest.mark.netns
 

@@ -12,9 +12,9 @@ import threading
 from pathlib import Path
 
 import pytest
-from canary import Canary, until
 
 from netns import Lab, LabSpec, LinkSpec, Shape, requests
+from tests.integration.netns.canary import Canary, until
 
 pytestmark = pytest.mark.netns
 

@@ -13,7 +13,6 @@ import threading
 from pathlib import Path
 
 import pytest
-from canary import Canary, until
 
 from netns import (
     CapabilityError,
@@ -30,6 +29,7 @@ from netns import (
 from netns.capabilities import host_capabilities
 from netns.namespaces import Namespace
 from netns.netlink import RouteSocket
+from tests.integration.netns.canary import Canary, until
 
 pytestmark = pytest.mark.netns
 

@@ -13,7 +13,7 @@ from ecco_emu.camera.camera import Camera
 from ecco_emu.camera.ports import CameraPorts
 from ecco_emu.control.transmission import FixedTransmission
 from ecco_emu.core.events import AnyEvent, CameraConfigured, DriftNoticed, SegmentMoved, StudentRunning
-from ecco_emu.core.frames import Detections, Frame, Image
+from ecco_emu.core.frames import Frame, Image
 from ecco_emu.core.ids import CameraId, ModelHash, model_hash
 from ecco_emu.core.messages import (
     CONTROL,
@@ -29,6 +29,7 @@ from ecco_emu.core.messages import (
     decode_from_camera,
     encode,
 )
+from ecco_emu.tasks.detection import Detections
 from ecco_emu.transport.events import ConnectionClosed, Delivery, MessageReceived, VideoOutcome
 from ecco_emu.video import decode
 from tests.unit.emulation.test_topology import scenario

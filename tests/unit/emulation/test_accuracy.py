@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from ecco_emu.core.events import Accuracy, AnyEvent
-from ecco_emu.core.frames import Detections, Labels
 from ecco_emu.core.ids import CameraId, ModelHash
 from ecco_emu.emulation.accuracy import LiveAccuracy
+from ecco_emu.tasks.detection import Detections, Labels
 
 CAMERA = CameraId("cam1")
 OLD, NEW = ModelHash("0" * 16), ModelHash("1" * 16)

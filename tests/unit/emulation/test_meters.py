@@ -8,8 +8,9 @@ from typing import cast
 import pytest
 
 from ecco_emu.core.events import CameraConfigured, FaultApplied
-from ecco_emu.emulation.clock import LoopLag, RunClock
 from ecco_emu.emulation.meters import PeerCounters, ShareTargets, resident_bytes
+from ecco_emu.host.clock import RunClock
+from ecco_emu.host.loop_lag import LoopLag
 from ecco_emu.transport.adapter import Peer
 from tests.unit.emulation.test_topology import scenario
 

@@ -5,15 +5,16 @@ from pathlib import Path
 
 import plotly.graph_objects as go
 import pytest
-from synthetic import PLANS, Plan, started, story
 
 from ecco_emu.core import events as ev
 from ecco_emu.core.errors import ScenarioError
-from ecco_emu.report import figures, palette, words
+from ecco_emu.record.log import EventLog
+from ecco_emu.record.metrics import RunMetrics
+from ecco_emu.record.rundir import RunDirectory
+from ecco_emu.report import figures, palette
+from ecco_emu.report import story as words
 from ecco_emu.report.html import build_report, write_report
-from ecco_emu.report.log import EventLog
-from ecco_emu.report.metrics import RunMetrics
-from ecco_emu.report.rundir import RunDirectory
+from tests.unit.record.synthetic import PLANS, Plan, started, story
 
 EVIL = "</script><img src=x onerror=alert(1)>"
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from ecco_emu.core.events import AnyEvent
-from ecco_emu.core.frames import Image, Labels, Sample
+from ecco_emu.core.frames import Image
 from ecco_emu.core.ids import CameraId, JobId, ModelHash, model_hash
-from ecco_emu.trainer.types import TrainResult
+from ecco_emu.tasks.detection import Labels, Sample
+from ecco_emu.trainer.backend import TrainResult
 
 E = TypeVar("E")
 

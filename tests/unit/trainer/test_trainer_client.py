@@ -9,16 +9,16 @@ from contextlib import asynccontextmanager
 
 import numpy as np
 import pytest
-from trainer_pictures import labels, samples
 
 from ecco_emu.core.errors import ScenarioError
-from ecco_emu.core.frames import CLASSES
 from ecco_emu.core.ids import CameraId, JobId, ModelHash, model_hash
 from ecco_emu.scenario import schema
-from ecco_emu.trainer import student
-from ecco_emu.trainer.client import EdgeClient, TrainingClient
+from ecco_emu.tasks.detection import CLASSES
+from ecco_emu.trainer.backend import BadStudentError, NoSamplesError, UnknownModelError
+from ecco_emu.trainer.client import InferenceClient, TrainingClient
 from ecco_emu.trainer.teacher import OracleTeacher, YoloTeacher
-from ecco_emu.trainer.types import BadStudentError, NoSamplesError, UnknownModelError
+from ecco_emu.trainer.yolo import student
+from tests.unit.trainer.trainer_pictures import labels, samples
 
 A, B, NONE = CameraId("a"), CameraId("b"), CameraId("none")
 JOB = JobId("job-1")
@@ -38,11 +38,11 @@ async def training(**config: object) -> AsyncIterator[TrainingClient]:
         await client.close()
 
 
-@pytest.mark.parametrize("module", ["client", "evaluate", "teacher", "types", "samples"])
+@pytest.mark.parametrize(
+    "module", ["trainer.client", "tasks.detection", "trainer.teacher", "trainer.backend", "trainer.samples"]
+)
 def test_the_event_loops_modules_do_not_import_torch(module: str) -> None:
-    code = (
-        f"import sys, ecco_emu.trainer.{module}; print('torch' in sys.modules, 'ultralytics' in sys.modules)"
-    )
+    code = f"import sys, ecco_emu.{module}; print('torch' in sys.modules, 'ultralytics' in sys.modules)"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.split() == ["False", "False"]
 
@@ -110,7 +110,7 @@ async def test_equal_seeds_train_alike_and_speed_is_measured(weights: bytes) -> 
 
 async def test_the_cameras_inference(weights: bytes) -> None:
     model = model_hash(weights)
-    client = EdgeClient()
+    client = InferenceClient()
     try:
         await client.start()
         with pytest.raises(UnknownModelError):

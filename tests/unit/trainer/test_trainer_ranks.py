@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from trainer_pictures import samples
 
 from ecco_emu.core.ids import CameraId, JobId, model_hash
-from ecco_emu.trainer import student
-from ecco_emu.trainer.types import Settings
-from ecco_emu.trainer.worker import TrainingServer
+from ecco_emu.trainer.backend import Settings
+from ecco_emu.trainer.yolo import student
+from ecco_emu.trainer.yolo.training_worker import TrainingServer
+from tests.unit.trainer.trainer_pictures import samples
 
 JOB = JobId("job-1")
 

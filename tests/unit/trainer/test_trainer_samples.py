@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecco_emu.core.frames import Labels, Sample
 from ecco_emu.core.ids import CameraId
+from ecco_emu.tasks.detection import Labels, Sample
 from ecco_emu.trainer.samples import SampleStore
 
 A, B = CameraId("a"), CameraId("b")

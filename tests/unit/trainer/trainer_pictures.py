@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ecco_emu.core.frames import Detections, Image, Labels, Sample
+from ecco_emu.core.frames import Image
 from ecco_emu.core.ids import CameraId
+from ecco_emu.tasks.detection import Detections, Labels, Sample
 
 COLOURS = ((220, 40, 40), (40, 40, 220), (40, 220, 40))
 SHAPES = ((32, 20), (44, 30), (14, 30))

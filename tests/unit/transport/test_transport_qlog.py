@@ -7,7 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from ecco_emu.report.qlog import QlogFolder
+from ecco_emu.record.qlog import QlogFolder
 from ecco_emu.transport import wire
 from ecco_emu.transport.auth import session
 from ecco_emu.transport.config import TransportConfig

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from video_pictures import moving
 
 from ecco_emu.core.errors import ProtocolError
 from ecco_emu.core.messages import MAX_SEGMENT_BYTES, MAX_SEGMENT_FRAMES
 from ecco_emu.video import SegmentEncoder, annexb, decode
+from tests.unit.video.video_pictures import moving
 
 WIDTH, HEIGHT, FRAMES = 160, 96, 3
 GOOD = SegmentEncoder(WIDTH, HEIGHT, FRAMES).encode(moving(WIDTH, HEIGHT, FRAMES), 60_000).data

@@ -5,10 +5,10 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from video_pictures import moving, psnr_db
 
 from ecco_emu.video import SegmentEncoder, annexb, decode
 from ecco_emu.video.rate_model import CRF_MAX, CRF_MIN
+from tests.unit.video.video_pictures import moving, psnr_db
 
 STAIRCASE_KBPS = (50, 50, 50, 100, 100, 400, 400, 2000, 2000, 800, 200, 200, 50, 50)
 

@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from video_pictures import moving, psnr_db
 
 from ecco_emu.core.errors import ProtocolError
 from ecco_emu.core.frames import Frame
 from ecco_emu.core.ids import CameraId
 from ecco_emu.core.messages import Segment, decode_from_camera, encode
 from ecco_emu.video import EncodedSegment, SegmentEncoder, from_message, to_message
+from tests.unit.video.video_pictures import moving, psnr_db
 
 FRAMES = [
     Frame(CameraId("cam1"), index, index / 10, image)

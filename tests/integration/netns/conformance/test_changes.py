@@ -5,9 +5,19 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from traffic import TIMING, arrived, drain, numbers, pair, round_trips_s, send, settled, two
 
 from netns import BurstLoss, CapabilityError, Lab, LabSpec, LinkSpec, Shape
+from tests.integration.netns.traffic import (
+    TIMING,
+    arrived,
+    drain,
+    numbers,
+    pair,
+    round_trips_s,
+    send,
+    settled,
+    two,
+)
 
 EVERYTHING = {
     "delay_s": 0.02,

@@ -6,7 +6,6 @@ import asyncio
 import statistics
 
 import pytest
-from traffic import TIMING, arrived, drain, flooded_rate_bps, pair, send, two
 
 from netns import (
     Blackhole,
@@ -23,6 +22,7 @@ from netns import (
     Trace,
     TracePoint,
 )
+from tests.integration.netns.traffic import TIMING, arrived, drain, flooded_rate_bps, pair, send, two
 
 SLOWNESS = 1 if TIMING else 4
 

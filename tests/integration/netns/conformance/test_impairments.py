@@ -7,7 +7,10 @@ import itertools
 import statistics
 
 import pytest
-from traffic import (
+
+from netns import BurstLoss, CapabilityError, Lab, Shape
+from netns.impairment import DISTRIBUTIONS
+from tests.integration.netns.traffic import (
     SO_NO_CHECK,
     TIMING,
     arrived,
@@ -21,9 +24,6 @@ from traffic import (
     settled,
     two,
 )
-
-from netns import BurstLoss, CapabilityError, Lab, Shape
-from netns.impairment import DISTRIBUTIONS
 
 SOL_SOCKET = 1
 

@@ -1,0 +1,30 @@
+"""The command line. Each verb is a few lines over the package that does the work.
+
+One module a family of verbs; ``app`` has what they share.
+
+Exit codes: 0 done and every expectation held, 1 an expectation failed, 2 bad input, 3 this host cannot,
+4 done but degraded, 130 interrupted and cleaned up.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import NoReturn
+
+from ecco_emu.cli import bench, host, live, reports, run, scenarios, students  # noqa: F401 - they add their verbs
+from ecco_emu.cli.app import app, err
+from ecco_emu.core.errors import EccoError
+
+
+def main() -> NoReturn:
+    """Runs a verb; every error of ours ends in one clear message and its exit code."""
+    try:
+        app()
+    except EccoError as error:
+        err.print("[bold red]error:[/] ", end="")
+        err.print(str(error), markup=False, highlight=False, soft_wrap=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        err.print("interrupted; everything was cleaned up")
+        sys.exit(130)
+    sys.exit(0)

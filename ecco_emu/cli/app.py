@@ -1,0 +1,51 @@
+"""What the verbs share: the application, its two consoles, options that several of them have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+import ecco_emu
+
+app = typer.Typer(
+    help="Emulate a continuous-learning video-analytics system on this host, with real Linux networking.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+out = Console()
+err = Console(stderr=True)
+
+ScenarioPath = Annotated[Path, typer.Argument(help="A scenario file (YAML).", show_default=False)]
+Json = Annotated[bool, typer.Option("--json", help="Answer in JSON on standard output.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a value by its dotted path. Repeatable."),
+]
+
+
+def version(wanted: bool) -> None:
+    if wanted:
+        out.print(f"ecco-emu {ecco_emu.__version__}", highlight=False)
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def figure(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
+
+
+def kbit(value: float | None) -> str:
+    return "–" if value is None else f"{value / 1e3:.0f} kbit"

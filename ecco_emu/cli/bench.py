@@ -1,0 +1,147 @@
+"""``ecco-emu bench``: the benchmarks."""
+
+from __future__ import annotations
+
+import json
+import os
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from ecco_emu.cli.app import Json, app, err, out
+from ecco_emu.host.event_loop import run_until_signalled
+
+bench_app = typer.Typer(help="Measure this program on this host.", no_args_is_help=True)
+app.add_typer(bench_app, name="bench")
+
+
+@bench_app.command("net")
+def bench_net(
+    seconds: Annotated[float, typer.Option(min=2, help="Length of each measurement of traffic.")] = 10.0,
+    as_json: Json = False,
+) -> None:
+    """Measure the link lab (as root): rates, delays, faults, build times, beside Mininet if it is there."""
+    from ecco_emu.bench.net import command as measure
+
+    def progress(text: str) -> None:
+        err.print(f"[dim]{text} …[/]", highlight=False)
+
+    report = run_until_signalled(measure.measure(seconds, progress))
+    if as_json:
+        print(json.dumps(report))
+        return
+    table = Table(title=report["host"], title_justify="left")
+    for heading in ("what", "measured", "target"):
+        table.add_column(heading, justify="left" if heading == "what" else "right")
+    marks = {True: "[green]✓[/] ", False: "[red]✗[/] ", None: ""}
+    for figure in report["figures"]:
+        target = "" if figure["target"] is None else f"≤ {figure['target']:g} {figure['unit']}"
+        measured = f"{marks[figure['met']]}{figure['value']:.3g} {figure['unit']}"
+        table.add_row(figure["name"], measured, target)
+    out.print(table)
+    for note in report["notes"]:
+        out.print(note, highlight=False, soft_wrap=True)
+
+
+class BenchPart(StrEnum):
+    """What ``bench transport`` can be confined to."""
+
+    shares = "shares"
+    fig11 = "fig11"
+    convergence = "convergence"
+    real = "real"
+    cost = "cost"
+
+
+class BenchMapping(StrEnum):
+    """From weights to GAIMD's alphas."""
+
+    linear = "linear"
+    root = "root"
+    auto = "auto"
+
+
+@bench_app.command("transport")
+def bench_transport(
+    quick: Annotated[
+        bool,
+        typer.Option(
+            "--quick", help="Simulate a spanning subset of the share matrix, not all 1080 cells of it."
+        ),
+    ] = False,
+    full: Annotated[
+        bool, typer.Option("--full", help="The whole matrix on real links too, which takes a day.")
+    ] = False,
+    only: Annotated[
+        list[BenchPart] | None,
+        typer.Option(
+            help="Only this part; repeatable. shares, fig11 and convergence are simulated; with real, on "
+            "real links too; real alone is all three on real links."
+        ),
+    ] = None,
+    as_json: Json = False,
+    out_file: Annotated[
+        Path | None,
+        typer.Option("--out", help="Where results go, a JSON line each; by default a new file in runs/."),
+    ] = None,
+    resume: Annotated[
+        Path | None, typer.Option(help="Results of an earlier run: what is in them is not measured again.")
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Simulations at one time; by default one a CPU.")
+    ] = None,
+    side_by_side: Annotated[int, typer.Option(min=1, help="Labs at one time, at most.")] = 4,
+    seeds: Annotated[int, typer.Option(min=1, help="Runs of each simulated cell.")] = 5,
+    repeats: Annotated[
+        int | None,
+        typer.Option(min=1, help="Runs of each cell on real links; by default what fits in half an hour."),
+    ] = None,
+    mapping: Annotated[
+        list[BenchMapping] | None,
+        typer.Option(help="From weights to alphas; repeatable. By default linear beside auto."),
+    ] = None,
+    alpha_sum: Annotated[
+        str | None,
+        typer.Option(metavar="N|proportional", help="All flows' alphas together; proportional to the link."),
+    ] = None,
+    warmup: Annotated[float, typer.Option(min=1, help="Seconds before measuring begins.")] = 20.0,
+    seconds: Annotated[float, typer.Option(min=1, help="Seconds measured.")] = 60.0,
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="Tables as Markdown.")] = False,
+    plots_dir: Annotated[
+        Path | None, typer.Option("--plots", help="Draw what was found into this directory (SVG).")
+    ] = None,
+) -> None:
+    """Measure the transport (as root): shares by weight, simulated and real; convergence; cost."""
+    from ecco_emu.bench.transport import command
+    from ecco_emu.bench.transport.run import Options
+
+    given: dict[str, Any] = {}
+    if mapping:
+        given["mappings"] = tuple(one.value for one in mapping)
+    if alpha_sum is not None:
+        given["alpha_sum"] = command.alpha_sum(alpha_sum)
+    wanted = Options(
+        only=tuple(part.value for part in only or ()),
+        quick=quick,
+        full=full,
+        seeds=seeds,
+        repeats=repeats,
+        jobs=jobs or len(os.sched_getaffinity(0)),
+        side_by_side=side_by_side,
+        warmup_s=warmup,
+        measure_s=seconds,
+        **given,
+    )
+    report = run_until_signalled(command.run(wanted, out_file=out_file, resume=resume, console=err))
+    if plots_dir is not None:
+        for path in command.draw(report, plots_dir):
+            err.print(path, highlight=False, soft_wrap=True)
+    if as_json:
+        print(command.as_json(report))
+    elif as_markdown:
+        print(command.as_markdown(report))
+    else:
+        command.show(report, out)

@@ -1,0 +1,30 @@
+"""``ecco-emu doctor``: this host."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+
+from rich.table import Table
+
+from ecco_emu.cli.app import Json, app, out
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Show what this host can do, and what to install or change for the rest."""
+    from ecco_emu.emulation import doctor as examine
+
+    findings = examine.examine()
+    if as_json:
+        print(json.dumps([asdict(finding) for finding in findings]))
+    else:
+        table = Table(title="this host", title_justify="left")
+        for heading in ("", "what", "found", "way out"):
+            table.add_column(heading)
+        marks = {"ok": "[green]✓[/]", "degraded": "[yellow]~[/]", "missing": "[red]✗[/]"}
+        for finding in findings:
+            table.add_row(marks[finding.state], finding.what, finding.found, finding.way_out)
+        out.print(table)
+    sys.exit(3 if any(finding.state == "missing" for finding in findings) else 0)

@@ -1,0 +1,113 @@
+"""``ecco-emu run``: a scenario, with a view of it while it goes on and its outcome at the end."""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from ecco_emu.cli.app import Json, Overrides, ScenarioPath, app, err, figure, kbit, out
+from ecco_emu.host.event_loop import run_until_signalled
+
+if TYPE_CHECKING:
+    from ecco_emu.emulation.emulation import Emulation, Status
+
+
+EXIT_CODES = {"ok": 0, "failed": 1, "degraded": 4, "interrupted": 130}
+
+
+@app.command()
+def run(
+    scenario: ScenarioPath,
+    out_dir: Annotated[Path, typer.Option("--out", help="Where run directories are made.")] = Path("runs"),
+    overrides: Overrides = None,
+    seed: Annotated[int | None, typer.Option(help="Instead of the scenario's seed.")] = None,
+    dilation: Annotated[
+        str | None, typer.Option(metavar="auto|N", help="Wall seconds per emulated second.")
+    ] = None,
+    policy: Annotated[str | None, typer.Option(help="Instead of the scenario's policy.")] = None,
+    live: Annotated[
+        bool | None,
+        typer.Option("--live/--no-live", help="Live view; by default when this is a terminal."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Run a scenario (as root). Prints where the run directory and its report are."""
+    from ecco_emu.emulation.emulation import Emulation
+
+    emulation = Emulation.from_file(
+        scenario,
+        overrides=overrides or (),
+        seed=seed,
+        dilation=dilation,
+        policy=policy,
+        out=out_dir,
+        progress=lambda text: err.print(f"[dim]{text} …[/]", highlight=False),
+    )
+    status = run_until_signalled(_run(emulation, live, quiet=as_json))
+    from ecco_emu.record.rundir import RunDirectory
+    from ecco_emu.report.html import write_report
+
+    report = write_report(RunDirectory.open(emulation.directory))
+    summary = json.loads((emulation.directory / "summary.json").read_text())
+    if as_json:
+        print(json.dumps(summary))
+    else:
+        print_summary(summary, emulation.directory, report)
+    sys.exit(EXIT_CODES[status])
+
+
+async def _run(emulation: Emulation, live: bool | None, quiet: bool) -> Status:
+    """The run itself, with a view of it. Ctrl-C cancels this task; leaving the contexts cleans up."""
+    from ecco_emu.report.terminal import open_progress
+
+    view = None if quiet else open_progress(out, live=live)
+    if view is not None:
+        emulation.subscribe(view.on_event)
+    async with emulation:
+        with view if view is not None else nullcontext():
+            return await emulation.finish()
+
+
+def print_summary(summary: dict[str, Any], directory: Path, report: Path) -> None:
+    """What a run ends with: each camera's accuracy, the expectations, and where to look further."""
+    table = Table(title=f"policy {summary['policy']}: {summary['status']}", title_justify="left")
+    for heading in ("camera", "mAP after drift", "at the end", "segments", "goodput", "target"):
+        table.add_column(heading, justify="left" if heading == "camera" else "right")
+    for name, camera in summary["cameras"].items():
+        sent, delivered = camera["segments_sent"], camera["segments_delivered"]
+        table.add_row(
+            name,
+            figure(camera["map_after_drift"]),
+            figure(camera["map_final"]),
+            f"{delivered}/{sent}",
+            kbit(camera["goodput_bps"]),
+            kbit(camera["target_bps"]),
+        )
+    out.print(table)
+    for expectation in summary["expectations"]:
+        mark = "[green]held[/]" if expectation["held"] else "[red]failed[/]"
+        out.print(f"{mark}: ", end="")
+        detail = f"{expectation['text']} ({expectation['detail']})"
+        out.print(detail, markup=False, highlight=False, soft_wrap=True)
+    clock = summary["clock"]
+    out.print(
+        f"engine {summary['engine']}, one emulated second = {summary['dilation']:g} s, loop lag p99 "
+        f"{clock['lag_p99_ms']:.1f} ms, deadlines missed: {clock['deadline_misses']}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    if summary["status"] == "degraded":
+        out.print(
+            "degraded: this host did not keep up, so timing is not to be trusted; "
+            "give it more time with --dilation, or fewer other jobs",
+            highlight=False,
+            soft_wrap=True,
+        )
+    out.print(f"run directory  {directory}", highlight=False, soft_wrap=True)
+    out.print(f"report         {report}", highlight=False, soft_wrap=True)

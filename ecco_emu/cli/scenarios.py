@@ -1,0 +1,81 @@
+"""Verbs that read a scenario and run nothing: check, plan, world, schema."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ecco_emu.cli.app import Json, Overrides, ScenarioPath, app, out
+from ecco_emu.core.errors import ScenarioError
+from ecco_emu.host.event_loop import run_until_signalled
+
+
+@app.command()
+def check(
+    scenarios: Annotated[list[Path], typer.Argument(help="Scenario files (YAML).", show_default=False)],
+    as_json: Json = False,
+) -> None:
+    """Check scenarios without running them: every mistake at once, with line and column."""
+    from ecco_emu.emulation.topology import trace_problem
+    from ecco_emu.scenario import loading
+
+    problems = loading.check(scenarios, trace_check=trace_problem)
+    if as_json:
+        print(json.dumps([asdict(problem) for problem in problems]))
+    elif problems:
+        raise ScenarioError("\n".join(str(problem) for problem in problems))
+    else:
+        for path in scenarios:
+            out.print(f"{path}: ok", highlight=False, soft_wrap=True)
+    sys.exit(ScenarioError.exit_code if problems else 0)
+
+
+@app.command()
+def plan(scenario: ScenarioPath, overrides: Overrides = None, as_json: Json = False) -> None:
+    """Show the namespaces, links, addresses and shaping that a run would make. Needs no root."""
+    from ecco_emu.emulation.plan import plan as describe
+
+    lines = run_until_signalled(describe(scenario, overrides or ()))
+    if as_json:
+        print(json.dumps(lines))
+    else:
+        for line in lines:
+            out.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+@app.command()
+def world(
+    scenario: ScenarioPath,
+    out_dir: Annotated[Path, typer.Option("--out", help="Where the pictures go.")] = Path("."),
+    at: Annotated[
+        list[str] | None, typer.Option(metavar="TIME", help="A column at this time. Repeatable.")
+    ] = None,
+) -> None:
+    """Preview a scenario's world: what each camera sees over time, with labels, and a map."""
+    from ecco_emu.core import units
+    from ecco_emu.scenario import loading
+    from ecco_emu.world.town.preview import contact_sheet, map_picture
+
+    loaded = loading.load(scenario, files=False).scenario
+    duration = loaded.windows.duration_s
+    times = [units.parse_time(text) for text in at] if at else [duration * i / 5 for i in range(6)]
+    out_dir.mkdir(parents=True, exist_ok=True)
+    for name, picture in (
+        (f"{loaded.name}-views.png", contact_sheet(loaded, times)),
+        (f"{loaded.name}-map.png", map_picture(loaded)),
+    ):
+        (out_dir / name).write_bytes(picture)
+        out.print(out_dir / name, highlight=False, soft_wrap=True)
+
+
+@app.command()
+def schema() -> None:
+    """Print the scenario's JSON Schema, for editors that complete and check YAML."""
+    from ecco_emu.scenario.dump import json_schema
+
+    print(json.dumps(json_schema(), indent=2))

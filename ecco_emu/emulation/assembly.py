@@ -1,0 +1,139 @@
+"""Builds everything a scenario needs, in order, and takes it down again whatever happened.
+
+The order: worker processes (trainer, the cameras' inference, the world), this host's speed and with it
+the dilation, the network, then the server and the cameras in it (``system``).
+"""
+
+from __future__ import annotations
+
+import gc
+import secrets
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import asdict
+
+import netns
+from ecco_emu.core.errors import HostError
+from ecco_emu.core.events import RunStarted
+from ecco_emu.core.ids import model_hash
+from ecco_emu.emulation.calibration import choose_dilation
+from ecco_emu.emulation.connections import SERVER_PORT, download_config
+from ecco_emu.emulation.live import runs
+from ecco_emu.emulation.manifest import manifest
+from ecco_emu.emulation.meters import TRAFFIC_PERIOD_S
+from ecco_emu.emulation.system import Emit, System
+from ecco_emu.emulation.topology import SERVER, Replay, lab_spec, replays
+from ecco_emu.emulation.workers import start_workers
+from ecco_emu.host.clock import RunClock
+from ecco_emu.host.priorities import raised_priority
+from ecco_emu.record.qlog import QlogFolder
+from ecco_emu.record.rundir import RunDirectory
+from ecco_emu.scenario import schema
+from ecco_emu.server.models import ModelStore
+from ecco_emu.transport.adapter import Listener
+
+
+@asynccontextmanager
+async def build(
+    scenario: schema.Scenario,
+    student: bytes,
+    directory: RunDirectory,
+    *,
+    source: str,
+    emit: Emit,
+    progress: Callable[[str], None],
+) -> AsyncIterator[System]:
+    """Starts everything; whatever was started is stopped again when the context ends or fails.
+
+    Raises ``HostError`` where this host cannot (privileges, a missing qdisc).
+    """
+    await require_privileges()
+    async with AsyncExitStack() as stack:
+        stack.enter_context(raised_priority())
+        workers = await start_workers(scenario, stack, progress)
+        dilation = scenario.clock.dilation
+        clock = RunClock(choose_dilation(scenario, workers.speed) if dilation == "auto" else dilation)
+        progress(f"building the network (one emulated second lasts {clock.dilation:g} s)")
+        lab = await stack.enter_async_context(open_lab(lab_spec(scenario, clock.dilation)))
+        stack.enter_context(runs.announced(directory.path, scenario.name, lab))
+        replayed = replays(scenario, clock.dilation)
+        models = ModelStore(directory.models)
+        directory.write_manifest(
+            manifest(
+                scenario,
+                source=source,
+                engine=lab.engine,
+                dilation=clock.dilation,
+                device=workers.device,
+                student=models.put(student),
+                speeds=asdict(workers.speed),
+            )
+        )
+        tokens = {camera.id: secrets.token_bytes(16) for camera in scenario.cameras}
+        sock = stack.enter_context(await lab.udp_socket(SERVER, port=SERVER_PORT))
+        qlog = stack.enter_context(QlogFolder(directory.qlog)) if scenario.transport.qlog else None
+        telemetry = qlog.trace if qlog is not None else None
+        listener = Listener(sock, tokens, download_config(scenario), clock, telemetry=telemetry)
+        stack.push_async_callback(listener.close)
+        await workers.trainer.add_model(model_hash(student), student)
+        system = System(scenario, student, workers, lab, listener, clock, models, emit, tokens, qlog)
+        gc.freeze()  # what is alive now stays: no collection need walk it while packets wait
+        stack.callback(gc.unfreeze)
+        clock.start()
+        for replay in replayed:
+            replay.begin(lab)
+            if replay.sets_rate:
+                system.targets.follow(replay.on, _last_second(replay, clock))
+        emit(run_started(scenario, engine=lab.engine, dilation=clock.dilation))
+        yield system
+
+
+def _last_second(replay: Replay, clock: RunClock) -> Callable[[], float]:
+    """A trace's rate as a meter sees it that reports every second."""
+
+    def rate_bps() -> float:
+        now = max(TRAFFIC_PERIOD_S, clock.now())
+        return replay.mean_rate_bps(now - TRAFFIC_PERIOD_S, now)
+
+    return rate_bps
+
+
+async def require_privileges() -> None:
+    capabilities = await netns.probe()
+    if not capabilities.privileged:
+        raise HostError(
+            "a run makes network namespaces, which needs root: run it with sudo "
+            "(`ecco-emu doctor` shows what this host can do)"
+        )
+
+
+@asynccontextmanager
+async def open_lab(spec: netns.LabSpec) -> AsyncIterator[netns.Lab]:
+    """The lab, with its errors told as this package tells them."""
+    try:
+        lab = netns.Lab(spec)
+        await lab.__aenter__()
+    except netns.LabError as error:
+        raise HostError(f"the network could not be built: {error}") from error
+    try:
+        yield lab
+    finally:
+        await lab.__aexit__(None, None, None)
+
+
+def run_started(scenario: schema.Scenario, *, engine: str, dilation: float) -> RunStarted:
+    return RunStarted(
+        t=0.0,
+        name=scenario.name,
+        policy=scenario.policy.name,
+        engine=engine,
+        dilation=dilation,
+        seed=scenario.seed,
+        trainer=scenario.trainer.backend,
+        gpus=scenario.trainer.gpus,
+        window_s=scenario.windows.length,
+        micro_s=scenario.windows.micro,
+        windows=scenario.windows.count,
+        cameras=[camera.id for camera in scenario.cameras],
+        bottleneck_bps=scenario.network.bottleneck.rate,
+    )

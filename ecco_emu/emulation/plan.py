@@ -1,0 +1,41 @@
+"""What a run of a scenario would make of network, without making it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import netns
+from ecco_emu.core import units
+from ecco_emu.core.errors import HostError
+from ecco_emu.emulation.topology import lab_spec, replays
+from ecco_emu.scenario import loading, schema
+from ecco_emu.scenario.faults import timeline
+
+
+async def plan(scenario: Path, overrides: Sequence[str] = ()) -> list[str]:
+    """What a run of a scenario would make of network, in lines. Needs no root."""
+    loaded = loading.load(scenario, overrides, files=False).scenario
+    dilation = loaded.clock.dilation
+    capabilities = await netns.probe()
+    notes = []
+    if dilation == "auto":
+        notes.append("dilation auto is measured by a run: rates and delays below are emulated ones")
+    if not capabilities.privileged:
+        notes.append("not root, so what this host can do is not known: planned for one that can do all")
+    factor = 1.0 if dilation == "auto" else dilation
+    spec = lab_spec(loaded, factor)
+    try:
+        made = netns.plan(spec, capabilities if capabilities.privileged else None)
+    except netns.LabError as error:
+        raise HostError(str(error)) from error
+    return [*made.describe(), *_course(loaded, factor), *notes]
+
+
+def _course(scenario: schema.Scenario, dilation: float) -> Iterator[str]:
+    """What changes the network while the run goes on: traces, and faults at their emulated times."""
+    for replay in replays(scenario, dilation):
+        lasts = f"{replay.trace.duration_s:g} s{', over and over' if replay.loop else ''}"
+        yield f"trace on {replay.on}: from {replay.start_s:g} s of {lasts}"
+    for event in timeline(scenario):
+        yield f"at {units.format_time(event.at)}: {event.on} {event.action}"

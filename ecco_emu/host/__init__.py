@@ -1,0 +1,1 @@
+"""This host, as the emulation uses it: worker processes, priorities, clock, event loop, its lag."""

@@ -1,0 +1,1 @@
+"""What a run leaves behind: event log, run directory, metrics, summary, traces of connections."""

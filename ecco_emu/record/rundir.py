@@ -1,0 +1,155 @@
+"""A run's directory: the names in it, and writing them so that a reader never sees half a file."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Self
+
+import msgspec
+
+from ecco_emu.core.errors import HostError, ScenarioError
+from ecco_emu.core.events import AnyEvent
+from ecco_emu.record import log
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+
+
+@dataclass(frozen=True, slots=True)
+class RunDirectory:
+    """``runs/<utc>-<name>/`` (CONTRACT "Run directory"). Files appear whole or not at all, except
+    events.jsonl, which grows by lines; the folders appear when they are first asked for."""
+
+    path: Path
+
+    @classmethod
+    def create(cls, base: Path, name: str, now_utc: datetime) -> Self:
+        """Makes a new, empty run directory under ``base`` (made too if it is missing).
+
+        ``now_utc`` must know its time zone. Raises ``ScenarioError`` for a name that cannot be a folder or
+        a directory that exists, ``HostError`` where nothing can be written.
+        """
+        if not _NAME.fullmatch(name):
+            raise ScenarioError(f"{name!r} cannot name a run: use letters, digits, '-' and '_' (64 at most)")
+        if now_utc.tzinfo is None:
+            raise ValueError("now_utc needs a time zone")
+        path = base / f"{now_utc.astimezone(UTC):%Y%m%dT%H%M%SZ}-{name}"
+        try:
+            base.mkdir(parents=True, exist_ok=True)
+            path.mkdir()
+        except FileExistsError as error:
+            taken = path if path.exists() else base
+            raise ScenarioError(f"{taken} exists; wait a second or give another directory") from error
+        except OSError as error:
+            raise HostError(f"cannot make {path}: {error.strerror}; choose another with --out") from error
+        return cls(path)
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """A run that exists, going on or done. Raises ``ScenarioError`` for anything else."""
+        if not path.is_dir():
+            raise ScenarioError(f"{path} is not a directory" if path.exists() else f"{path} does not exist")
+        run = cls(path)
+        if not (run.events_path.is_file() or run.manifest_path.is_file()):
+            raise ScenarioError(
+                f"{path} is not a run directory: it has neither events.jsonl nor manifest.json"
+            )
+        return run
+
+    @property
+    def manifest_path(self) -> Path:
+        return self.path / "manifest.json"
+
+    @property
+    def scenario_path(self) -> Path:
+        return self.path / "scenario.yaml"
+
+    @property
+    def events_path(self) -> Path:
+        return self.path / "events.jsonl"
+
+    @property
+    def summary_path(self) -> Path:
+        return self.path / "summary.json"
+
+    @property
+    def report_path(self) -> Path:
+        return self.path / "report.html"
+
+    @property
+    def models(self) -> Path:
+        """The folder of students (safetensors); made when first asked for."""
+        return self._folder("models")
+
+    @property
+    def qlog(self) -> Path:
+        """The folder of transport traces; made when first asked for."""
+        return self._folder("qlog")
+
+    @property
+    def pcap(self) -> Path:
+        """The folder of packet captures; made when first asked for."""
+        return self._folder("pcap")
+
+    def write_manifest(self, manifest: dict[str, Any]) -> None:
+        write_atomically(self.manifest_path, _json(manifest))
+
+    def write_scenario(self, text: str) -> None:
+        write_atomically(self.scenario_path, text.encode())
+
+    def write_summary(self, summary: dict[str, Any]) -> None:
+        write_atomically(self.summary_path, _json(summary))
+
+    def write_report(self, html: str) -> None:
+        write_atomically(self.report_path, html.encode())
+
+    def manifest(self) -> dict[str, Any]:
+        """The manifest, or nothing when the run died before it was written."""
+        return _load(self.manifest_path)
+
+    def summary(self) -> dict[str, Any]:
+        """The summary, or nothing while the run goes on."""
+        return _load(self.summary_path)
+
+    def events(self) -> Iterator[tuple[AnyEvent, float]]:
+        """What happened so far; nothing when the run died before its first event."""
+        return log.read(self.events_path) if self.events_path.is_file() else iter(())
+
+    def _folder(self, name: str) -> Path:
+        folder = self.path / name
+        try:
+            folder.mkdir(exist_ok=True)
+        except OSError as error:
+            raise HostError(f"cannot make {folder}: {error.strerror}") from error
+        return folder
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Writes a file beside ``path`` and renames it over, so that ``path`` is the old file or the new."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise HostError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _json(value: dict[str, Any]) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n"
+
+
+def _load(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+    except (msgspec.MsgspecError, UnicodeDecodeError, OSError) as error:
+        raise ScenarioError(f"{path}: {error}") from error

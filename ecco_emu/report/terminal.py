@@ -1,0 +1,262 @@
+"""Watching a run in the terminal: a screen that redraws, or plain lines where there is no terminal.
+
+Both are fed with events (``on_event``) on the run's own thread, where they only fold. A thread of rich's
+draws, twice a second, as drawing takes the interpreter from the run for about 10 ms. What a view cannot
+do never stops a run: a closed terminal ends the view alone.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from threading import Lock
+from types import TracebackType
+from typing import Protocol, Self
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.panel import Panel
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from ecco_emu.core import events as ev
+from ecco_emu.record.metrics import CameraMetrics, JobMetrics, RunMetrics
+from ecco_emu.report.telling import clean, tell
+
+REDRAWS_PER_S = 2
+SPARKS = "▁▂▃▄▅▆▇█"
+SPARK_POINTS = 20
+RECENT_EVENTS = 8
+LOW_MAP, GOOD_MAP = 0.25, 0.4
+STATE_STYLES = {"streaming": "green", "stalled": "red", "idle": "bright_black"}
+WEATHER_STYLES = {"day": "yellow", "night": "blue", "rain": "cyan", "fog": "bright_black"}
+
+
+class Progress(Protocol):
+    """What shows a run to a person while it goes on; a context manager fed with every event."""
+
+    def on_event(self, event: ev.AnyEvent) -> None: ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+
+def open_progress(console: Console, *, live: bool | None = None) -> Progress:
+    """The live view on a terminal, plain lines elsewhere; ``live`` forces either."""
+    return LiveView(console) if (console.is_terminal if live is None else live) else PlainProgress(console)
+
+
+class LiveView:
+    """The screen: header, cameras, jobs, recent events. ``clock_wall`` gives wall seconds (monotonic)."""
+
+    def __init__(self, console: Console, clock_wall: Callable[[], float] = time.monotonic) -> None:
+        self._metrics = RunMetrics()
+        self._recent: deque[Text] = deque(maxlen=RECENT_EVENTS)
+        self._lock = Lock()
+        self._clock_wall = clock_wall
+        self._began_wall: float | None = None
+        self._live = Live(
+            console=console,
+            get_renderable=self.render,
+            refresh_per_second=REDRAWS_PER_S,
+            transient=False,
+            vertical_overflow="ellipsis",
+        )
+
+    def on_event(self, event: ev.AnyEvent) -> None:
+        line = tell(event)
+        with self._lock:
+            if isinstance(event, ev.RunStarted):
+                self._began_wall = self._clock_wall()
+            self._metrics.apply(event)
+            if line is not None:
+                self._recent.append(Text(f"{event.t:8.1f} s  {line.text}", style=line.style))
+
+    def render(self) -> RenderableType:
+        """The screen as it is now. Called by rich's thread; holds back events for about a millisecond."""
+        with self._lock:
+            parts: list[RenderableType] = [
+                _header(self._metrics, self._elapsed_wall_s()),
+                _cameras(self._metrics),
+                _jobs(self._metrics),
+                Panel(Group(*self._recent), title="events", title_align="left", border_style="bright_black"),
+            ]
+        return Group(*parts)
+
+    def _elapsed_wall_s(self) -> float:
+        return 0.0 if self._began_wall is None else self._clock_wall() - self._began_wall
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        with suppress(OSError):
+            self._live.stop()
+
+
+class PlainProgress:
+    """One line for every notable event, for logs and pipes."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._closed = False
+
+    def on_event(self, event: ev.AnyEvent) -> None:
+        line = tell(event)
+        if line is None or self._closed:
+            return
+        try:
+            self._console.file.write(f"{event.t:8.1f} s  {line.text}\n")
+            self._console.file.flush()
+        except OSError:
+            self._closed = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Nothing to put back."""
+
+
+# -- what the screen is made of --
+
+
+def sparkline(values: list[float], top: float = 1.0) -> str:
+    """One character per value, ``top`` being the tallest.
+
+    >>> sparkline([0.0, 0.5, 1.0])
+    '▁▅█'
+    """
+    steps = len(SPARKS) - 1
+    return "".join(SPARKS[round(min(max(value / top, 0.0), 1.0) * steps + 1e-9)] for value in values)
+
+
+def remaining_wall_s(metrics: RunMetrics, elapsed_wall_s: float) -> float | None:
+    """The wall time still to go at the pace so far; before there is one, at the dilation."""
+    if metrics.started is None:
+        return None
+    to_go = max(0.0, metrics.duration_s - metrics.t)
+    pace = elapsed_wall_s / metrics.t if metrics.t >= 1.0 else metrics.started.dilation
+    return to_go * pace
+
+
+def _header(metrics: RunMetrics, elapsed_wall_s: float) -> RenderableType:
+    started = metrics.started
+    if started is None:
+        return Text("waiting for the run to begin", style="bright_black")
+    title = Text.assemble(
+        (clean(started.name), "bold"),
+        (f"   policy {clean(started.policy)}   engine {clean(started.engine)}", ""),
+        (f"   trainer {clean(started.trainer)} on {started.gpus} GPU   dilation {started.dilation:g}", ""),
+    )
+    left = remaining_wall_s(metrics, elapsed_wall_s)
+    total = metrics.duration_s
+    grid = Table.grid(padding=(0, 2))
+    window = f"window {metrics.window + 1}/{started.windows}"
+    bar = ProgressBar(total=max(total, 1e-9), completed=min(metrics.t, total), width=40)
+    mean = metrics.mean_map
+    grid.add_row(
+        Text(f"{metrics.t:.1f} of {total:g} s"),
+        bar,
+        Text(window),
+        Text("" if left is None else f"{_duration(left)} to go", style="bright_black"),
+        Text("") if mean is None else Text(f"mean mAP {mean:.2f}", style=_map_style(mean)),
+    )
+    return Group(title, grid)
+
+
+def _cameras(metrics: RunMetrics) -> Table:
+    table = _table(
+        "camera", "weather", "state", "student", ">mAP", "", "job", ">Mbit/s", ">target", ">rtt", ">late/lost"
+    )
+    for camera in metrics.cameras.values():
+        table.add_row(*_camera_cells(camera))
+    return table
+
+
+def _camera_cells(camera: CameraMetrics) -> list[Text]:
+    traffic = camera.traffic[-1] if camera.traffic and camera.state != "idle" else None
+    unwell = camera.segments_late + camera.segments_lost > 0
+    weather = camera.weather or "–"
+    history = sparkline([point.map for point in camera.accuracy[-SPARK_POINTS:]])
+    style = _map_style(camera.map)
+    return [
+        Text(clean(camera.id), style="bold"),
+        Text(clean(weather), style=WEATHER_STYLES.get(weather, "")),
+        Text(camera.state, style=STATE_STYLES[camera.state]),
+        Text((camera.model or "–")[:6], style="bright_black"),
+        Text("–" if camera.map is None else f"{camera.map:.2f}", style=style),
+        Text(history, style=style),
+        Text(clean(camera.job or "–")),
+        Text(_mbit(traffic.goodput_bps if traffic else None)),
+        Text(_mbit(traffic.target_bps if traffic else None), style="bright_black"),
+        Text(f"{traffic.rtt_ms:.0f} ms" if traffic and math.isfinite(traffic.rtt_ms) else "–"),
+        Text(f"{camera.segments_late}/{camera.segments_lost}", style="yellow" if unwell else "bright_black"),
+    ]
+
+
+def _jobs(metrics: RunMetrics) -> RenderableType:
+    table = _table("job", "members", ">share p", ">estimate c", ">mAP", ">micro-windows")
+    training = metrics.micro_windows[-1].job if metrics.micro_windows else None
+    shown = [job for job in metrics.jobs.values() if job.members]
+    for job in shown:
+        table.add_row(*_job_cells(job, now=job.id == training))
+    return table if shown else Text("no retraining jobs", style="bright_black")
+
+
+def _job_cells(job: JobMetrics, *, now: bool) -> list[Text]:
+    return [
+        Text(clean(job.id), style="bold green" if now else "bold"),
+        Text(clean(", ".join(job.members)), overflow="ellipsis", no_wrap=True),
+        Text("–" if job.p is None else f"{job.p:.2f}"),
+        Text("–" if job.c is None else f"{job.c:.1f}"),
+        Text("–" if job.map is None else f"{job.map:.2f}", style=_map_style(job.map)),
+        Text(str(len(job.micro_windows))),
+    ]
+
+
+def _table(*columns: str) -> Table:
+    """Columns whose name begins with ``>`` are set flush right."""
+    table = Table(expand=False, box=None, padding=(0, 1), header_style="bright_black")
+    for name in columns:
+        table.add_column(
+            name.removeprefix(">"), justify="right" if name.startswith(">") else "left", no_wrap=True
+        )
+    return table
+
+
+def _map_style(value: float | None) -> str:
+    if value is None:
+        return "bright_black"
+    return "green" if value >= GOOD_MAP else "yellow" if value >= LOW_MAP else "red"
+
+
+def _mbit(bps: float | None) -> str:
+    return "–" if bps is None or not math.isfinite(bps) else f"{bps / 1e6:.2f}"
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

@@ -1,0 +1,60 @@
+"""Running a student on pictures: inference, non-maximum suppression, boxes back in the pictures' pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from ultralytics.nn.tasks import BaseModel
+from ultralytics.utils.nms import non_max_suppression
+
+from ecco_emu.core.frames import Image
+from ecco_emu.tasks.detection import MAX_DETECTIONS, Detections
+from ecco_emu.trainer.client import MIN_SCORE
+from ecco_emu.trainer.yolo.pictures import Fit, fitted, stack
+
+_OVERLAP = 0.7
+_BATCH = 16
+
+
+def detect(
+    model: BaseModel,
+    images: Sequence[Image],
+    size: tuple[int, int],
+    *,
+    min_score: float = MIN_SCORE,
+    best_class_only: bool = False,
+) -> list[Detections]:
+    """What ``model`` sees in each picture (any sizes), best first, at most ``MAX_DETECTIONS``.
+
+    A box may be reported for several classes, unless ``best_class_only``.
+    Batched by ``_BATCH``; leaves the model in evaluation mode. Boxes are pixels of the given pictures.
+    """
+    model.eval()
+    device = next(model.parameters()).device
+    found: list[Detections] = []
+    with torch.inference_mode():
+        for start in range(0, len(images), _BATCH):
+            placed = [fitted(image, size) for image in images[start : start + _BATCH]]
+            raw = model(stack([image for image, _ in placed]).to(device))
+            kept = non_max_suppression(
+                raw,
+                conf_thres=min_score,
+                iou_thres=_OVERLAP,
+                max_det=MAX_DETECTIONS,
+                multi_label=not best_class_only,
+                max_time_img=10.0,  # never cut short by a busy machine: results must not depend on load
+            )
+            found += [
+                _detections(rows.cpu().numpy(), fit) for rows, (_, fit) in zip(kept, placed, strict=True)
+            ]
+    return found
+
+
+def _detections(rows: np.ndarray[tuple[int, int], np.dtype[np.float32]], fit: Fit) -> Detections:
+    return Detections(
+        boxes=fit.undo(rows[:, :4]),
+        scores=rows[:, 4].astype(np.float32),
+        classes=rows[:, 5].astype(np.int64),
+    )

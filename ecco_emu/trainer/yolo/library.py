@@ -1,0 +1,69 @@
+"""Students by hash: files checked on arrival, detectors built when first needed, both bounded."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import torch
+
+from ecco_emu.core.ids import ModelHash, model_hash
+from ecco_emu.trainer.backend import BadStudentError, UnknownModelError
+from ecco_emu.trainer.yolo.student import Student, load
+
+FILES = 64
+"""Student files kept (5 MB each)."""
+BUILT = 16
+"""Detectors kept ready to run (11 MB each)."""
+
+
+class Library:
+    """Least recently used first out. A file outlives its detector, which is built again from it."""
+
+    def __init__(self, device: torch.device, *, files: int = FILES, built: int = BUILT) -> None:
+        self._device = device
+        self._most_files, self._most_built = files, built
+        self._files: OrderedDict[ModelHash, bytes] = OrderedDict()
+        self._built: OrderedDict[ModelHash, Student] = OrderedDict()
+
+    def __contains__(self, model: ModelHash) -> bool:
+        return model in self._files
+
+    def add(self, model: ModelHash, weights: bytes) -> None:
+        """Raises ``BadStudentError`` if the bytes are no student or have another hash."""
+        if model in self._files:
+            self._files.move_to_end(model)
+            return
+        if model_hash(weights) != model:
+            raise BadStudentError(f"these weights hash to {model_hash(weights)}, not to {model}")
+        self._keep_built(model, load(weights))
+        self._files[model] = weights
+        while len(self._files) > self._most_files:
+            self._files.popitem(last=False)
+
+    def fresh(self, model: ModelHash) -> Student:
+        """A student of one's own, to train. Raises ``UnknownModelError``."""
+        return load(self._weights(model))
+
+    def ready(self, model: ModelHash) -> Student:
+        """A shared student to run: batch norm folded into the convolutions. Raises ``UnknownModelError``."""
+        weights = self._weights(model)
+        if model not in self._built:
+            self._keep_built(model, load(weights))
+        self._built.move_to_end(model)
+        return self._built[model]
+
+    def newest(self) -> ModelHash | None:
+        return next(reversed(self._files), None)
+
+    def _weights(self, model: ModelHash) -> bytes:
+        try:
+            self._files.move_to_end(model)
+        except KeyError:
+            raise UnknownModelError(f"student {model} is not here; add it first") from None
+        return self._files[model]
+
+    def _keep_built(self, model: ModelHash, student: Student) -> None:
+        fused = student.model.eval().fuse(verbose=False).to(self._device)
+        self._built[model] = Student(fused, student.size)
+        while len(self._built) > self._most_built:
+            self._built.popitem(last=False)

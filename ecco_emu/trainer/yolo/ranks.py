@@ -1,0 +1,151 @@
+"""Training on several GPUs: one process per GPU, joined by torch.distributed (NCCL; gloo on a CPU).
+
+The training process itself is rank 0: it draws the pictures, hands every other rank its part of each
+batch through a pipe, and trains along. Models are never sent: DistributedDataParallel copies rank 0's
+to the others when a job is created.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import socket
+from collections.abc import Sequence
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+import torch
+import torch.distributed
+from ultralytics.nn.tasks import DetectionModel
+
+from ecco_emu.host.workers import settle_child
+from ecco_emu.trainer.backend import Picture, Settings, TrainResult
+from ecco_emu.trainer.yolo import student
+from ecco_emu.trainer.yolo.session import TrainingSession
+
+Batches = list[list[Picture]]
+
+
+def device_of(rank: int) -> torch.device:
+    return torch.device("cuda", rank) if torch.cuda.is_available() else torch.device("cpu")
+
+
+class Team:
+    """Rank 0's hold on the other ranks. With one rank it starts no process and adds nothing."""
+
+    def __init__(self, ranks: int, settings: Settings) -> None:
+        self.ranks = ranks
+        self._settings = settings
+        self._pipes: list[Connection] = []
+        self._processes: list[BaseProcess] = []
+        if ranks > 1:
+            self._start()
+
+    def session(self, job: str, model: student.Student) -> TrainingSession:
+        """A session of that name on every rank; returns rank 0's."""
+        self._tell("create", job, model.size)
+        return _session(model.model, job, model.size, self._settings, 0, self.ranks)
+
+    def drop(self, job: str) -> None:
+        self._tell("drop", job)
+
+    def train(self, job: str, session: TrainingSession, batches: Sequence[Sequence[Picture]]) -> TrainResult:
+        """A micro-window on all ranks; picture i of a batch goes to rank i modulo ranks."""
+        for rank, pipe in enumerate(self._pipes, start=1):
+            pipe.send(("train", job, [list(batch[rank :: self.ranks]) for batch in batches]))
+        result = session.train_micro([batch[:: self.ranks] for batch in batches])
+        images = sum(len(batch) for batch in batches)
+        return TrainResult(result.steps, images, result.losses, result.wall_s)
+
+    def close(self) -> None:
+        self._tell("end")
+        for process in self._processes:
+            process.join(timeout=5)
+            if process.is_alive():
+                process.kill()
+        if self._processes:
+            torch.distributed.destroy_process_group()
+
+    def _start(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        port = _free_port()
+        for rank in range(1, self.ranks):
+            ours, theirs = context.Pipe()
+            process = context.Process(
+                target=_serve, args=(os.getpid(), rank, self.ranks, port, self._settings, theirs), daemon=True
+            )
+            process.start()
+            theirs.close()
+            self._pipes.append(ours)
+            self._processes.append(process)
+        _join(0, self.ranks, port)
+
+    def _tell(self, *message: object) -> None:
+        for pipe in self._pipes:
+            pipe.send(message)
+
+
+def _serve(parent_pid: int, rank: int, ranks: int, port: int, settings: Settings, pipe: Connection) -> None:
+    """Another rank's life: does what rank 0 does, in the same order, until the pipe closes."""
+    settle_child(parent_pid, os.getpriority(os.PRIO_PROCESS, 0), {})  # as rank 0 has it
+    torch.set_num_threads(max(1, settings.threads // ranks))
+    _join(rank, ranks, port)
+    sessions: dict[str, TrainingSession] = {}
+    with contextlib.suppress(EOFError):
+        while (message := pipe.recv())[0] != "end":
+            _obey(message, sessions, settings, rank, ranks)
+    torch.distributed.destroy_process_group()
+
+
+def _obey(
+    message: tuple[Any, ...],
+    sessions: dict[str, TrainingSession],
+    settings: Settings,
+    rank: int,
+    ranks: int,
+) -> None:
+    match message:
+        case "create", job, size:
+            sessions[job] = _session(student.build(), job, size, settings, rank, ranks)
+        case "train", job, batches:
+            sessions[job].train_micro(batches)
+        case "drop", job:
+            sessions.pop(job, None)
+
+
+def _session(
+    model: DetectionModel,
+    job: str,
+    size: tuple[int, int],
+    settings: Settings,
+    rank: int,
+    ranks: int,
+) -> TrainingSession:
+    return TrainingSession(
+        model,
+        size,
+        learning_rate=settings.learning_rate,
+        seed=settings.seed,
+        name=job,
+        device=device_of(rank),
+        rank=rank,
+        ranks=ranks,
+    )
+
+
+def _join(rank: int, ranks: int, port: int) -> None:
+    os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+    backend = "nccl" if torch.cuda.is_available() else "gloo"
+    if backend == "nccl":
+        torch.cuda.set_device(rank)
+    torch.distributed.init_process_group(
+        backend, init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=ranks
+    )
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,41 @@
+"""Pictures of random towns, for pretraining and its evaluation. Runs in a child process of its own."""
+
+from __future__ import annotations
+
+from ecco_emu.core.random_streams import stream
+from ecco_emu.scenario import schema
+from ecco_emu.scenario.schema import Weather
+from ecco_emu.trainer.backend import Picture
+from ecco_emu.world.town.renderer import TownRenderer, render_scene
+
+
+def render_scenes(seed: int, town: int, count: int, weather: Weather, size: tuple[int, int]) -> list[Picture]:
+    """``count`` pictures of town number ``town``, from random views at random times.
+
+    The same seed and town give the same views and times in any weather.
+    """
+    random = stream(seed, "pretraining scenes", town)
+    # busier than a scenario's default, as far as it goes: more to learn from every picture
+    traffic = schema.Town(
+        seed=int(random.integers(2**31)),
+        cars=int(random.integers(60, 160)),
+        trucks=int(random.integers(16, 60)),
+        pedestrians=int(random.integers(120, 320)),
+        districts=(_everywhere(weather),),
+    )
+    renderer = TownRenderer(traffic, seed, size)
+    try:
+        return [render_scene(renderer, random, weather) for _ in range(count)]
+    finally:
+        renderer.close()
+
+
+def _everywhere(weather: Weather) -> schema.District:
+    return schema.District.model_validate(
+        {
+            "name": "everywhere",
+            "center": ["0m", "0m"],
+            "radius": "1km",
+            "weather": [{"at": "0s", "is": weather}],
+        }
+    )

@@ -1,0 +1,67 @@
+"""The teacher as the paper has it: a YOLO11x that knows COCO, run in the training process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from ultralytics.nn.tasks import load_checkpoint
+
+from ecco_emu.core.errors import ScenarioError
+from ecco_emu.core.frames import Image
+from ecco_emu.tasks.detection import CLASSES, Detections, Labels
+from ecco_emu.trainer.yolo.detect import detect
+from ecco_emu.trainer.yolo.student import STRIDE
+
+NAMES: Mapping[str, str] = {"car": "car", "truck": "truck", "person": "pedestrian"}
+"""COCO's names for this project's classes; whatever else the teacher sees is no label."""
+MIN_SCORE = 0.4
+"""What the teacher is less sure of is no label."""
+MIN_WIDTH_PX = 640
+"""Smaller pictures are enlarged to it: the teacher was trained at this size."""
+
+
+class TeacherModel:
+    """Labels pictures with an Ultralytics weight file.
+
+    Such a file is a pickle, as published by Ultralytics: it must come from somewhere you trust. It is
+    read from this machine's disk only, never from the network.
+    """
+
+    def __init__(self, path: Path, device: torch.device) -> None:
+        try:
+            model, _ = load_checkpoint(path, device=device)
+        except Exception as error:
+            # whatever unpickling a foreign file raises, the scenario named the wrong file
+            raise ScenarioError(f"{path} is not an Ultralytics weight file: {error}") from error
+        self._model = model.eval()
+        own = {CLASSES.index(NAMES[name]): number for number, name in model.names.items() if name in NAMES}
+        if not own:
+            raise ScenarioError(f"{path} knows none of {', '.join(NAMES)}: take weights trained on COCO")
+        self._class_of = np.full(len(model.names), -1, np.int64)
+        for cls, number in own.items():
+            self._class_of[number] = cls
+
+    def label(self, images: Sequence[Image]) -> list[Labels]:
+        """Labels of pictures that all have one size, boxes in their pixels."""
+        if not images:
+            return []
+        found = detect(self._model, images, input_size(images[0]), min_score=MIN_SCORE, best_class_only=True)
+        return [self._labels(each) for each in found]
+
+    def _labels(self, found: Detections) -> Labels:
+        classes = self._class_of[found.classes]
+        return Labels(found.boxes[classes >= 0], classes[classes >= 0])
+
+
+def input_size(image: Image) -> tuple[int, int]:
+    """At least ``MIN_WIDTH_PX`` wide, the picture's shape, sides multiples of the stride."""
+    height, width = image.shape[:2]
+    factor = max(1.0, MIN_WIDTH_PX / width)
+    return _up(width * factor), _up(height * factor)
+
+
+def _up(side: float) -> int:
+    return int(np.ceil(side / STRIDE)) * STRIDE

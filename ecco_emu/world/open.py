@@ -1,0 +1,12 @@
+"""A scenario's world, whichever kind it is. The one place that knows all kinds there are."""
+
+from __future__ import annotations
+
+from ecco_emu.scenario import schema
+from ecco_emu.world.source import World
+from ecco_emu.world.town.world import TownWorld
+
+
+def open_world(scenario: schema.Scenario) -> World:
+    """The world that the scenario describes, not yet started."""
+    return TownWorld(scenario)

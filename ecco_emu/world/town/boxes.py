@@ -1,0 +1,98 @@
+"""From the id pass to labels: the exact box of what is visible of every object. Pure."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from ecco_emu.tasks.detection import CLASSES, Labels
+from ecco_emu.world.town.streets import SIZES
+from ecco_emu.world.town.traffic import Movers, Poses, kind_of
+from ecco_emu.world.town.views import View, project
+
+MIN_SHORT_PX = 4
+"""A box whose shorter side is smaller is not labelled."""
+MIN_LONG_PX = 8
+"""Nor one whose longer side is smaller."""
+MIN_SHARE = 0.2
+"""Nor one of which fewer pixels are visible than this share of its whole box's area in the picture.
+
+A whole car fills some 0.7 of its box and a whole pedestrian some 0.45, so this drops what is hidden to
+about two thirds or more.
+"""
+MIN_CONTRAST = 0.04
+"""Nor one that haze leaves less than this share of its colours: nobody could see it."""
+
+_EXTENTS = np.array([SIZES[kind_of(number)] for number in range(len(CLASSES))])
+_UNIT_CORNERS = np.array([(x, y, z) for x in (-0.5, 0.5) for y in (-0.5, 0.5) for z in (0.0, 1.0)])
+
+
+def visible_boxes(
+    ids: npt.NDArray[np.int32], count: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+    """Which movers (indices, sorted) are in an id picture, their boxes x1, y1, x2, y2 and pixel counts."""
+    ys, xs = np.nonzero((ids > 0) & (ids <= count))
+    if len(ys) == 0:
+        return np.zeros(0, np.int64), np.zeros((0, 4), np.float32), np.zeros(0, np.int64)
+    numbers = ids[ys, xs]
+    order = np.argsort(numbers, kind="stable")
+    numbers, ys, xs = numbers[order], ys[order], xs[order]
+    starts = np.flatnonzero(np.r_[True, numbers[1:] != numbers[:-1]])
+    boxes = np.stack(
+        [
+            np.minimum.reduceat(xs, starts),
+            np.minimum.reduceat(ys, starts),
+            np.maximum.reduceat(xs, starts) + 1,
+            np.maximum.reduceat(ys, starts) + 1,
+        ],
+        axis=1,
+    ).astype(np.float32)
+    pixels = np.diff(np.r_[starts, len(numbers)])
+    return numbers[starts].astype(np.int64) - 1, boxes, pixels.astype(np.int64)
+
+
+def whole_areas(
+    view: View, size: tuple[int, int], movers: Movers, poses: Poses, which: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float64]:
+    """The area in px² that each object's box would have in the picture if nothing stood before it.
+
+    0 for what reaches behind the camera, where no such box exists.
+    """
+    if len(which) == 0:
+        return np.zeros(0)
+    corners = _UNIT_CORNERS[None] * _EXTENTS[movers.kinds[which]][:, None]
+    cos, sin = np.cos(poses.heading[which])[:, None], np.sin(poses.heading[which])[:, None]
+    world = np.stack(
+        [
+            poses.x[which][:, None] + cos * corners[..., 0] - sin * corners[..., 1],
+            poses.y[which][:, None] + sin * corners[..., 0] + cos * corners[..., 1],
+            corners[..., 2],
+        ],
+        axis=-1,
+    )
+    pixels, depth = project(view, size, world.reshape(-1, 3))
+    pixels = np.clip(pixels.reshape(len(which), 8, 2), 0, np.array(size, dtype=float))
+    sides = pixels.max(axis=1) - pixels.min(axis=1)
+    ahead = (depth.reshape(len(which), 8) > 0.1).all(axis=1)
+    return np.asarray(np.where(ahead, sides.prod(axis=1), 0.0))
+
+
+def distances(view: View, poses: Poses) -> npt.NDArray[np.float64]:
+    """Metres from the camera to the foot of every object, (N,)."""
+    flat = (poses.x - view.at[0]) ** 2 + (poses.y - view.at[1]) ** 2
+    return np.asarray(np.sqrt(flat + view.height_m**2))
+
+
+def labels_of(
+    ids: npt.NDArray[np.int32], view: View, movers: Movers, poses: Poses, haze_per_m: float = 0.0
+) -> Labels:
+    """The labels of the picture whose id pass this is (H, W), ordered by mover."""
+    height, width = ids.shape
+    which, boxes, pixels = visible_boxes(ids, len(movers))
+    sides = boxes[:, 2:] - boxes[:, :2]
+    whole = whole_areas(view, (width, height), movers, poses, which)
+    keep = (sides.min(axis=1, initial=1e9) >= MIN_SHORT_PX) & (sides.max(axis=1, initial=0) >= MIN_LONG_PX)
+    keep &= pixels >= MIN_SHARE * whole
+    away = distances(view, poses)[which]
+    keep &= np.exp(-haze_per_m * away) >= MIN_CONTRAST
+    return Labels(boxes[keep], movers.kinds[which[keep]])

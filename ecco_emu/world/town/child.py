@@ -1,0 +1,25 @@
+"""The rendering process: what ``TownWorld`` calls runs here. State lives in this module's globals."""
+
+from __future__ import annotations
+
+from ecco_emu.core.frames import Image
+from ecco_emu.scenario import schema
+from ecco_emu.tasks.detection import Labels
+from ecco_emu.world.town.renderer import TownRenderer
+from ecco_emu.world.town.views import View
+from ecco_emu.world.town.weather import Conditions
+
+Size = tuple[int, int]
+
+_renderers: dict[Size, TownRenderer] = {}
+
+
+def open_town(town: schema.Town, seed: int, sizes: list[Size]) -> None:
+    """Builds the town, once for every size of picture."""
+    for size in sizes:
+        _renderers[size] = TownRenderer(town, seed, size)
+
+
+def shoot(size: Size, view: View, t: float, conditions: Conditions, noise_key: int) -> tuple[Image, Labels]:
+    """One picture and its labels; see ``TownRenderer.render``."""
+    return _renderers[size].render(view, t, conditions, noise_key)

@@ -1,0 +1,201 @@
+"""Everyone's way through town: rings to go around, and where each object is on its ring. Pure."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from ecco_emu.scenario import schema
+from ecco_emu.tasks.detection import CLASSES
+from ecco_emu.world.town.streets import LANE_M, PALETTES, PAVEMENT_M, ROAD_HALF_M, Kind
+
+Floats = npt.NDArray[np.float64]
+
+PARKED_SHARE = 0.25
+"""Of the cars, how many stand at the kerb."""
+_CAR_CORNER_M = 4.0
+_OUTER_CORNER_M = 6.0
+_WALK_CORNER_M = 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class Ring:
+    """A closed way around a square: rounded corners, driven one way.
+
+    ``turn`` is -1 for right turns (clockwise seen from above) and +1 for left turns.
+    """
+
+    center: tuple[float, float]
+    half_m: tuple[float, float]
+    corner_m: float
+    turn: Literal[-1, 1]
+
+    @property
+    def length_m(self) -> float:
+        straight = 4 * (self.half_m[0] + self.half_m[1]) - 8 * self.corner_m
+        return straight + 2 * math.pi * self.corner_m
+
+    def at(self, s: Floats) -> tuple[Floats, Floats, Floats]:
+        """x, y and heading (radians, counter-clockwise from east) after ``s`` metres along the way."""
+        return along_rings(np.broadcast_to(self.numbers(), (len(s), 6)), s)
+
+    def numbers(self) -> Floats:
+        """The ring as a row for ``along_rings``: centre, half width, half depth, corner, turn."""
+        return np.array([*self.center, *self.half_m, self.corner_m, self.turn], dtype=np.float64)
+
+
+def along_rings(rings: Floats, s: Floats) -> tuple[Floats, Floats, Floats]:
+    """x, y and heading after ``s`` metres (N,) along rings (N, 6), each on one of its own.
+
+    A ring begins at the west end of its southern side. Each quarter is a straight and a corner; the
+    quarters differ by a turn of 90 degrees, and in which half extent is "along" and which "out".
+    """
+    cx, cy, half_x, half_y, r, turn = rings.T
+    arc = math.pi / 2 * r
+    width, depth = 2 * (half_x - r), 2 * (half_y - r)
+    half_turn = width + depth + 2 * arc
+    s = np.mod(s * turn, 2 * half_turn)
+    second = s >= half_turn
+    s = s - np.where(second, half_turn, 0.0)
+    late = s >= width + arc
+    s = s - np.where(late, width + arc, 0.0)
+    straight = np.where(late, depth, width)
+    base = np.where(second, math.pi, 0.0) + np.where(late, math.pi / 2, 0.0)
+    turned = np.maximum(s - straight, 0.0) / r
+    back = np.minimum(s - straight, 0.0)
+    angle = base + turned
+    sign = np.where(second, -1.0, 1.0)
+    pivot_x = sign * (half_x - r)
+    pivot_y = sign * np.where(late, half_y - r, r - half_y)
+    x = cx + pivot_x + np.cos(base) * back + r * np.sin(angle)
+    y = cy + pivot_y + np.sin(base) * back - r * np.cos(angle)
+    return x, y, angle + np.where(turn < 0, math.pi, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Movers:
+    """Everything that can be detected. One entry per object in every array.
+
+    ``ring`` is an index into the layout's rings, or -1 for what stands still; ``start_m`` and
+    ``speed_mps`` say how far along it an object is; ``offset_m`` moves it sideways (left of its
+    heading); ``still`` holds x, y, heading of what stands.
+    """
+
+    kinds: npt.NDArray[np.int64]
+    looks: npt.NDArray[np.int64]
+    ring: npt.NDArray[np.int64]
+    start_m: Floats
+    speed_mps: Floats
+    offset_m: Floats
+    still: Floats
+
+    def __len__(self) -> int:
+        return len(self.kinds)
+
+
+@dataclass(frozen=True, slots=True)
+class Poses:
+    """Where every mover is: x, y in metres and heading in radians, (N,) each."""
+
+    x: Floats
+    y: Floats
+    heading: Floats
+
+
+def rings_of(
+    blocks: list[tuple[float, float, float, float]], lines: tuple[float, ...]
+) -> tuple[list[Ring], list[Ring]]:
+    """Traffic's rings and pedestrians' rings, one of each per block and around the whole."""
+    rings, walks = [], []
+    kerb = ROAD_HALF_M + 0.73 * PAVEMENT_M
+    for x0, y0, x1, y1 in blocks:
+        center = ((x0 + x1) / 2, (y0 + y1) / 2)
+        half = ((x1 - x0) / 2, (y1 - y0) / 2)
+        rings.append(Ring(center, (half[0] - LANE_M, half[1] - LANE_M), _CAR_CORNER_M, -1))
+        walks.append(Ring(center, (half[0] - kerb, half[1] - kerb), _WALK_CORNER_M, -1))
+    reach = lines[-1]
+    rings.append(Ring((0.0, 0.0), (reach + LANE_M, reach + LANE_M), _OUTER_CORNER_M, 1))
+    walks.append(Ring((0.0, 0.0), (reach + kerb, reach + kerb), _WALK_CORNER_M, 1))
+    return rings, walks
+
+
+def spread_out(
+    town: schema.Town,
+    lines: tuple[float, ...],
+    rings: list[Ring],
+    walks: list[Ring],
+    streams: Callable[[str], np.random.Generator],
+) -> Movers:
+    bays = _parking(lines)
+    parked = min(round(town.cars * PARKED_SHARE), len(bays))
+    rng = streams("traffic")
+    vehicles = np.array([0] * (town.cars - parked) + [1] * town.trucks, dtype=np.int64)
+    rng.shuffle(vehicles)
+    ring, start, ring_speed = _spread(rings, len(vehicles), rng, jitter=0.3)
+    speed = ring_speed[ring] if len(vehicles) else np.zeros(0)
+    walk_rng = streams("pedestrians")
+    walk, walk_start, _ = _spread(walks, town.pedestrians, walk_rng, jitter=0.9)
+    direction = walk_rng.choice((-1.0, 1.0), town.pedestrians)
+    walk_speed = walk_rng.uniform(0.9, 1.7, town.pedestrians) * direction
+    # those who walk against the ring keep to its other side
+    walk_offset = direction * walk_rng.uniform(0.1, 0.45, town.pedestrians)
+    still = streams("parked").permutation(len(bays))[:parked]
+    counts = (len(vehicles), town.pedestrians, parked)
+    kinds = np.concatenate((vehicles, np.full(counts[1], 2), np.zeros(parked, np.int64)))
+    looks_rng = streams("looks")
+    return Movers(
+        kinds=kinds.astype(np.int64),
+        looks=(looks_rng.random(len(kinds)) * [PALETTES[kind_of(k)] for k in kinds]).astype(np.int64),
+        ring=np.concatenate((ring, walk + len(rings), np.full(parked, -1))).astype(np.int64),
+        start_m=np.concatenate((start, walk_start, np.zeros(parked))),
+        speed_mps=np.concatenate((speed, walk_speed, np.zeros(parked))),
+        offset_m=np.concatenate((np.zeros(counts[0]), walk_offset, np.zeros(parked))),
+        still=np.concatenate((np.zeros((counts[0] + counts[1], 3)), bays[still].reshape(-1, 3))),
+    )
+
+
+def kind_of(index: int) -> Kind:
+    """The kind with this class number."""
+    return CLASSES[index]  # type: ignore[return-value]
+
+
+def _spread(
+    rings: list[Ring], count: int, rng: np.random.Generator, jitter: float
+) -> tuple[npt.NDArray[np.int64], Floats, Floats]:
+    """Shares ``count`` objects among the rings by length: ring and start of each, speed of each ring.
+
+    Objects of a ring are evenly spaced, then moved by up to ``jitter`` of half the gap; all vehicles
+    of a ring drive equally fast, so none ever runs into another.
+    """
+    lengths = np.array([ring.length_m for ring in rings])
+    ends = np.cumsum(lengths) / lengths.sum() * count
+    ring = np.searchsorted(ends, np.arange(count) + 0.5).astype(np.int64)
+    start = np.zeros(count)
+    for index in range(len(rings)):
+        on = np.flatnonzero(ring == index)
+        if len(on) == 0:
+            continue
+        gap = lengths[index] / len(on)
+        steps = np.arange(len(on)) + rng.uniform(0, 1) + rng.uniform(-jitter / 2, jitter / 2, len(on))
+        start[on] = steps * gap
+    return ring, start, rng.uniform(5.0, 9.0, len(rings))
+
+
+def _parking(lines: tuple[float, ...]) -> Floats:
+    """Every place to park, (N, 3): x, y, heading; half on the pavement, out of the lane's way."""
+    offset = ROAD_HALF_M + 0.45
+    bays = []
+    for road in lines:
+        for a, b in itertools.pairwise(lines):
+            for at in np.arange(a + 14.0, b - 13.0 + 1e-9, 6.5):
+                bays.append((road + offset, at, math.pi / 2))
+                bays.append((road - offset, at, -math.pi / 2))
+                bays.append((at, road - offset, 0.0))
+                bays.append((at, road + offset, math.pi))
+    return np.array(bays, dtype=np.float64).reshape(-1, 3)

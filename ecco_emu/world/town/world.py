@@ -1,0 +1,132 @@
+"""A scenario's town as a world: rendered in a process of its own, so that the event loop never waits."""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from collections import OrderedDict
+from dataclasses import dataclass, field
+
+from ecco_emu.core.errors import HostError
+from ecco_emu.core.frames import Frame
+from ecco_emu.core.ids import CameraId
+from ecco_emu.host.workers import Worker
+from ecco_emu.scenario import schema
+from ecco_emu.tasks.detection import Labels
+from ecco_emu.world.town import child
+from ecco_emu.world.town.views import View, view_of
+from ecco_emu.world.town.weather import conditions_at, district_of
+
+LABEL_HISTORY = 4000
+"""Frames per camera whose labels are remembered."""
+FRAME_HISTORY = 8
+"""Frames per camera kept for whoever asks for the same one a little later."""
+_NICENESS = -5
+
+
+@dataclass
+class _Eye:
+    """What the world knows of one camera."""
+
+    source: schema.Source
+    view: View
+    district: schema.District
+    labels: OrderedDict[int, Labels] = field(default_factory=OrderedDict)
+    frames: OrderedDict[int, asyncio.Task[Frame]] = field(default_factory=OrderedDict)
+
+
+class TownWorld:
+    """The rendered town of a scenario. Implements ``World``."""
+
+    def __init__(self, scenario: schema.Scenario) -> None:
+        town = scenario.world.town
+        self._town, self._seed = town, scenario.seed
+        self._eyes = {
+            CameraId(camera.id): _Eye(camera.source, view_of(camera), district_of(town.districts, camera.at))
+            for camera in scenario.cameras
+        }
+        self._worker: Worker | None = None
+
+    @property
+    def fps(self) -> float:
+        return max(eye.source.fps for eye in self._eyes.values())
+
+    @property
+    def size(self) -> tuple[int, int]:
+        widths, heights = zip(*(eye.source.size for eye in self._eyes.values()), strict=True)
+        return max(widths), max(heights)
+
+    async def start(self) -> None:
+        """Starts the rendering process and builds the town in it (about two seconds)."""
+        if self._worker is not None:
+            raise RuntimeError("the world is already started")
+        self._worker = Worker("rendering the town", niceness=_NICENESS)
+        sizes = sorted({eye.source.size for eye in self._eyes.values()})
+        await self._worker.call(child.open_town, self._town, self._seed, sizes)
+
+    async def close(self) -> None:
+        worker, self._worker = self._worker, None
+        tasks = [task for eye in self._eyes.values() for task in eye.frames.values()]
+        for task in tasks:
+            task.cancel()
+        if worker is not None:
+            await asyncio.to_thread(worker.close)
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for eye in self._eyes.values():
+            eye.frames.clear()
+
+    async def frame(self, camera: CameraId, index: int) -> Frame:
+        eye = self._eyes[camera]
+        task = eye.frames.get(index)
+        if task is None:
+            task = asyncio.create_task(self._render(camera, eye, index))
+            task.add_done_callback(_retrieve)
+            eye.frames[index] = task
+            while len(eye.frames) > FRAME_HISTORY and next(iter(eye.frames.values())).done():
+                eye.frames.popitem(last=False)
+        # one who stops waiting must not take the picture from the others
+        return await asyncio.shield(task)
+
+    def labels(self, camera: CameraId, index: int) -> Labels:
+        return self._eyes[camera].labels[index]
+
+    def weather(self, camera: CameraId, t: float) -> str:
+        return conditions_at(self._eyes[camera].district, t).weather
+
+    def settled(self, camera: CameraId, t: float) -> bool:
+        return conditions_at(self._eyes[camera].district, t).blend >= 1.0
+
+    def district(self, camera: CameraId) -> str:
+        return self._eyes[camera].district.name
+
+    async def _render(self, camera: CameraId, eye: _Eye, index: int) -> Frame:
+        t = index / eye.source.fps
+        try:
+            if self._worker is None:
+                raise HostError("the world is not running: start it before asking for frames")
+            image, labels = await self._worker.call(
+                child.shoot,
+                eye.source.size,
+                eye.view,
+                t,
+                conditions_at(eye.district, t),
+                noise_key(self._seed, camera, index),
+            )
+        except BaseException:
+            eye.frames.pop(index, None)
+            raise
+        eye.labels[index] = labels
+        if len(eye.labels) > LABEL_HISTORY:
+            eye.labels.popitem(last=False)
+        return Frame(camera, index, t, image)
+
+
+def _retrieve(task: asyncio.Task[Frame]) -> None:
+    """Marks a failure as seen even when everyone has stopped waiting for the frame."""
+    if not task.cancelled():
+        task.exception()
+
+
+def noise_key(seed: int, camera: str, index: int) -> int:
+    """Which noise a camera's frame has: its own, and the same whenever it is asked for."""
+    return zlib.crc32(f"{seed}/{camera}/{index}".encode())

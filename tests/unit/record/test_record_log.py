@@ -1,0 +1,110 @@
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ecco_emu.core import events as ev
+from ecco_emu.core.errors import ScenarioError
+from ecco_emu.record.log import EventLog, decode_line, encode_line, read
+from tests.unit.record.synthetic import story
+
+RIGHT = ev.Condition(t=1.5, camera="cam1", district="hill", weather="fog")
+
+
+def ticking(*walls: float) -> Callable[[], float]:
+    return iter(walls).__next__
+
+
+def written(path: Path, *lines: bytes) -> Path:
+    path.write_bytes(b"".join(lines))
+    return path
+
+
+def test_a_line_has_time_wall_and_kind_before_the_rest(tmp_path: Path) -> None:
+    with EventLog(tmp_path / "events.jsonl", ticking(100.0, 106.25)) as log:
+        log.append(RIGHT)
+        line = log.path.read_text()
+    assert line == (
+        '{"t":1.5,"wall":6.25,"kind":"condition","camera":"cam1","district":"hill","weather":"fog"}\n'
+    )
+
+
+def test_what_was_written_is_read_back_while_the_log_is_open(tmp_path: Path) -> None:
+    events = story()
+    with EventLog(tmp_path / "events.jsonl", lambda: 3.0) as log:
+        for event in events:
+            log.append(event)
+        assert [event for event, _ in read(log.path)] == events
+
+
+def test_subscribers_hear_events_in_order_until_they_leave(tmp_path: Path) -> None:
+    heard: list[ev.AnyEvent] = []
+    with EventLog(tmp_path / "e.jsonl", lambda: 0.0) as log:
+        leave = log.subscribe(heard.append)
+        log.append(RIGHT)
+        leave()
+        leave()
+        log.append(RIGHT)
+    assert heard == [RIGHT]
+
+
+@given(cut=st.integers(min_value=0, max_value=200))
+def test_a_torn_last_line_costs_only_itself(tmp_path_factory: pytest.TempPathFactory, cut: int) -> None:
+    whole = encode_line(RIGHT, 1.0)
+    torn = whole[: min(cut, len(whole) - 2)]
+    path = written(tmp_path_factory.mktemp("log") / "e.jsonl", whole, whole, torn)
+    assert list(read(path)) == [(RIGHT, 1.0), (RIGHT, 1.0)]
+
+
+def test_garbage_in_the_middle_is_named_by_file_and_line(tmp_path: Path) -> None:
+    whole = encode_line(RIGHT, 1.0)
+    path = written(tmp_path / "e.jsonl", whole, b"\x00\xff garbage\n", whole)
+    with pytest.raises(ScenarioError, match=r"e\.jsonl:2: not an event"):
+        list(read(path))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"[]\n",
+        b'{"t":1}\n',
+        b'{"t":1,"kind":"condition","camera":"c"}\n',
+        b'{"t":"x","wall":0,"kind":"run_ended","status":"ok"}\n',
+    ],
+)
+def test_a_line_of_the_wrong_shape_is_refused(tmp_path: Path, line: bytes) -> None:
+    with pytest.raises(ScenarioError, match=":1: not an event"):
+        list(read(written(tmp_path / "e.jsonl", line)))
+
+
+def test_kinds_and_fields_of_later_versions_are_passed_over(tmp_path: Path) -> None:
+    later = b'{"t":2.0,"wall":1.0,"kind":"teleported","camera":"cam1"}\n'
+    extended = json.dumps(json.loads(encode_line(RIGHT, 1.0)) | {"mood": "gloomy"}).encode() + b"\n"
+    assert list(read(written(tmp_path / "e.jsonl", later, extended))) == [(RIGHT, 1.0)]
+
+
+def test_numbers_that_are_none_come_back_as_nan() -> None:
+    event = ev.MicroWindow(
+        t=2.0, window=0, index=0, start=0.0, job="a", losses=[1.0, math.nan], train_wall_s=math.inf
+    )
+    back, _ = decode_line(encode_line(event, 0.0))
+    assert isinstance(back, ev.MicroWindow)
+    assert back.losses[0] == 1.0
+    assert math.isnan(back.losses[1])
+    assert math.isnan(back.train_wall_s)
+    assert back.map_before is None
+
+
+def test_a_log_never_continues_another_runs(tmp_path: Path) -> None:
+    path = written(tmp_path / "e.jsonl", b"")
+    with pytest.raises(ScenarioError, match="one run"):
+        EventLog(path, lambda: 0.0)
+
+
+def test_a_missing_log_is_said_to_be_missing(tmp_path: Path) -> None:
+    with pytest.raises(ScenarioError, match="cannot read"):
+        list(read(tmp_path / "none.jsonl"))

@@ -1,0 +1,221 @@
+import json
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ecco_emu.core import events as ev
+from ecco_emu.record.metrics import RunMetrics
+from ecco_emu.record.share_error import SETTLE_S, group_shares
+from ecco_emu.record.summary import (
+    camera_map_by_window,
+    map_after_drift,
+    map_before_drift,
+    map_by_window,
+    response_time_s,
+    summarize,
+)
+from tests.unit.record.synthetic import started, story
+
+
+def accuracy(t: float, value: float, camera: str = "a") -> ev.Accuracy:
+    return ev.Accuracy(t=t, camera=camera, map=value, map50=value, frames=8, model="m0")
+
+
+def weather(t: float, name: str) -> ev.Condition:
+    return ev.Condition(t=t, camera="a", district="d", weather=name)
+
+
+def traffic(t: float, goodput: float, target: float, camera: str = "a", **more: float) -> ev.Traffic:
+    fields = {"sent_bps": goodput, "allowed_bps": target, "rtt_ms": 50.0, "loss": 0.0} | more
+    return ev.Traffic(t=t, camera=camera, period_s=1.0, goodput_bps=goodput, target_bps=target, **fields)
+
+
+def created(t: float, job: str, camera: str) -> ev.JobCreated:
+    return ev.JobCreated(t=t, job=job, camera=camera, model="m", gains={})
+
+
+REQUEST = ev.RequestSent(t=10.0, camera="a", model="m0")
+
+
+def test_accuracy_by_window_is_the_mean_of_what_was_measured_in_it() -> None:
+    metrics = RunMetrics.of(
+        [
+            started(cameras=("a", "b"), windows=3, window_s=10.0),
+            accuracy(0.0, 0.2),
+            accuracy(9.9, 0.4),
+            accuracy(10.0, 0.8),
+            accuracy(5.0, 0.5, "b"),
+            accuracy(30.1, 0.6, "b"),
+        ]
+    )
+    assert camera_map_by_window(metrics.camera("a"), metrics) == [pytest.approx(0.3), 0.8, None]
+    assert camera_map_by_window(metrics.camera("b"), metrics) == [0.5, None, 0.6]
+    assert map_by_window(metrics) == [pytest.approx(0.4), 0.8, 0.6]
+    assert summarize(metrics, "ok")["mean_map"] == pytest.approx(0.6)
+
+
+def test_the_transports_counters_are_summed_over_the_run() -> None:
+    metrics = RunMetrics.of(
+        [
+            started(cameras=("a",), windows=3, window_s=20.0),
+            traffic(2, 1e6, 2e6, cuts=2, spurious=1, stale=0),
+            traffic(3, 1e6, 2e6, cuts=1, spurious=0, stale=4),
+            traffic(4, 1e6, 0.0),
+        ]
+    )
+    camera = summarize(metrics, "ok")["cameras"]["a"]
+    assert (camera["cuts"], camera["spurious_retransmissions"], camera["stale_drops"]) == (3, 1, 4)
+
+
+def test_windows_that_have_not_begun_are_not_listed() -> None:
+    metrics = RunMetrics.of([started(windows=3, window_s=20.0), accuracy(25.0, 0.5, "cam1")])
+    assert summarize(metrics, "interrupted")["cameras"]["cam1"]["map"] == [None, 0.5]
+
+
+def test_accuracy_around_a_drift() -> None:
+    metrics = RunMetrics.of(
+        [
+            weather(0, "day"),
+            accuracy(4.0, 0.61),
+            weather(5.0, "fog"),
+            accuracy(5.0, 0.6),
+            accuracy(8.0, 0.12),
+            accuracy(11.0, 0.1),
+            accuracy(11.1, 0.05),
+        ]
+    )
+    camera = metrics.camera("a")
+    assert map_before_drift(camera) == 0.61
+    assert map_after_drift(camera) == 0.1
+
+
+def test_a_camera_without_drift_has_no_accuracy_after_it() -> None:
+    camera = RunMetrics.of([weather(0, "day"), accuracy(1.0, 0.6)]).camera("a")
+    assert map_after_drift(camera) is None
+    assert map_before_drift(camera) is None
+
+
+def test_without_weather_the_cameras_own_alarm_is_the_drift() -> None:
+    alarm = ev.DriftNoticed(t=5.0, camera="a", detector="adwin", statistic=0.3)
+    assert map_after_drift(RunMetrics.of([alarm, accuracy(7.0, 0.2)]).camera("a")) == 0.2
+
+
+@pytest.mark.parametrize(
+    ("points", "expected"),
+    [
+        ([(9, 0.1), (12, 0.3), (25, 0.4), (26, 0.1)], 15.0),
+        ([(9, 0.6), (11, 0.5), (13, 0.1), (30, 0.45)], 20.0),  # not fallen yet when it asked
+        ([(9, 0.1), (20, 0.39)], None),
+        ([(9, 0.1)], None),
+        ([(9, 0.6), (12, 0.6)], 0.0),
+        ([(3, 0.1), (9, 0.6), (12, 0.6)], 0.0),
+        ([(9, 0.1), (10, 0.5)], 0.0),
+    ],
+)
+def test_response_time(points: list[tuple[float, float]], expected: float | None) -> None:
+    metrics = RunMetrics.of([REQUEST, *(accuracy(t, value) for t, value in points)])
+    assert response_time_s(metrics.camera("a")) == expected
+
+
+def test_no_request_no_response_time() -> None:
+    assert response_time_s(RunMetrics.of([accuracy(1, 0.1), accuracy(2, 0.6)]).camera("a")) is None
+
+
+def test_rates_are_means_over_the_time_a_camera_streamed() -> None:
+    summary = summarize(
+        RunMetrics.of(
+            [
+                traffic(1, 0.0, 0.0),
+                traffic(2, 1e6, 2e6, loss=0.1, rtt_ms=40.0),
+                traffic(3, 3e6, 2e6, loss=0.0, rtt_ms=80.0),
+            ]
+        ),
+        "ok",
+    )
+    camera = summary["cameras"]["a"]
+    assert (camera["goodput_bps"], camera["target_bps"], camera["rtt_ms"]) == (2e6, 2e6, 60.0)
+    assert camera["loss"] == pytest.approx(0.025)
+
+
+def test_a_share_error_counts_the_group_in_steady_state_only() -> None:
+    """A camera that starts badly, settles at 10 % under its target, and is then starved by a fault."""
+    fault = ev.FaultApplied(
+        t=20.0, index=0, on="a", action="set rate=1mbit", phase="start", requested=20.0, applied=20.0
+    )
+    samples = [traffic(t, 0.2e6 if t < 5 else 0.9e6, 1e6) for t in range(2, 20)]
+    starved = [traffic(t, 0.1e6, 1e6) for t in range(20, 24)]
+    shares = group_shares(RunMetrics.of([created(0.5, "j", "a"), *samples, fault, *starved]))
+    assert [share.job for share in shares] == ["j"]
+    assert shares[0].error == pytest.approx(0.1)
+    assert shares[0].steady_s == 14.0  # from 2 + SETTLE_S to 19
+
+
+def test_a_group_is_measured_as_a_whole() -> None:
+    events: list[ev.AnyEvent] = [created(0, "j", "a"), ev.JobJoined(t=0, job="j", camera="b", gains={})]
+    for t in range(1, 12):
+        events += [traffic(t, 1.2e6, 1e6, "a"), traffic(t, 0.8e6, 1e6, "b")]
+    assert summarize(RunMetrics.of(events), "ok")["share_error"] == pytest.approx(0.0)
+
+
+def test_no_steady_state_no_share_error() -> None:
+    changing = [traffic(t, 1e6, 1e6 + t % 2 * 5e5) for t in range(1, 40)]
+    short = [traffic(t, 1e6, 2e6, "b") for t in range(1, 6)]
+    metrics = RunMetrics.of([created(0, "j", "a"), created(0, "k", "b"), *changing, *short])
+    assert summarize(metrics, "ok")["share_error"] is None
+
+
+@given(st.lists(st.floats(min_value=0.1, max_value=2.0), min_size=12, max_size=40))
+def test_a_share_error_is_that_of_the_mean_goodput(ratios: list[float]) -> None:
+    events = [traffic(float(t), ratio * 1e6, 1e6) for t, ratio in enumerate(ratios, start=1)]
+    [share] = group_shares(RunMetrics.of([created(0.0, "j", "a"), *events]))
+    steady = [ratio for t, ratio in enumerate(ratios, start=1) if t - 1 >= 1 + SETTLE_S]
+    assert share.error == pytest.approx(abs(sum(steady) / len(steady) - 1), abs=1e-9)
+
+
+def test_the_clock_is_the_newest_report_which_covers_the_whole_run() -> None:
+    def report(t: float, p50: float, p99: float, misses: int) -> ev.ClockReport:
+        return ev.ClockReport(
+            t=t, lag_p50_ms=p50, lag_p99_ms=p99, lag_max_ms=2 * p99, deadline_misses=misses, rss_bytes=int(t)
+        )
+
+    summary = summarize(
+        RunMetrics.of([report(5, 0.1, 9.0, 0), report(10, 0.3, 2.0, 2), report(15, 0.2, 1.0, 2)]), "ok"
+    )
+    assert summary["clock"] == {
+        "lag_p50_ms": 0.2,
+        "lag_p99_ms": 1.0,
+        "lag_max_ms": 2.0,
+        "deadline_misses": 2,
+    }
+    assert summary["peak_rss_bytes"] == 15
+
+
+def test_an_empty_run_has_a_summary_too() -> None:
+    summary = summarize(RunMetrics(), "failed")
+    assert (summary["status"], summary["policy"], summary["mean_map"], summary["cameras"]) == (
+        "failed",
+        None,
+        None,
+        {},
+    )
+
+
+def test_a_summary_is_json_with_every_promised_key() -> None:
+    odd = ev.Traffic(
+        t=59.0, camera="cam1", period_s=1.0, sent_bps=math.nan, goodput_bps=math.nan, target_bps=1.0,
+        allowed_bps=1.0, rtt_ms=math.inf, loss=math.nan,
+    )  # fmt: skip
+    summary = json.loads(json.dumps(summarize(RunMetrics.of([*story(), odd]), "ok"), allow_nan=False))
+    assert {
+        "version", "status", "policy", "engine", "dilation", "trainer", "mean_map", "map_by_window",
+        "windows", "cameras", "share_error", "faults", "expectations", "clock",
+    } <= summary.keys()  # fmt: skip
+    assert {
+        "map", "map_after_drift", "map_final", "response_time_s", "goodput_bps", "target_bps",
+        "segments_sent", "segments_delivered", "segments_late", "segments_lost", "loss", "rtt_ms",
+    } <= summary["cameras"]["cam2"].keys()  # fmt: skip
+    assert summary["windows"][1]["groups"][0]["members"] == ["cam1", "cam2", "cam3"]
+    assert summary["faults"][0]["applied"] == 40.004
+    assert [one["held"] for one in summary["expectations"]] == [True, False]

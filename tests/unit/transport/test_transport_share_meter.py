@@ -1,0 +1,162 @@
+"""The server's accounts of who is entitled to what, with literal times and bytes."""
+
+from __future__ import annotations
+
+import pytest
+
+from ecco_emu.transport.share_meter import ShareMeter
+
+
+class Server:
+    """Receives at given rates, step by step; ``idle`` is the part of the time a peer has nothing to send."""
+
+    def __init__(self, **weights: float) -> None:
+        self.idle: dict[str, float] = {}
+        self.idle_s = dict.fromkeys(weights, 0.0)
+        self.meter = ShareMeter()
+        self.now = 0.0
+        self.totals = dict.fromkeys(weights, 0)
+        self.meter.set_weights(weights, self.totals)
+        self.reports = self.meter.report(self.totals, 0.0)
+
+    def receive(self, seconds: float, **bytes_per_s: float) -> None:
+        for _ in range(round(seconds / 0.5)):
+            self.now += 0.5
+            for name, rate in bytes_per_s.items():
+                self.totals[name] += round(rate * 0.5)
+            for name, part in self.idle.items():
+                self.idle_s[name] += 0.5 * part
+            self.reports = self.meter.report(self.totals, self.now, self.idle_s)
+
+
+def test_entitlements_are_what_all_get_split_by_weight() -> None:
+    server = Server(a=5, b=3, c=2)
+    assert server.reports == {}
+    server.receive(20, a=40_000, b=40_000, c=20_000)
+    got = {name: report.entitled_bytes_per_s for name, report in server.reports.items()}
+    assert got == pytest.approx({"a": 50_000, "b": 30_000, "c": 20_000})
+    assert server.reports["b"].achieved_bytes_per_s == pytest.approx(40_000)
+
+
+def test_what_one_is_behind_grows_with_time_and_others_are_ahead() -> None:
+    server = Server(a=1, b=1)
+    server.receive(2, a=90_000, b=110_000)
+    assert server.reports["a"].behind_s == pytest.approx(0.2)
+    assert server.reports["b"].behind_s == pytest.approx(-0.2)
+    server.receive(2, a=110_000, b=90_000)
+    assert server.reports["a"].behind_s == pytest.approx(0.0, abs=1e-9)
+
+
+def test_nothing_is_said_while_nothing_arrives() -> None:
+    server = Server(a=1, b=1)
+    server.receive(1, a=0, b=0)
+    assert server.reports == {}
+    assert ShareMeter().report({}, 1.0) == {}
+
+
+def test_one_that_its_own_uplink_holds_back_stops_counting() -> None:
+    server = Server(a=1, b=1, c=1)
+    server.receive(3, a=30_000, b=80_000, c=110_000)
+    assert server.meter.held_back == []
+    server.receive(9, a=30_000, b=90_000, c=100_000)
+    assert server.meter.held_back == ["a"]
+    server.receive(10, a=30_000, b=90_000, c=100_000)
+    entitled = {name: report.entitled_bytes_per_s for name, report in server.reports.items()}
+    assert entitled["b"] == pytest.approx(95_000, rel=0.01)
+    assert entitled["a"] == pytest.approx(33_000, rel=0.01)  # its own rate, with a little room
+    assert server.reports["a"].behind_s == 0
+
+
+def test_one_that_has_nothing_to_send_does_not_contend() -> None:
+    """A camera whose encoder needs less than its share: the others split what it leaves, at once."""
+    server = Server(a=2, b=1, c=1)
+    server.idle["a"] = 0.3
+    server.receive(12, a=60_000, b=70_000, c=70_000)
+    assert server.meter.held_back == []
+    entitled = {name: report.entitled_bytes_per_s for name, report in server.reports.items()}
+    assert entitled["b"] == entitled["c"] == pytest.approx(70_000, rel=0.02)
+    assert server.reports["a"].behind_s == 0
+    assert server.reports["a"].entitled_bytes_per_s == pytest.approx(140_000, rel=0.02)  # free to speed up
+    server.idle["a"] = 0.1  # between the two limits: as before
+    server.receive(6, a=60_000, b=70_000, c=70_000)
+    assert server.reports["a"].behind_s == 0
+    server.idle["a"] = 0.0
+    server.receive(6, a=60_000, b=70_000, c=70_000)
+    assert server.reports["a"].behind_s > 0
+    assert server.reports["b"].entitled_bytes_per_s == pytest.approx(50_000, rel=0.2)
+
+
+def test_one_that_is_idle_now_and_then_and_still_has_too_much_contends() -> None:
+    """Or who is left would be entitled to no more than it has, beside one that nobody holds to its share."""
+    server = Server(a=1, b=1)
+    server.idle["a"] = 0.3
+    server.receive(4, a=180_000, b=20_000)
+    assert server.reports["b"].entitled_bytes_per_s == pytest.approx(100_000, rel=0.02)
+    assert server.reports["a"].behind_s < 0
+
+
+def test_idleness_before_a_peer_had_a_weight_does_not_count() -> None:
+    server = Server(a=1, b=1)
+    server.idle_s["a"] = 100.0
+    server.receive(2, a=50_000, b=150_000)
+    assert server.reports["a"].behind_s > 0
+
+
+def test_one_that_is_held_down_to_nearly_nothing_is_told_a_quarter_of_its_entitlement() -> None:
+    server = Server(a=1, b=1)
+    server.receive(20, a=100, b=100_000)
+    assert server.meter.held_back == ["a"]
+    assert server.reports["a"].entitled_bytes_per_s == pytest.approx(25_000, rel=0.02)
+
+
+def test_one_whose_uplink_recovers_counts_again() -> None:
+    server = Server(a=1, b=1)
+    server.receive(15, a=20_000, b=180_000)
+    assert server.meter.held_back == ["a"]
+    server.receive(15, a=100_000, b=100_000)
+    assert server.meter.held_back == []
+    assert server.reports["a"].entitled_bytes_per_s == pytest.approx(100_000, rel=0.05)
+
+
+def test_new_weights_forget_what_was_owed_at_the_old() -> None:
+    server = Server(a=1, b=1)
+    server.receive(4, a=90_000, b=110_000)
+    server.meter.set_weights({"a": 2, "b": 1}, server.totals)
+    server.receive(0.5, a=100_000, b=100_000)
+    assert server.reports["a"].behind_s == pytest.approx(1 / 8, abs=0.05)
+
+
+def test_the_same_weights_again_change_nothing() -> None:
+    server = Server(a=1, b=1)
+    server.receive(4, a=90_000, b=110_000)
+    before = server.reports["a"].behind_s
+    server.meter.set_weights({"a": 1, "b": 1}, server.totals)
+    server.receive(0.5, a=100_000, b=100_000)
+    assert server.reports["a"].behind_s == pytest.approx(before)
+
+
+def test_newcomers_are_counted_from_when_they_come_and_leavers_forgotten() -> None:
+    server = Server(a=1)
+    server.receive(2, a=100_000)
+    server.totals["b"] = 1_000_000
+    server.meter.set_weights({"a": 1, "b": 1}, server.totals)
+    server.receive(0.5, a=50_000, b=50_000)
+    assert server.reports["b"].achieved_bytes_per_s == pytest.approx(50_000)
+    server.meter.set_weights({"b": 1}, server.totals)
+    server.receive(0.5, b=100_000)
+    assert set(server.reports) == {"b"}
+
+
+def test_a_connection_made_anew_starts_from_nothing() -> None:
+    server = Server(a=1, b=1)
+    server.receive(2, a=100_000, b=100_000)
+    server.totals["a"] = 0  # it dialled again: the new connection's own count
+    server.receive(0.5, a=100_000, b=100_000)
+    assert server.reports["a"].achieved_bytes_per_s >= 0
+    server.receive(0.5, a=100_000, b=100_000)
+    assert server.reports["a"].behind_s < 1
+
+
+def test_a_weight_must_be_positive() -> None:
+    with pytest.raises(ValueError, match="over 0"):
+        ShareMeter().set_weights({"a": 0.0}, {"a": 0})
