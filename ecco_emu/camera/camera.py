@@ -41,6 +41,7 @@ from ecco_emu.core.messages import (
     encode,
 )
 from ecco_emu.scenario import schema
+from ecco_emu.scenario.sections.cameras import CameraSection
 from ecco_emu.transport.adapter import Peer
 from ecco_emu.transport.events import ConnectionClosed, MessageReceived
 
@@ -56,7 +57,7 @@ class Camera:
 
     def __init__(
         self,
-        camera: schema.Camera,
+        camera: CameraSection,
         scenario: schema.Scenario,
         student: bytes,
         rule: TransmissionRule,

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ecco_emu.control.drift import DriftDetector, DriftParameters, frame_confidence
-from ecco_emu.scenario import schema
+from ecco_emu.scenario.sections.drift import DriftSection
 
 
 class DriftWatch(Protocol):
@@ -34,7 +34,7 @@ class DriftWatch(Protocol):
 class ConfidenceWatch:
     """A drop in the student's confidence, found by a change detector (control.drift)."""
 
-    def __init__(self, drift: schema.Drift) -> None:
+    def __init__(self, drift: DriftSection) -> None:
         self.name = drift.detector
         self.value = 1.0
         assert drift.detector != "oracle"
@@ -71,5 +71,5 @@ class OracleWatch:
         self._learnt = self._weather_at(t)
 
 
-def make_watch(drift: schema.Drift, weather_at: Callable[[float], str]) -> DriftWatch:
+def make_watch(drift: DriftSection, weather_at: Callable[[float], str]) -> DriftWatch:
     return OracleWatch(weather_at) if drift.detector == "oracle" else ConfidenceWatch(drift)

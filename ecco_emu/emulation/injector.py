@@ -15,7 +15,7 @@ from ecco_emu.core.errors import HostError, ScenarioError
 from ecco_emu.core.events import AnyEvent, FaultApplied
 from ecco_emu.emulation.topology import direction_of, directions_of, node_of
 from ecco_emu.scenario.faults import SHARED_LINKS, FaultEvent, events_of, unknown_link, unknown_nodes
-from ecco_emu.scenario.schema import Fault, SetShape
+from ecco_emu.scenario.sections.faults import FaultSection, SetShapeSection
 
 AHEAD_WALL_S = 0.1
 """A change is handed to the lab, whose thread keeps the time better, so long before it is due."""
@@ -107,7 +107,7 @@ class FaultInjector:
             for direction in directions_of(event.on):
                 await link.set(direction=direction, **self._impairments(change))
 
-    def _impairments(self, change: SetShape) -> dict[str, Any]:
+    def _impairments(self, change: SetShapeSection) -> dict[str, Any]:
         """What a ``set`` changes beside the rate, in wall units, by the names of ``netns.Link.set``."""
         changes: dict[str, Any] = {
             name: getattr(change, name)
@@ -152,7 +152,7 @@ class FaultInjector:
         if wrong is not None:
             raise ScenarioError(wrong)
 
-    async def inject(self, fault: Fault, schedule: Callable[[FaultEvent], None]) -> int:
+    async def inject(self, fault: FaultSection, schedule: Callable[[FaultEvent], None]) -> int:
         """Applies a fault's first change now and gives the rest to ``schedule``; returns its index.
 
         Raises ``ScenarioError`` for names that are not there.
@@ -227,10 +227,10 @@ class LinkHandle:
         return await self.injector.inject(read_fault(data), self.schedule)
 
 
-def read_fault(data: dict[str, object]) -> Fault:
+def read_fault(data: dict[str, object]) -> FaultSection:
     """A fault from plain data. Raises ``ScenarioError`` that says what is wrong."""
     try:
-        return Fault.model_validate(data)
+        return FaultSection.model_validate(data)
     except ValueError as error:
         raise ScenarioError(f"no fault: {error}") from error
 

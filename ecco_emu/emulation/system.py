@@ -25,6 +25,7 @@ from ecco_emu.policies.registry import make_policy, transmission_rule
 from ecco_emu.record.qlog import QlogFolder
 from ecco_emu.scenario import schema
 from ecco_emu.scenario.faults import timeline
+from ecco_emu.scenario.sections.cameras import CameraSection
 from ecco_emu.server.models import ModelStore
 from ecco_emu.server.ports import ServerPorts
 from ecco_emu.server.server import EdgeServer
@@ -134,7 +135,7 @@ class System:
             text = f"{self._qlog.left_out} traces or parts of them were left out: folder full or disk slow"
             self._emit(Trouble(t=self.clock.now(), where="qlog", text=text))
 
-    def _camera(self, camera: schema.Camera, student: bytes, workers: Workers) -> Camera:
+    def _camera(self, camera: CameraSection, student: bytes, workers: Workers) -> Camera:
         @asynccontextmanager
         async def dial() -> AsyncIterator[Peer]:
             with await self._lab.udp_socket(camera.id) as sock:

@@ -17,13 +17,14 @@ from ecco_emu.core.errors import ScenarioError
 from ecco_emu.scenario import schema
 from ecco_emu.scenario.faults import SHARED_LINKS
 from ecco_emu.scenario.profiles import trace_path
+from ecco_emu.scenario.sections.network import LinkTraceSection, ShapeSection, UplinkSection
 
 SERVER = "server"
 DEFAULT_QUEUE_S = 0.2
 """A link whose queue the scenario leaves open holds this much at its rate."""
 
 
-def host_shape(shape: schema.Shape, dilation: float) -> netns.Shape:
+def host_shape(shape: ShapeSection, dilation: float) -> netns.Shape:
     """One direction of a link in wall units."""
     queue_s = shape.queue if shape.queue is not None else DEFAULT_QUEUE_S
     limited = shape.rate is not None or shape.trace is not None
@@ -42,7 +43,7 @@ def host_shape(shape: schema.Shape, dilation: float) -> netns.Shape:
     )
 
 
-def return_shape(uplink: schema.Uplink) -> schema.Shape:
+def return_shape(uplink: UplinkSection) -> ShapeSection:
     """The way back over a camera's access link: same delay and losses, its own rate not limited."""
     return uplink.model_copy(update={"rate": None, "queue": None, "trace": None})
 
@@ -90,7 +91,7 @@ def lab_spec(scenario: schema.Scenario, dilation: float) -> netns.LabSpec:
     return netns.LabSpec(links=tuple(links), engine=scenario.network.engine, seed=scenario.seed)
 
 
-def _first_shape(shape: schema.Shape, dilation: float) -> netns.Shape:
+def _first_shape(shape: ShapeSection, dilation: float) -> netns.Shape:
     """What a link is built with. One whose rate only its trace sets has that trace's highest until it plays,
     for an engine that cannot do the rest together with a rate must say so before anything is built."""
     host = host_shape(shape, dilation)
@@ -139,8 +140,8 @@ def replays(scenario: schema.Scenario, dilation: float) -> list[Replay]:
     ]
 
 
-def _traced(scenario: schema.Scenario) -> Iterator[tuple[str, schema.LinkTrace]]:
-    shapes: list[tuple[str, schema.Shape]] = [
+def _traced(scenario: schema.Scenario) -> Iterator[tuple[str, LinkTraceSection]]:
+    shapes: list[tuple[str, ShapeSection]] = [
         ("bottleneck", scenario.network.bottleneck),
         ("downlink", scenario.network.downlink),
         *((camera.id, scenario.uplink_of(camera)) for camera in scenario.cameras),
@@ -157,7 +158,7 @@ def _load(name: str) -> netns.Trace:
         raise ScenarioError(f"trace: {error}") from error
 
 
-def trace_problem(path: Path, shape: schema.Shape) -> str | None:
+def trace_problem(path: Path, shape: ShapeSection) -> str | None:
     """What is wrong with a trace's file for a link, or None (``scenario.semantics.TraceCheck``)."""
     try:
         trace = netns.Trace.load(path)

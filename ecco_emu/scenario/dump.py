@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from typing import Any
 
+from pydantic.json_schema import GenerateJsonSchema
 from ruamel.yaml import YAML
 
 from ecco_emu.scenario.schema import Scenario
@@ -43,12 +44,16 @@ def dump(scenario: Scenario) -> str:
 
 def json_schema() -> dict[str, Any]:
     """The JSON Schema of a scenario, for editors: keys, units, limits, defaults."""
+    described = Scenario.model_json_schema(by_alias=True, mode="validation", schema_generator=_WithoutSuffix)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "ecco-emu scenario",
-        **{
-            key: value
-            for key, value in Scenario.model_json_schema(by_alias=True, mode="validation").items()
-            if key != "title"
-        },
+        **{key: value for key, value in described.items() if key != "title"},
     }
+
+
+class _WithoutSuffix(GenerateJsonSchema):
+    """Names of definitions without ``Section``, which tells classes apart and means nothing in YAML."""
+
+    def normalize_name(self, name: str) -> str:
+        return super().normalize_name(name.removesuffix("Section"))

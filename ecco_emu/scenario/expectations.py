@@ -12,7 +12,8 @@ from typing import NamedTuple, Protocol
 
 from ecco_emu.core import events, units
 from ecco_emu.scenario import faults
-from ecco_emu.scenario.schema import Expectation, Scenario
+from ecco_emu.scenario.schema import Scenario
+from ecco_emu.scenario.sections.expect import ExpectationSection
 
 _COMPARISON = re.compile(r"^\s*(>=|<=|==|!=|>|<)\s*([+-]?(?:\d+(?:\.\d*)?|\.\d+))\s*([a-z]*)\s*$")
 _FAULT_MOMENT = re.compile(r"^\s*fault\[(\d{1,6})\]\.(start|end)\s*$")
@@ -113,7 +114,7 @@ def parse_moment(text: str) -> FaultMoment | float:
     return moment
 
 
-def describe(expectation: Expectation) -> str:
+def describe(expectation: ExpectationSection) -> str:
     """One line: ``cam2 delivers >= 1 segment within 10s of fault[0].end``."""
     text = f"{expectation.camera} "
     if expectation.map is not None:
@@ -122,7 +123,7 @@ def describe(expectation: Expectation) -> str:
     return text + f"delivers {expectation.delivers} within {within} of {expectation.of}"
 
 
-def evaluate(expectation: Expectation, facts: Facts) -> Verdict:
+def evaluate(expectation: ExpectationSection, facts: Facts) -> Verdict:
     """Whether the facts of a finished run satisfy the expectation, and the figures that decide."""
     if expectation.map is not None:
         return _evaluate_map(expectation, expectation.map, facts)
@@ -137,7 +138,7 @@ def evaluate(expectation: Expectation, facts: Facts) -> Verdict:
     return Verdict(held, f"{count} {segments} delivered from {start:.2f} s to {end:.2f} s")
 
 
-def _evaluate_map(expectation: Expectation, text: str, facts: Facts) -> Verdict:
+def _evaluate_map(expectation: ExpectationSection, text: str, facts: Facts) -> Verdict:
     final = facts.final_map(expectation.camera)
     if final is None:
         return Verdict(False, "its accuracy was never measured")

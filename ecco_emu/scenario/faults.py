@@ -13,7 +13,8 @@ from ecco_emu.core import units
 from ecco_emu.core.errors import ScenarioError
 from ecco_emu.scenario.document import Document
 from ecco_emu.scenario.problems import Path, Place, did_you_mean, shown
-from ecco_emu.scenario.schema import FAULT_KINDS, Fault, Flap, Scenario, SetShape
+from ecco_emu.scenario.schema import Scenario
+from ecco_emu.scenario.sections.faults import FAULT_KINDS, FaultSection, FlapSection, SetShapeSection
 from ecco_emu.scenario.wording import problems_of
 
 SHARED_LINKS = ("bottleneck", "downlink")
@@ -39,7 +40,7 @@ class FaultEvent:
     """``end``: something is over by itself. Each fault has its own ``start`` first."""
     at: float
     """Emulated seconds."""
-    fault: Fault | None = field(default=None, compare=False)
+    fault: FaultSection | None = field(default=None, compare=False)
     """The whole fault; None for a plain ``down`` or ``up``."""
 
 
@@ -67,7 +68,7 @@ def timeline(scenario: Scenario) -> list[FaultEvent]:
     return sorted(lasting, key=lambda event: (event.at, event.phase == "start", event.index))
 
 
-def events_of(index: int, fault: Fault) -> list[FaultEvent]:
+def events_of(index: int, fault: FaultSection) -> list[FaultEvent]:
     """A single fault's changes: its start and, where it ends by itself, its end."""
 
     def event(action: str, phase: Literal["start", "end"], at: float) -> FaultEvent:
@@ -91,7 +92,7 @@ def events_of(index: int, fault: Fault) -> list[FaultEvent]:
     return events
 
 
-def flap_steps(flap: Flap) -> list[tuple[float, float]]:
+def flap_steps(flap: FlapSection) -> list[tuple[float, float]]:
     """When the link goes down and comes up again, from the flap's beginning."""
     period = flap.down + flap.up
     limit = flap.for_ if flap.for_ is not None else math.inf
@@ -100,7 +101,7 @@ def flap_steps(flap: Flap) -> list[tuple[float, float]]:
     return [(start, min(start + flap.down, limit)) for start in starts if start < limit]
 
 
-def action_of(fault: Fault) -> str:
+def action_of(fault: FaultSection) -> str:
     """What a fault's start does: ``down``, ``set rate=2mbit``, ``blackhole up`` and so on."""
     if fault.set is not None:
         return " ".join(["set", *_words(fault.set)])
@@ -111,17 +112,17 @@ def action_of(fault: Fault) -> str:
     return "down" if fault.kind == "flap" else fault.kind
 
 
-def _direction(fault: Fault) -> str:
+def _direction(fault: FaultSection) -> str:
     assert fault.blackhole is not None
     if fault.on in SHARED_LINKS:
         return "up" if fault.on == "bottleneck" else "down"
     return fault.blackhole.direction
 
 
-def _words(change: SetShape) -> list[str]:
+def _words(change: SetShapeSection) -> list[str]:
     data = change.model_dump(mode="json", exclude_unset=True)
     words = []
-    for key in SetShape.model_fields:  # in their order, the rate first
+    for key in SetShapeSection.model_fields:  # in their order, the rate first
         if key == "burst_loss" and change.burst_loss is not None:
             burst = data[key]
             words.append(f"burst_loss={burst['mean']} in {change.burst_loss.packets:g}")
@@ -130,7 +131,7 @@ def _words(change: SetShape) -> list[str]:
     return words
 
 
-def _lasts(fault: Fault) -> float | None:
+def _lasts(fault: FaultSection) -> float | None:
     """After how long a fault ends by itself, or None."""
     if fault.flap is not None:
         return flap_steps(fault.flap)[-1][1]
@@ -138,7 +139,7 @@ def _lasts(fault: Fault) -> float | None:
     return lasting.for_ if lasting is not None else None
 
 
-def pair(faults: Sequence[Fault | None]) -> tuple[dict[int, FaultEnd], list[tuple[int, str]]]:
+def pair(faults: Sequence[FaultSection | None]) -> tuple[dict[int, FaultEnd], list[tuple[int, str]]]:
     """Which fault ends when, and which ``down`` and ``up`` do not go together (fault index, message).
 
     None stands for a fault that is wrong in itself and is left out.
@@ -203,7 +204,7 @@ def unknown_link(on: str, cameras: Iterable[str]) -> str | None:
     return _unknown(on, [*cameras, *SHARED_LINKS], "link")
 
 
-def unknown_nodes(fault: Fault, cameras: Iterable[str]) -> list[tuple[Path, str]]:
+def unknown_nodes(fault: FaultSection, cameras: Iterable[str]) -> list[tuple[Path, str]]:
     """What is wrong with the names in a fault, each with its place within the fault."""
     known = list(cameras)
     if fault.partition is None:
@@ -230,7 +231,7 @@ def _unknown(name: str, known: Sequence[str], what: str) -> str | None:
     return f"{shown(name)} is no {what}{hint}"
 
 
-def parse_fault(text: str, *, at: float = 0.0, cameras: Iterable[str] | None = None) -> Fault:
+def parse_fault(text: str, *, at: float = 0.0, cameras: Iterable[str] | None = None) -> FaultSection:
     """A fault from one line, as ``ecco-emu inject`` takes it; it starts at emulated ``at``.
 
     >>> parse_fault("cam2 down for=5s").down.for_
@@ -259,9 +260,9 @@ def parse_fault(text: str, *, at: float = 0.0, cameras: Iterable[str] | None = N
     else:
         data["on"] = on
     try:
-        fault = Fault.model_validate(data)
+        fault = FaultSection.model_validate(data)
     except ValidationError as error:
-        found = problems_of(error, Document("", data, {(): Place("")}), Fault)
+        found = problems_of(error, Document("", data, {(): Place("")}), FaultSection)
         detail = "; ".join(f"{problem.path}: {problem.message}" for problem in found)
         raise ScenarioError(f"fault {shown(text)}: {detail}") from None
     wrong = unknown_nodes(fault, list(cameras)) if cameras is not None else []

@@ -18,27 +18,22 @@ from ecco_emu.core import units
 from ecco_emu.core.errors import ScenarioError
 from ecco_emu.scenario import expectations, faults, profiles
 from ecco_emu.scenario.problems import Path, did_you_mean, path_text, shown
-from ecco_emu.scenario.schema import (
-    Bottleneck,
-    Camera,
-    District,
-    Downlink,
-    Drift,
-    Expectation,
-    Fault,
-    Scenario,
-    Shape,
-    Trainer,
-    Uplink,
-    Windows,
-)
+from ecco_emu.scenario.schema import Scenario
+from ecco_emu.scenario.sections.cameras import CameraSection
+from ecco_emu.scenario.sections.drift import DriftSection
+from ecco_emu.scenario.sections.expect import ExpectationSection
+from ecco_emu.scenario.sections.faults import FaultSection
+from ecco_emu.scenario.sections.network import BottleneckSection, DownlinkSection, ShapeSection, UplinkSection
+from ecco_emu.scenario.sections.trainer import TrainerSection
+from ecco_emu.scenario.sections.windows import WindowsSection
+from ecco_emu.scenario.sections.world import DistrictSection
 
 RESERVED_IDS = ("server", "bottleneck", "downlink", "switch")
 """Names of the emulation's own nodes and links."""
 
 Finding = tuple[Path, str]
 M = TypeVar("M", bound=BaseModel)
-TraceCheck = Callable[[FilePath, Shape], str | None]
+TraceCheck = Callable[[FilePath, ShapeSection], str | None]
 """What is wrong with a trace's file for a link, or None. Whoever can read traces provides it."""
 
 
@@ -46,19 +41,19 @@ TraceCheck = Callable[[FilePath, Shape], str | None]
 class Draft:
     """A scenario in parts; each is None where it is wrong in itself."""
 
-    windows: Windows | None
-    drift: Drift | None
-    trainer: Trainer | None
-    uplink: Uplink | None
-    bottleneck: Bottleneck | None
-    downlink: Downlink | None
+    windows: WindowsSection | None
+    drift: DriftSection | None
+    trainer: TrainerSection | None
+    uplink: UplinkSection | None
+    bottleneck: BottleneckSection | None
+    downlink: DownlinkSection | None
     town_size: float | None
-    districts: list[District | None]
+    districts: list[DistrictSection | None]
     district_names: list[str | None]
-    cameras: list[Camera | None]
+    cameras: list[CameraSection | None]
     camera_ids: list[str | None]
-    faults: list[Fault | None]
-    expect: list[Expectation | None]
+    faults: list[FaultSection | None]
+    expect: list[ExpectationSection | None]
 
     @classmethod
     def of(cls, data: object) -> Draft:
@@ -68,28 +63,28 @@ class Draft:
         network = _mapping(top.get("network"))
         cameras, districts = _items(top.get("cameras")), _items(town.get("districts"))
         return cls(
-            windows=_part(Windows, top.get("windows", {})),
-            drift=_part(Drift, top.get("drift", {})),
-            trainer=_part(Trainer, top.get("trainer", {})),
-            uplink=_part(Uplink, network.get("uplink", {})),
-            bottleneck=_part(Bottleneck, network.get("bottleneck", {})),
-            downlink=_part(Downlink, network.get("downlink", {})),
+            windows=_part(WindowsSection, top.get("windows", {})),
+            drift=_part(DriftSection, top.get("drift", {})),
+            trainer=_part(TrainerSection, top.get("trainer", {})),
+            uplink=_part(UplinkSection, network.get("uplink", {})),
+            bottleneck=_part(BottleneckSection, network.get("bottleneck", {})),
+            downlink=_part(DownlinkSection, network.get("downlink", {})),
             town_size=_length(town.get("size", "300m")),
-            districts=[_part(District, item) for item in districts],
+            districts=[_part(DistrictSection, item) for item in districts],
             district_names=[_text(_mapping(item).get("name")) for item in districts],
-            cameras=[_part(Camera, item) for item in cameras],
+            cameras=[_part(CameraSection, item) for item in cameras],
             camera_ids=[_text(_mapping(item).get("id")) for item in cameras],
-            faults=[_part(Fault, item) for item in _items(top.get("faults"))],
-            expect=[_part(Expectation, item) for item in _items(top.get("expect"))],
+            faults=[_part(FaultSection, item) for item in _items(top.get("faults"))],
+            expect=[_part(ExpectationSection, item) for item in _items(top.get("expect"))],
         )
 
     @property
     def known_cameras(self) -> list[str]:
         return [name for name in self.camera_ids if name is not None]
 
-    def shapes(self) -> dict[str, tuple[Path, Shape]]:
+    def shapes(self) -> dict[str, tuple[Path, ShapeSection]]:
         """Every link that is right in itself: where it stands, and what it is before anything changes it."""
-        found: dict[str, tuple[Path, Shape]] = {}
+        found: dict[str, tuple[Path, ShapeSection]] = {}
         for name, shared in (("bottleneck", self.bottleneck), ("downlink", self.downlink)):
             if shared is not None:
                 found[name] = ("network", name), shared
@@ -342,7 +337,7 @@ def _fault_moment(draft: Draft, moment: expectations.FaultMoment) -> float | Non
     return end.at
 
 
-def _how_to_end(fault: Fault, index: int) -> str:
+def _how_to_end(fault: FaultSection, index: int) -> str:
     if fault.down is not None:
         return "give its 'down' a 'for', or end it with an 'up'"
     if fault.kind in ("set", "up"):
@@ -350,7 +345,7 @@ def _how_to_end(fault: Fault, index: int) -> str:
     return f"give its {fault.kind!r} a 'for'"
 
 
-def _weights(trainer: Trainer) -> Iterator[Finding]:
+def _weights(trainer: TrainerSection) -> Iterator[Finding]:
     try:
         profiles.student_path(trainer.student)
     except ScenarioError as error:

@@ -15,7 +15,7 @@ from typing import Any
 from ecco_emu.core.frames import Image
 from ecco_emu.core.ids import CameraId, JobId, ModelHash
 from ecco_emu.host.workers import Worker
-from ecco_emu.scenario import schema
+from ecco_emu.scenario.sections.trainer import TrainerSection
 from ecco_emu.tasks.detection import Detections, Labels, Sample
 from ecco_emu.trainer.backend import DeviceInfo, Settings, Speed, TrainResult
 
@@ -34,7 +34,7 @@ class TrainingClient:
     processor training beside a busy one was measured at half the speed of leaving it alone.
     """
 
-    def __init__(self, config: schema.Trainer, *, seed: int, threads: int | None = None) -> None:
+    def __init__(self, config: TrainerSection, *, seed: int, threads: int | None = None) -> None:
         self._settings = Settings(
             gpus=config.gpus,
             batch=config.batch,

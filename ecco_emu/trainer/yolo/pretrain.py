@@ -25,7 +25,7 @@ from ultralytics.nn.tasks import DetectionModel
 
 from ecco_emu.core.random_streams import stream
 from ecco_emu.host.workers import Worker
-from ecco_emu.scenario.schema import Weather
+from ecco_emu.scenario.sections.world import Weather
 from ecco_emu.tasks.detection import DetectionAccuracy, mean_average_precision
 from ecco_emu.trainer.backend import Picture
 from ecco_emu.trainer.yolo import student

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from ecco_emu.core.random_streams import stream
-from ecco_emu.scenario import schema
-from ecco_emu.scenario.schema import Weather
+from ecco_emu.scenario.sections.world import DistrictSection, TownSection, Weather
 from ecco_emu.trainer.backend import Picture
 from ecco_emu.world.town.renderer import TownRenderer, render_scene
 
@@ -16,7 +15,7 @@ def render_scenes(seed: int, town: int, count: int, weather: Weather, size: tupl
     """
     random = stream(seed, "pretraining scenes", town)
     # busier than a scenario's default, as far as it goes: more to learn from every picture
-    traffic = schema.Town(
+    traffic = TownSection(
         seed=int(random.integers(2**31)),
         cars=int(random.integers(60, 160)),
         trucks=int(random.integers(16, 60)),
@@ -30,8 +29,8 @@ def render_scenes(seed: int, town: int, count: int, weather: Weather, size: tupl
         renderer.close()
 
 
-def _everywhere(weather: Weather) -> schema.District:
-    return schema.District.model_validate(
+def _everywhere(weather: Weather) -> DistrictSection:
+    return DistrictSection.model_validate(
         {
             "name": "everywhere",
             "center": ["0m", "0m"],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ecco_emu.core.frames import Image
-from ecco_emu.scenario import schema
+from ecco_emu.scenario.sections.world import TownSection
 from ecco_emu.tasks.detection import Labels
 from ecco_emu.world.town.renderer import TownRenderer
 from ecco_emu.world.town.views import View
@@ -14,7 +14,7 @@ Size = tuple[int, int]
 _renderers: dict[Size, TownRenderer] = {}
 
 
-def open_town(town: schema.Town, seed: int, sizes: list[Size]) -> None:
+def open_town(town: TownSection, seed: int, sizes: list[Size]) -> None:
     """Builds the town, once for every size of picture."""
     for size in sizes:
         _renderers[size] = TownRenderer(town, seed, size)

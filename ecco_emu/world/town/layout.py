@@ -17,7 +17,7 @@ from functools import partial
 import numpy as np
 
 from ecco_emu.core.random_streams import stream
-from ecco_emu.scenario import schema
+from ecco_emu.scenario.sections.world import TownSection
 from ecco_emu.world.town.streets import CORRIDOR_HALF_M, ROAD_HALF_M, road_lines
 from ecco_emu.world.town.traffic import Movers, Poses, Ring, along_rings, rings_of, spread_out
 
@@ -94,7 +94,7 @@ class Layout:
         return (near_x and inside_y) or (near_y and inside_x)
 
 
-def lay_out(town: schema.Town, seed: int) -> Layout:
+def lay_out(town: TownSection, seed: int) -> Layout:
     """The town that this seed makes. ``town.seed`` and ``seed`` both count."""
     lines = road_lines(town.size)
     blocks = [

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ecco_emu.scenario.schema import Weather
+from ecco_emu.scenario.sections.world import Weather
 from ecco_emu.world.town.weather import Conditions
 
 Rgb = tuple[float, float, float]

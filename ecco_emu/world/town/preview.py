@@ -12,6 +12,8 @@ from PIL import ImageDraw
 
 from ecco_emu.core.frames import Image
 from ecco_emu.scenario import schema
+from ecco_emu.scenario.sections.cameras import CameraSection
+from ecco_emu.scenario.sections.world import DistrictSection
 from ecco_emu.tasks.detection import CLASSES, Labels
 from ecco_emu.world.town.layout import Layout, lay_out
 from ecco_emu.world.town.renderer import TownRenderer
@@ -50,7 +52,7 @@ def contact_sheet(scenario: schema.Scenario, times: Sequence[float]) -> bytes:
 
 
 def _row(
-    camera: schema.Camera, times: Sequence[float], scenario: schema.Scenario, renderer: TownRenderer
+    camera: CameraSection, times: Sequence[float], scenario: schema.Scenario, renderer: TownRenderer
 ) -> Pictures.Image:
     source = camera.source
     district = district_of(scenario.world.town.districts, camera.at)
@@ -133,7 +135,7 @@ def _draw_town(chart: _Map, layout: Layout) -> None:
         chart.draw.text((3, chart.spot(0, road)[1] - 12), f"{road:g} m", fill="#303030")
 
 
-def _draw_district(chart: _Map, district: schema.District) -> None:
+def _draw_district(chart: _Map, district: DistrictSection) -> None:
     x, y = district.center
     r = district.radius
     chart.draw.ellipse(

@@ -7,8 +7,7 @@ from collections import OrderedDict
 import numpy as np
 
 from ecco_emu.core.frames import Image
-from ecco_emu.scenario import schema
-from ecco_emu.scenario.schema import Weather
+from ecco_emu.scenario.sections.world import TownSection, Weather
 from ecco_emu.tasks.detection import Labels
 from ecco_emu.world.town.atmosphere import Atmosphere
 from ecco_emu.world.town.backdrop import Backdrop
@@ -31,7 +30,7 @@ class TownRenderer:
     and noise key alone: the order of calls does not matter.
     """
 
-    def __init__(self, town: schema.Town, seed: int, size: tuple[int, int]) -> None:
+    def __init__(self, town: TownSection, seed: int, size: tuple[int, int]) -> None:
         self.layout: Layout = lay_out(town, seed)
         self._stage = Stage(self.layout, size)
         self._atmosphere = Atmosphere(self.layout, size, seed)

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from ecco_emu.scenario import schema
+from ecco_emu.scenario.sections.world import TownSection
 from ecco_emu.tasks.detection import CLASSES
 from ecco_emu.world.town.streets import LANE_M, PALETTES, PAVEMENT_M, ROAD_HALF_M, Kind
 
@@ -126,7 +126,7 @@ def rings_of(
 
 
 def spread_out(
-    town: schema.Town,
+    town: TownSection,
     lines: tuple[float, ...],
     rings: list[Ring],
     walks: list[Ring],

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ecco_emu.scenario import schema
+from ecco_emu.scenario.sections.cameras import CameraSection
 from ecco_emu.world.town.layout import Layout
 from ecco_emu.world.town.streets import CORRIDOR_HALF_M, ROAD_HALF_M
 
@@ -47,7 +47,7 @@ class View:
         return np.stack([right, np.cross(forward, right), forward])
 
 
-def view_of(camera: schema.Camera) -> View:
+def view_of(camera: CameraSection) -> View:
     source = camera.source
     return View(camera.at, source.look_at, source.height, source.fov)
 

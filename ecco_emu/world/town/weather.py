@@ -6,8 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ecco_emu.scenario import schema
-from ecco_emu.scenario.schema import Weather
+from ecco_emu.scenario.sections.world import DistrictSection, Weather
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,17 +22,17 @@ class Conditions:
         return Conditions(weather, weather, 1.0)
 
 
-def district_of(districts: Sequence[schema.District], at: tuple[float, float]) -> schema.District:
+def district_of(districts: Sequence[DistrictSection], at: tuple[float, float]) -> DistrictSection:
     """The nearest district (by its centre) that contains the point, else the nearest of all."""
 
-    def distance(district: schema.District) -> float:
+    def distance(district: DistrictSection) -> float:
         return math.dist(district.center, at)
 
     containing = [district for district in districts if distance(district) <= district.radius]
     return min(containing or districts, key=distance)
 
 
-def conditions_at(district: schema.District, t: float) -> Conditions:
+def conditions_at(district: DistrictSection, t: float) -> Conditions:
     """A district's weather at emulated second ``t``: a change begins at ``at`` and lasts ``fade``."""
     past = [change for change in district.weather if change.at <= t] or list(district.weather[:1])
     newest = past[-1]

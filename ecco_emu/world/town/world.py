@@ -12,6 +12,8 @@ from ecco_emu.core.frames import Frame
 from ecco_emu.core.ids import CameraId
 from ecco_emu.host.workers import Worker
 from ecco_emu.scenario import schema
+from ecco_emu.scenario.sections.cameras import SourceSection
+from ecco_emu.scenario.sections.world import DistrictSection
 from ecco_emu.tasks.detection import Labels
 from ecco_emu.world.town import child
 from ecco_emu.world.town.views import View, view_of
@@ -28,9 +30,9 @@ _NICENESS = -5
 class _Eye:
     """What the world knows of one camera."""
 
-    source: schema.Source
+    source: SourceSection
     view: View
-    district: schema.District
+    district: DistrictSection
     labels: OrderedDict[int, Labels] = field(default_factory=OrderedDict)
     frames: OrderedDict[int, asyncio.Task[Frame]] = field(default_factory=OrderedDict)
 

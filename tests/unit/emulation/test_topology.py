@@ -12,6 +12,7 @@ from ecco_emu.emulation.calibration import HostSpeed, choose_dilation, trainer_l
 from ecco_emu.emulation.topology import SERVER, host_shape, lab_spec, replays, trace_problem
 from ecco_emu.scenario import schema
 from ecco_emu.scenario.loading import from_mapping
+from ecco_emu.scenario.sections.network import ShapeSection
 
 
 def scenario(**changes: object) -> schema.Scenario:
@@ -53,7 +54,7 @@ def scenario(**changes: object) -> schema.Scenario:
 
 
 def test_dilation_divides_rates_and_multiplies_delays_and_keeps_queues_in_bytes() -> None:
-    shape = schema.Shape.model_validate({"rate": "6mbit", "delay": "10ms", "queue": "200ms"})
+    shape = ShapeSection.model_validate({"rate": "6mbit", "delay": "10ms", "queue": "200ms"})
     host = host_shape(shape, 4.0)
     assert host.rate_bps == 1.5e6
     assert host.delay_s == pytest.approx(0.04)
@@ -201,7 +202,7 @@ def test_a_trace_is_checked_with_its_link(
     path = tmp_path / "t.csv"
     path.write_text(text)
     start = shape.pop("start", "0s")
-    link = schema.Shape.model_validate(
+    link = ShapeSection.model_validate(
         {"delay": "50ms", "trace": {"file": str(path), "start": start}, **shape}
     )
     found = trace_problem(path, link)

@@ -9,7 +9,7 @@ from ecco_emu.control.transmission import Source
 from ecco_emu.core.errors import ScenarioError
 from ecco_emu.core.ids import JobId
 from ecco_emu.policies import POLICY_NAMES, Policy, make_policy, plan_transmission, transmission_rule
-from ecco_emu.scenario.schema import Policy as Settings
+from ecco_emu.scenario.sections.policy import PolicySection
 
 SOURCE = Source(fps=10.0, width=320, height=192)
 MICRO_WINDOWS, GPUS = 7, 2
@@ -27,7 +27,7 @@ def policy(name: str) -> Policy:
 
 
 def fresh(name: str) -> Policy:
-    settings = Settings.model_validate({"name": name})
+    settings = PolicySection.model_validate({"name": name})
     return make_policy(settings, gpus=GPUS, micro_windows=MICRO_WINDOWS)
 
 
@@ -156,7 +156,7 @@ def test_ecco_takes_its_parameters_from_the_scenario() -> None:
     gains = {JobId("a"): 0.04, JobId("b"): 0.08}
     chosen = {}
     for size_weight in (0.0, 1.0):
-        settings = Settings(name="ecco", size_weight=size_weight, fairness=0.0)
+        settings = PolicySection(name="ecco", size_weight=size_weight, fairness=0.0)
         allocator = make_policy(settings, gpus=1, micro_windows=10).new_window({JobId("a"): 4, JobId("b"): 1})
         for _ in gains:
             job = allocator.next_job()

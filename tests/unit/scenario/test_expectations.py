@@ -5,7 +5,7 @@ import pytest
 from ecco_emu.core import events
 from ecco_emu.scenario import expectations, loading
 from ecco_emu.scenario.expectations import Comparison, FaultMoment, RunFacts, evaluate
-from ecco_emu.scenario.schema import Expectation
+from ecco_emu.scenario.sections.expect import ExpectationSection
 
 DELIVERS = {"camera": "cam2", "within": "10s", "of": "fault[0].end", "delivers": ">= 2 segments"}
 
@@ -66,7 +66,7 @@ def test_moments_are_read():
 
 
 def test_segments_count_from_the_moment_to_its_end_inclusive():
-    expectation = Expectation.model_validate(DELIVERS)
+    expectation = ExpectationSection.model_validate(DELIVERS)
     assert evaluate(expectation, delivered(11.99, 12.0, 22.0, 22.01)) == (
         True,
         "2 segments delivered from 12.00 s to 22.00 s",
@@ -78,11 +78,14 @@ def test_segments_count_from_the_moment_to_its_end_inclusive():
 
 
 def test_a_moment_that_never_came_fails_the_expectation():
-    assert evaluate(Expectation.model_validate(DELIVERS), Facts()) == (False, "fault[0].end never came")
+    assert evaluate(ExpectationSection.model_validate(DELIVERS), Facts()) == (
+        False,
+        "fault[0].end never came",
+    )
 
 
 def test_accuracy_at_the_end():
-    expectation = Expectation.model_validate({"camera": "cam2", "map": ">= 0.3"})
+    expectation = ExpectationSection.model_validate({"camera": "cam2", "map": ">= 0.3"})
     assert evaluate(expectation, Facts(final=0.3)) == (True, "mAP was 0.300 at the end")
     assert evaluate(expectation, Facts(final=0.2999)).held is False
     assert evaluate(expectation, Facts()) == (False, "its accuracy was never measured")
@@ -90,11 +93,11 @@ def test_accuracy_at_the_end():
 
 def test_descriptions():
     assert (
-        expectations.describe(Expectation.model_validate(DELIVERS))
+        expectations.describe(ExpectationSection.model_validate(DELIVERS))
         == "cam2 delivers >= 2 segments within 10s of fault[0].end"
     )
     assert (
-        expectations.describe(Expectation.model_validate({"camera": "cam2", "map": "> 0.3"}))
+        expectations.describe(ExpectationSection.model_validate({"camera": "cam2", "map": "> 0.3"}))
         == "cam2 ends with mAP > 0.3"
     )
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from ecco_emu.core.errors import ScenarioError
 from ecco_emu.scenario import faults, loading
 from ecco_emu.scenario.faults import FaultEvent, parse_fault
-from ecco_emu.scenario.schema import Fault
+from ecco_emu.scenario.sections.faults import FaultSection
 
 from .conftest import wrong
 
@@ -70,7 +70,7 @@ def test_what_would_end_after_the_run_is_left_out(small):
 )
 def test_a_paired_list_without_problems_alternates(items):
     """Per link, a down is never applied to a link that is down, nor an up to one that is up."""
-    listed = [Fault.model_validate({"at": f"{at}s", "on": on, **action}) for at, on, action in items]
+    listed = [FaultSection.model_validate({"at": f"{at}s", "on": on, **action}) for at, on, action in items]
     ends, problems = faults.pair(listed)
     changes = []
     bad = {index for index, _ in problems}

@@ -8,6 +8,9 @@ import pytest
 
 from ecco_emu.core.errors import ScenarioError
 from ecco_emu.scenario import dump, loading, profiles, reference, schema
+from ecco_emu.scenario.sections.base import name_in_yaml
+from ecco_emu.scenario.sections.network import CameraUplinkSection
+from ecco_emu.scenario.sections.world import WeatherChangeSection
 from ecco_emu.scenario.shape import fields_of, inner_model, model_at
 
 from .conftest import SMALL
@@ -149,7 +152,7 @@ def test_the_references_tables_are_the_schemas():
     text = DOCS.read_text(encoding="utf-8")
     assert reference.renewed(text) == text
     shown = set(re.findall(r"<!-- table: (\w+) -->", text))
-    assert shown == {model.__name__ for model in models()} - {"CameraUplink"}
+    assert shown == {name_in_yaml(model) for model in models()} - {"CameraUplink"}
 
 
 def test_the_references_examples_are_right(write, small):
@@ -160,7 +163,7 @@ def test_the_references_examples_are_right(write, small):
 
 
 def test_the_schema_can_be_asked():
-    assert model_at(schema.Scenario, ("cameras", 0, "uplink")) is schema.CameraUplink
-    assert model_at(schema.Scenario, ("world", "town", "districts", 1, "weather", 0)) is schema.WeatherChange
+    assert model_at(schema.Scenario, ("cameras", 0, "uplink")) is CameraUplinkSection
+    assert model_at(schema.Scenario, ("world", "town", "districts", 1, "weather", 0)) is WeatherChangeSection
     assert model_at(schema.Scenario, ("cameras", 0, "id")) is None
     assert model_at(schema.Scenario, ("nothing",)) is None

@@ -12,7 +12,7 @@ import pytest
 
 from ecco_emu.core.errors import ScenarioError
 from ecco_emu.core.ids import CameraId, JobId, ModelHash, model_hash
-from ecco_emu.scenario import schema
+from ecco_emu.scenario.sections.trainer import TrainerSection
 from ecco_emu.tasks.detection import CLASSES
 from ecco_emu.trainer.backend import BadStudentError, NoSamplesError, UnknownModelError
 from ecco_emu.trainer.client import InferenceClient, TrainingClient
@@ -31,7 +31,7 @@ def weights() -> bytes:
 
 @asynccontextmanager
 async def training(**config: object) -> AsyncIterator[TrainingClient]:
-    client = TrainingClient(schema.Trainer.model_validate(config), seed=3, threads=1)
+    client = TrainingClient(TrainerSection.model_validate(config), seed=3, threads=1)
     try:
         yield client
     finally:
@@ -138,6 +138,6 @@ async def test_the_oracle_scales_its_labels_to_the_picture() -> None:
 
 
 def test_a_teacher_without_weights_says_what_to_do() -> None:
-    client = TrainingClient(schema.Trainer(), seed=0)
+    client = TrainingClient(TrainerSection(), seed=0)
     with pytest.raises(ScenarioError, match=r"no weight file at nowhere/yolo11x\.pt; .*oracle"):
         YoloTeacher("nowhere/yolo11x.pt", client)

@@ -8,7 +8,7 @@ import json
 import pytest
 
 from ecco_emu.scenario import profiles
-from ecco_emu.scenario.schema import Weather
+from ecco_emu.scenario.sections.world import Weather
 from ecco_emu.tasks.detection import mean_average_precision
 from ecco_emu.trainer.yolo import student
 from ecco_emu.trainer.yolo.detect import detect

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ecco_emu.scenario import schema
+from ecco_emu.scenario.sections.world import TownSection
 from ecco_emu.world.town.layout import Layout, lay_out
 from ecco_emu.world.town.streets import CORRIDOR_HALF_M, ROAD_HALF_M, road_lines
 from ecco_emu.world.town.traffic import Ring
@@ -18,8 +18,8 @@ DAY = [{"at": "0s", "is": "day"}]
 EVERYWHERE = {"name": "all", "center": ["0m", "0m"], "radius": "1km", "weather": DAY}
 
 
-def town(**fields: object) -> schema.Town:
-    return schema.Town.model_validate({"districts": [EVERYWHERE], **fields})
+def town(**fields: object) -> TownSection:
+    return TownSection.model_validate({"districts": [EVERYWHERE], **fields})
 
 
 towns = st.builds(
@@ -42,7 +42,7 @@ def off_road(layout: Layout, x: float, y: float) -> bool:
 @settings(max_examples=40, deadline=None)
 @given(towns, st.integers(0, 9), times)
 def test_driving_vehicles_are_on_asphalt_and_pedestrians_beside_it(
-    config: schema.Town, seed: int, t: float
+    config: TownSection, seed: int, t: float
 ) -> None:
     layout = lay_out(config, seed)
     poses, movers = layout.poses(t), layout.movers
@@ -59,7 +59,7 @@ def test_driving_vehicles_are_on_asphalt_and_pedestrians_beside_it(
 
 @settings(max_examples=40, deadline=None)
 @given(towns, st.integers(0, 9))
-def test_nothing_is_built_on_a_road_or_a_pavement(config: schema.Town, seed: int) -> None:
+def test_nothing_is_built_on_a_road_or_a_pavement(config: TownSection, seed: int) -> None:
     layout = lay_out(config, seed)
     low, high = layout.roads_x[0] - CORRIDOR_HALF_M, layout.roads_x[-1] + CORRIDOR_HALF_M
     for building in layout.buildings:
@@ -77,7 +77,7 @@ def test_nothing_is_built_on_a_road_or_a_pavement(config: schema.Town, seed: int
 
 @settings(max_examples=25, deadline=None)
 @given(towns, st.integers(0, 9), times)
-def test_vehicles_of_a_default_density_never_overlap(config: schema.Town, seed: int, t: float) -> None:
+def test_vehicles_of_a_default_density_never_overlap(config: TownSection, seed: int, t: float) -> None:
     # 80 vehicles at most here, and at least 2.4 km of lanes in towns of 200 m
     layout = lay_out(config.model_copy(update={"size": max(config.size, 200.0)}), seed)
     poses, movers = layout.poses(t), layout.movers

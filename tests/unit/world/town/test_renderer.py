@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from ecco_emu.core.random_streams import stream
-from ecco_emu.scenario import schema
-from ecco_emu.scenario.schema import Weather
+from ecco_emu.scenario.sections.world import TownSection, Weather
 from ecco_emu.tasks.detection import CLASSES
 from ecco_emu.world.town.boxes import visible_boxes
 from ecco_emu.world.town.renderer import TownRenderer, render_scene
@@ -22,14 +21,14 @@ DAY = Conditions.steady("day")
 CROSSING = View(at=(5.0, -30.0), look_at=(0.0, -4.0), height_m=8.0, fov_deg=70.0)
 
 
-def make_town() -> schema.Town:
+def make_town() -> TownSection:
     everywhere = {
         "name": "all",
         "center": ["0m", "0m"],
         "radius": "1km",
         "weather": [{"at": "0s", "is": "day"}],
     }
-    return schema.Town.model_validate({"size": "200m", "districts": [everywhere]})
+    return TownSection.model_validate({"size": "200m", "districts": [everywhere]})
 
 
 @pytest.fixture(scope="module")

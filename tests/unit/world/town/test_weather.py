@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from ecco_emu.scenario import schema
+from ecco_emu.scenario.sections.world import DistrictSection
 from ecco_emu.world.town.looks import LOOKS, look_at
 from ecco_emu.world.town.weather import Conditions, conditions_at, district_of
 
 
 def district(
     name: str, center: tuple[float, float], radius: float, *changes: dict[str, str]
-) -> schema.District:
-    return schema.District.model_validate(
+) -> DistrictSection:
+    return DistrictSection.model_validate(
         {
             "name": name,
             "center": [f"{v}m" for v in center],

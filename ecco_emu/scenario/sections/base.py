@@ -1,0 +1,68 @@
+"""What all sections are made of: quantities with units, and a mapping that takes no unknown key."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
+
+from ecco_emu.core import units
+
+Rate = Annotated[
+    float,
+    BeforeValidator(units.parse_rate),
+    PlainSerializer(units.format_rate, return_type=str),
+    WithJsonSchema({"type": "string", "description": "a rate: 6mbit, 800kbit"}),
+]
+
+
+Time = Annotated[
+    float,
+    BeforeValidator(units.parse_time),
+    PlainSerializer(units.format_time, return_type=str),
+    WithJsonSchema({"type": "string", "description": "a time: 20s, 200ms"}),
+]
+
+
+Length = Annotated[
+    float,
+    BeforeValidator(units.parse_length),
+    PlainSerializer(units.format_length, return_type=str),
+    WithJsonSchema({"type": "string", "description": "a length: 12m"}),
+]
+
+
+Fraction = Annotated[
+    float,
+    BeforeValidator(units.parse_fraction),
+    PlainSerializer(units.format_fraction, return_type=str),
+    WithJsonSchema({"type": "string", "description": "a percentage: 0.5%"}),
+    Field(ge=0, le=1),
+]
+
+
+Whole = Annotated[int, Field(strict=True)]
+"""A whole number, written as one: neither ``true`` nor ``"3"``."""
+
+
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,31}$")]
+
+
+def name_in_yaml(model: type) -> str:
+    """A model's name for people: without ``Section``, which tells classes apart and means nothing in YAML."""
+    return model.__name__.removesuffix("Section")
+
+
+class Strict(BaseModel):
+    """A mapping that takes no unknown key. Its docstrings are the keys' meanings in the reference."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        validate_default=False,
+        use_attribute_docstrings=True,
+        model_title_generator=name_in_yaml,
+    )

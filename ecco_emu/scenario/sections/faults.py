@@ -1,0 +1,151 @@
+"""``faults``: what goes wrong, and when."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from ecco_emu.scenario.sections.base import Fraction, Rate, Strict, Time, Whole
+from ecco_emu.scenario.sections.network import BurstLossSection, either_loss
+
+
+class DownSection(Strict):
+    """The link carries nothing, either way."""
+
+    for_: Annotated[Time, Field(gt=0)] | None = Field(default=None, alias="for")
+    """How long; without it, until an ``up`` or the end of the run."""
+
+
+def _bare_down(value: object) -> object:
+    return {} if value is True else value
+
+
+class FlapSection(Strict):
+    """The link goes down and up, over and over: ``times``, or as long as ``for``."""
+
+    down: Annotated[Time, Field(gt=0)]
+    """How long it is down each time."""
+    up: Annotated[Time, Field(gt=0)]
+    """How long it is up in between."""
+    times: Annotated[Whole, Field(ge=1, le=1000)] | None = None
+    """How many times it goes down."""
+    for_: Annotated[Time, Field(gt=0)] | None = Field(default=None, alias="for")
+    """How long it goes on; the link is up afterwards."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if (self.times is None) == (self.for_ is None):
+            raise ValueError("a flap has exactly one of: times, for")
+        return self
+
+
+class CliffSection(Strict):
+    """The link's rate falls off: it has at most this much for a time, whatever else is set or traced."""
+
+    rate: Annotated[Rate, Field(ge=8e3, le=100e9)]
+    """The most it has."""
+    for_: Annotated[Time, Field(gt=0)] | None = Field(default=None, alias="for")
+    """How long; without it, until the end of the run."""
+
+
+class PartitionSection(Strict):
+    """Nodes of different sets do not reach each other, and nobody is told."""
+
+    sets: Annotated[tuple[Annotated[tuple[str, ...], Field(min_length=1)], ...], Field(min_length=2)]
+    """Two lists or more of cameras and ``server``; a node in none of them reaches all."""
+    for_: Annotated[Time, Field(gt=0)] | None = Field(default=None, alias="for")
+    """How long; without it, until the end of the run."""
+
+
+class BlackholeSection(Strict):
+    """Packets vanish in one direction only, and nobody is told."""
+
+    direction: Literal["up", "down"] = "up"
+    """``up``: what the camera sends; ``down``: what is sent to it. A shared link has but one direction."""
+    for_: Annotated[Time, Field(gt=0)] | None = Field(default=None, alias="for")
+    """How long; without it, until the end of the run."""
+
+
+class SetShapeSection(Strict):
+    """The link changes, for good or until the next ``set``. What is left out stays."""
+
+    rate: Annotated[Rate, Field(ge=8e3, le=100e9)] | None = None
+    """The new capacity."""
+    delay: Annotated[Time, Field(ge=0, le=60)] | None = None
+    """The new propagation delay; of a camera's uplink, both ways."""
+    jitter: Annotated[Time, Field(ge=0, le=10)] | None = None
+    """How much the delay varies from now on."""
+    loss: Fraction | None = None
+    """Packets lost at random, in place of those lost in bursts."""
+    burst_loss: BurstLossSection | None = None
+    """Packets lost in bursts, in place of those lost at random."""
+    duplicate: Fraction | None = None
+    """Packets that arrive twice."""
+    corrupt: Fraction | None = None
+    """Packets of which one bit arrives inverted."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if not self.model_fields_set:
+            raise ValueError(f"changes nothing; give one of: {', '.join(type(self).model_fields)}")
+        nothing = sorted(key for key in self.model_fields_set if getattr(self, key) is None)
+        if nothing:
+            raise ValueError(f"{', '.join(nothing)}: nothing is given; leave out what is to stay")
+        either_loss(self.loss, self.burst_loss)
+        return self
+
+    @property
+    def impairs(self) -> bool:
+        """It changes more than the rate."""
+        return bool(self.model_fields_set - {"rate"})
+
+
+FaultKind = Literal["down", "up", "flap", "cliff", "partition", "blackhole", "set"]
+
+
+FAULT_KINDS: tuple[FaultKind, ...] = ("down", "up", "flap", "cliff", "partition", "blackhole", "set")
+
+
+class FaultSection(Strict):
+    """Something that goes wrong at a time: exactly one of the kinds below."""
+
+    at: Annotated[Time, Field(ge=0)]
+    """When."""
+    on: str | None = None
+    """A camera's id (its uplink, both directions), ``bottleneck`` or ``downlink``; a partition has none."""
+    down: Annotated[DownSection | None, BeforeValidator(_bare_down)] = None
+    """Cut the link; ``{for: 5s}`` mends it by itself."""
+    up: Literal[True] | None = None
+    """Mend a link that is down."""
+    flap: FlapSection | None = None
+    """Cut and mend the link over and over."""
+    cliff: CliffSection | None = None
+    """Cap the link's rate for a time."""
+    partition: PartitionSection | None = None
+    """Separate sets of nodes."""
+    blackhole: BlackholeSection | None = None
+    """Lose everything in one direction."""
+    set: SetShapeSection | None = None
+    """Change the link's rate, delay, jitter or loss."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if sum(getattr(self, kind) is not None for kind in FAULT_KINDS) != 1:
+            raise ValueError(f"a fault does exactly one of: {', '.join(FAULT_KINDS)}")
+        if self.partition is not None and self.on is not None:
+            raise ValueError("a partition is between sets of nodes: leave out 'on'")
+        if self.partition is None and self.on is None:
+            raise ValueError("is on no link: give 'on' (a camera's id, bottleneck or downlink)")
+        return self
+
+    @property
+    def kind(self) -> FaultKind:
+        return next(kind for kind in FAULT_KINDS if getattr(self, kind) is not None)
+
+    @property
+    def where(self) -> str:
+        """The link it is on, or a partition's sets: ``cam1, cam2 / server``."""
+        if self.partition is not None:
+            return " / ".join(", ".join(nodes) for nodes in self.partition.sets)
+        return self.on or ""

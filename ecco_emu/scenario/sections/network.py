@@ -1,0 +1,140 @@
+"""``network``: the links, and what cameras override of theirs."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from ecco_emu.scenario.sections.base import Fraction, Number, Rate, Strict, Time
+
+
+class BurstLossSection(Strict):
+    """Losses that come in bursts (Gilbert and Elliott's two states)."""
+
+    mean: Annotated[Fraction, Field(gt=0, lt=1)]
+    """Packets lost in the long run."""
+    packets: Annotated[Number, Field(ge=1, le=1e6)]
+    """How many packets in a row a burst loses on average."""
+
+
+class LinkTraceSection(Strict):
+    """A recorded or made course of a link's rate, and of delay and loss where the file has such."""
+
+    file: str
+    """A trace in profiles/links/, or a path to a file in Mahimahi's format or in CSV."""
+    loop: bool = True
+    """Begin again at its end; without it, the link stays as the trace ends."""
+    start: Annotated[Time, Field(ge=0)] = 0.0
+    """How far into the trace the link begins, so that cameras need not all fade together."""
+
+
+def _bare_trace(value: object) -> object:
+    return {"file": value} if isinstance(value, str) else value
+
+
+class ShapeSection(Strict):
+    """One direction of a link."""
+
+    rate: Annotated[Rate, Field(ge=8e3, le=100e9)] | None = None
+    """Capacity; null: not limited."""
+    delay: Annotated[Time, Field(ge=0, le=60)] = 0.0
+    """Propagation delay, one way."""
+    jitter: Annotated[Time, Field(ge=0, le=10)] = 0.0
+    """The delay varies by as much as this either way; packets keep their order."""
+    jitter_distribution: Literal["uniform", "normal", "pareto"] = "uniform"
+    """How the delay varies. For ``normal`` and ``pareto`` the jitter is the standard deviation."""
+    loss: Fraction = 0.0
+    """Packets lost at random."""
+    burst_loss: BurstLossSection | None = None
+    """Packets lost in bursts, in place of ``loss``."""
+    reorder: Fraction = 0.0
+    """Packets that skip the delay and so overtake others."""
+    duplicate: Fraction = 0.0
+    """Packets that arrive twice."""
+    corrupt: Fraction = 0.0
+    """Packets of which one bit arrives inverted, which a checksum then finds."""
+    queue: Annotated[Time, Field(gt=0, le=60)] | None = None
+    """How long a full queue takes to drain at ``rate``; null: the engine's usual queue."""
+    trace: Annotated[
+        LinkTraceSection | None,
+        BeforeValidator(_bare_trace, json_schema_input_type=LinkTraceSection | str | None),
+    ] = None
+    """A trace that sets the rate as it goes: a name or path, or a mapping."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.jitter > self.delay:
+            raise ValueError("jitter cannot be larger than delay: a packet cannot arrive before it left")
+        if self.reorder and not self.delay:
+            raise ValueError("reorder needs a delay: it lets packets overtake those that are delayed")
+        either_loss(self.loss, self.burst_loss)
+        return self
+
+
+def either_loss(loss: float | None, burst: BurstLossSection | None) -> None:
+    if loss and burst is not None:
+        raise ValueError("a link has loss or burst_loss, not both")
+
+
+class UplinkSection(ShapeSection):
+    """A camera's own link to the switch."""
+
+    rate: Annotated[Rate, Field(ge=8e3, le=100e9)] | None = 4e6
+    """Capacity; null: not limited."""
+    delay: Annotated[Time, Field(ge=0, le=60)] = 5e-3
+    """Propagation delay, one way."""
+
+
+class CameraUplinkSection(UplinkSection):
+    """What one camera's uplink has different from network.uplink; only the keys given count."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        # jitter may be larger than the default delay: network.uplink's may be larger still
+        either_loss(self.loss, self.burst_loss)
+        return self
+
+    def over(self, default: UplinkSection) -> UplinkSection:
+        """The whole uplink: ``default`` with what is given here. One kind of loss takes the other's place."""
+        given = {name: getattr(self, name) for name in self.model_fields_set}
+        if given.get("burst_loss") is not None:
+            given.setdefault("loss", 0.0)
+        if given.get("loss"):
+            given.setdefault("burst_loss", None)
+        return default.model_copy(update=given)
+
+
+class BottleneckSection(ShapeSection):
+    """The link every camera's video crosses."""
+
+    rate: Annotated[Rate, Field(ge=8e3, le=100e9)] | None = 6e6
+    """Capacity; null: not limited."""
+    delay: Annotated[Time, Field(ge=0, le=60)] = 10e-3
+    """Propagation delay, one way."""
+    queue: Annotated[Time, Field(gt=0, le=60)] | None = 0.2
+    """How long a full queue takes to drain at ``rate``; null: the engine's usual queue."""
+
+
+class DownlinkSection(ShapeSection):
+    """The link back, which carries acknowledgements, assignments and students."""
+
+    rate: Annotated[Rate, Field(ge=8e3, le=100e9)] | None = 50e6
+    """Capacity; null: not limited."""
+    delay: Annotated[Time, Field(ge=0, le=60)] = 5e-3
+    """Propagation delay, one way."""
+    queue: Annotated[Time, Field(gt=0, le=60)] | None = 0.2
+    """How long a full queue takes to drain at ``rate``; null: the engine's usual queue."""
+
+
+class NetworkSection(Strict):
+    """The links: each camera's uplink, the shared bottleneck to the server, and the way back."""
+
+    engine: Literal["auto", "kernel", "relay"] = "auto"
+    """What makes delay and loss: ``kernel`` (netem), ``relay`` (a process), ``auto``: what the host has."""
+    bottleneck: BottleneckSection = BottleneckSection()
+    """Switch to server, shared by every camera."""
+    uplink: UplinkSection = UplinkSection()
+    """Camera to switch; the default for every camera. The way back has its delay and loss."""
+    downlink: DownlinkSection = DownlinkSection()
+    """Server to switch, shared by every camera."""

@@ -1,0 +1,31 @@
+"""``transport``: congestion control between cameras and server."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from ecco_emu.scenario.sections.base import Number, Rate, Strict, Time
+
+
+class TransportSection(Strict):
+    """Congestion control between cameras and server (paper section 3.2.2)."""
+
+    algorithm: Literal["gaimd", "cubic", "fixed"] = "gaimd"
+    """``gaimd``: general AIMD, alpha from the GPU share, beta fixed. To compare with: ``cubic`` (RFC 9438),
+    and ``fixed``, which sends at ``fixed_rate`` whatever the path does. They know no shares."""
+    fixed_rate: Rate = 1e6
+    """What each camera sends at with ``fixed``."""
+    beta: Annotated[Number, Field(gt=0, lt=1)] = 0.5
+    """The fraction of the window kept after a cut."""
+    mapping: Literal["linear", "root", "auto"] = "auto"
+    """From GPU share to alpha: ``linear`` is the paper's, ``root`` squares it for paths with random loss,
+    ``auto`` follows what the server sees each camera get, which holds the shares on any queue."""
+    download_alpha: Annotated[Number, Field(gt=0, le=100)] = 8.0
+    """GAIMD's alpha of each camera's download. Students are large, and their acknowledgements queue behind
+    video at the bottleneck: at 1, a quarter of a second's round trip leaves most of a downlink unused."""
+    segment_deadline: Annotated[Time, Field(gt=0)] = 4.0
+    """A video segment not delivered this long after its capture is dropped and counted."""
+    qlog: Annotated[bool, Field(strict=True)] = True
+    """Writes a trace of every connection into the run's qlog/, for qvis: about 0.5 kB and 10 µs a packet."""
