@@ -12,10 +12,11 @@ import typer
 from rich.table import Table
 
 from ecco_emu.cli.app import Json, Overrides, ScenarioPath, app, err, figure, kbit, out
+from ecco_emu.core.events import RunStatus
 from ecco_emu.host.event_loop import run_until_signalled
 
 if TYPE_CHECKING:
-    from ecco_emu.emulation.emulation import Emulation, Status
+    from ecco_emu.emulation.emulation import Emulation
 
 
 EXIT_CODES = {"ok": 0, "failed": 1, "degraded": 4, "interrupted": 130}
@@ -62,7 +63,7 @@ def run(
     sys.exit(EXIT_CODES[status])
 
 
-async def _run(emulation: Emulation, live: bool | None, quiet: bool) -> Status:
+async def _run(emulation: Emulation, live: bool | None, quiet: bool) -> RunStatus:
     """The run itself, with a view of it. Ctrl-C cancels this task; leaving the contexts cleans up."""
     from ecco_emu.report.terminal import open_progress
 

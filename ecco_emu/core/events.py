@@ -11,6 +11,11 @@ from typing import Literal
 
 import msgspec
 
+from ecco_emu.core.faults import LinkChange, Phase, action, where
+
+FAULT_VERSION = 2
+"""Of ``fault`` lines. The first version had ``on`` and ``action`` as text in place of ``change``."""
+RunStatus = Literal["ok", "failed", "degraded", "interrupted"]
 SegmentState = Literal["sent", "delivered", "late", "lost"]
 
 
@@ -189,14 +194,25 @@ class SegmentMoved(Event, frozen=True, kw_only=True, tag="segment"):
 
 
 class FaultApplied(Event, frozen=True, kw_only=True, tag="fault"):
+    """A fault's change of the network holds since ``applied``, or is over since then."""
+
+    version: int = FAULT_VERSION
     index: int
-    on: str
-    action: str
-    """``down``, ``up``, ``set rate=2mbit``, ``cliff rate=1mbit``, ``blackhole up`` or ``partition``; a
-    ``down`` ends with an ``up``, a flap is a row of both, and the last three end with ``cliff over`` etc."""
-    phase: Literal["start", "end"]
+    """The fault's place in the scenario's list; those injected by hand are numbered after them."""
+    phase: Phase
+    change: LinkChange
     requested: float
     applied: float
+
+    @property
+    def on(self) -> str:
+        """The link, in words."""
+        return where(self.change)
+
+    @property
+    def action(self) -> str:
+        """What was done, in words."""
+        return action(self.change, self.phase)
 
 
 class ClockReport(Event, frozen=True, kw_only=True, tag="clock"):
@@ -226,7 +242,7 @@ class Trouble(Event, frozen=True, kw_only=True, tag="trouble"):
 
 
 class RunEnded(Event, frozen=True, kw_only=True, tag="run_ended"):
-    status: Literal["ok", "failed", "degraded", "interrupted"]
+    status: RunStatus
 
 
 AnyEvent = (

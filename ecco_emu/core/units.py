@@ -18,7 +18,16 @@ _FRACTIONS = {"%": 0.01}
 _SIZES = {"b": 1.0, "kb": 1e3, "mb": 1e6, "kib": 1024.0, "mib": 1024.0**2}
 
 
+class BaseUnit(float):
+    """A number that is in its base unit already (bit/s, s, m, a fraction), given where text is expected.
+
+    For values that Python code gives: they need not become text to be read again. YAML cannot make one.
+    """
+
+
 def _parse(text: object, units: dict[str, float], what: str, example: str) -> float:
+    if isinstance(text, BaseUnit) and math.isfinite(text):
+        return float(text)
     if isinstance(text, bool) or not isinstance(text, (str, int, float)):
         raise ValueError(f"{what} is written with a unit, for example {example}")
     match = _NUMBER.match(str(text))

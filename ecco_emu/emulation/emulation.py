@@ -18,25 +18,25 @@ from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Self
 
 from ecco_emu.core.errors import EccoError
-from ecco_emu.core.events import AnyEvent, ExpectationChecked, RunEnded
+from ecco_emu.core.events import AnyEvent, ExpectationChecked, RunEnded, RunStatus
 from ecco_emu.emulation.assembly import build, require_privileges
-from ecco_emu.emulation.injector import AHEAD_WALL_S, LinkHandle
+from ecco_emu.emulation.injector import LinkHandle
 from ecco_emu.emulation.live import remote
 from ecco_emu.emulation.system import System
 from ecco_emu.emulation.topology import trace_problem
+from ecco_emu.record import expectations
 from ecco_emu.record.log import EventLog
 from ecco_emu.record.metrics import RunMetrics
 from ecco_emu.record.rundir import RunDirectory
 from ecco_emu.record.summary import summarize
-from ecco_emu.scenario import expectations, loading, schema
+from ecco_emu.scenario import loading, schema
 from ecco_emu.scenario.dump import dump
-from ecco_emu.scenario.faults import FaultEvent, parse_fault
+from ecco_emu.scenario.faults.line import parse_fault
 from ecco_emu.scenario.profiles import student_path
 
-Status = Literal["ok", "failed", "degraded", "interrupted"]
 LAG_LIMIT_MS = 10.0
 """A run whose event loop was later than this (p99, wall time) says so: ``degraded``."""
 
@@ -54,19 +54,18 @@ class Emulation:
     ) -> None:
         self.scenario = scenario
         self.metrics = RunMetrics()
-        self.status: Status | None = None
+        self.status: RunStatus | None = None
         self._source = source
         self._out = Path(out)
         self._progress = progress or (lambda _: None)
         self._stack = AsyncExitStack()
         self._waiting: set[asyncio.Event] = set()
         self._listeners: list[Callable[[AnyEvent], None]] = [self.metrics.apply]
-        self._facts = expectations.RunFacts(scenario)
+        self._facts = expectations.RunFacts(scenario, self.metrics)
         self._log: EventLog | None = None
         self._directory: RunDirectory | None = None
         self._system: System | None = None
         self._main: asyncio.Task[None] | None = None
-        self._scheduled: set[asyncio.Task[None]] = set()
 
     @classmethod
     def from_file(
@@ -115,7 +114,7 @@ class Emulation:
         """A camera's link by its id, ``bottleneck`` or ``downlink``."""
         live = self._live
         live.injector.check(name)
-        return LinkHandle(name, live.injector, live.clock, self._schedule)
+        return LinkHandle(name, live.injector, live.clock)
 
     async def inject(self, text: str) -> int:
         """Injects a fault given on one line, such as ``cam2 flap down=1s up=2s times=3``; returns its index.
@@ -124,7 +123,7 @@ class Emulation:
         """
         live = self._live
         fault = parse_fault(text, at=max(0.0, self.now()), cameras=[c.id for c in self.scenario.cameras])
-        return await live.injector.inject(fault, self._schedule)
+        return await live.injector.inject(fault)
 
     async def until(
         self,
@@ -153,7 +152,7 @@ class Emulation:
         finally:
             self._waiting.discard(changed)
 
-    async def finish(self) -> Status:
+    async def finish(self) -> RunStatus:
         """Waits for the scenario's end, checks its expectations and returns the status."""
         self._live  # noqa: B018  (raises when there is no run)
         assert self._main is not None
@@ -200,14 +199,14 @@ class Emulation:
             )
         )
         await self._stack.enter_async_context(remote.listening(self._directory.path, self.inject, self.now))
-        self._listeners += [self._facts.see, self._system.targets.see]
+        self._listeners.append(self._system.targets.see)
         self._main = asyncio.create_task(self._system.run(), name="ecco-emu")
         self._main.add_done_callback(lambda _: self._wake())
 
-    async def _leave(self, status: Status) -> None:
+    async def _leave(self, status: RunStatus) -> None:
         """Stops everything and writes the summary, under ``status`` if the run has none yet."""
         try:
-            await self._stop_tasks()
+            await self._stop()
             if self._log is not None and self.status is None:
                 self._conclude(status)
         finally:
@@ -217,11 +216,10 @@ class Emulation:
                 if self._log is not None:
                     self._log.close()
 
-    async def _stop_tasks(self) -> None:
-        tasks = [task for task in (self._main, *self._scheduled) if task is not None]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    async def _stop(self) -> None:
+        if self._main is not None:
+            self._main.cancel()
+            await asyncio.gather(self._main, return_exceptions=True)
 
     # -- inside --
 
@@ -257,15 +255,6 @@ class Emulation:
             self._main.result()
             raise EccoError(f"the run ended at {self.now():.1f} s, before what was waited for")
 
-    def _schedule(self, event: FaultEvent) -> None:
-        async def later() -> None:
-            await self._live.clock.sleep_until(event.at - AHEAD_WALL_S / self.dilation)
-            await self._live.injector.apply(event)
-
-        task = asyncio.create_task(later())
-        self._scheduled.add(task)
-        task.add_done_callback(self._scheduled.discard)
-
     def _check_expectations(self) -> bool:
         all_held = True
         for index, expectation in enumerate(self.scenario.expect):
@@ -282,7 +271,7 @@ class Emulation:
             )
         return all_held
 
-    def _verdict(self, held: bool) -> Status:
+    def _verdict(self, held: bool) -> RunStatus:
         if not held:
             return "failed"
         live = self._live
@@ -293,7 +282,7 @@ class Emulation:
         main = self._main
         return main is not None and main.done() and not main.cancelled() and main.exception() is not None
 
-    def _conclude(self, status: Status) -> None:
+    def _conclude(self, status: RunStatus) -> None:
         assert self._directory is not None
         self.status = status
         self._emit(RunEnded(t=self.now() if self._system is not None else 0.0, status=status))

@@ -13,13 +13,20 @@ from typing import Protocol
 import psutil
 
 from ecco_emu.control.shares import weighted_max_min
-from ecco_emu.core import units
 from ecco_emu.core.clock import Clock
 from ecco_emu.core.events import AnyEvent, CameraConfigured, ClockReport, FaultApplied, Traffic
+from ecco_emu.core.faults import (
+    LinkBlackhole,
+    LinkCliff,
+    LinkDown,
+    LinkSet,
+    LinkUp,
+    NetworkPartition,
+    cut_off,
+)
 from ecco_emu.core.ids import CameraId
 from ecco_emu.host.loop_lag import LoopLag
 from ecco_emu.scenario import schema
-from ecco_emu.scenario.faults import cut_off
 from ecco_emu.transport.adapter import Peer
 
 TRAFFIC_PERIOD_S = 1.0
@@ -106,27 +113,28 @@ class ShareTargets:
                 self._see_fault(event)
 
     def _see_fault(self, event: FaultApplied) -> None:
-        kind, *words = event.action.split()
-        if kind == "down":
-            self._down.add(event.on)
-        elif kind == "up":
-            self._down.discard(event.on)
-        elif words == ["over"]:
-            self._cliffs.pop(event.index, None)
-            self._cut_off.pop(event.index, None)
-        elif kind in ("blackhole", "partition"):
-            self._cut_off[event.index] = cut_off(event.on, event.action, list(self._caps))
-        for word in words:
-            if word.startswith("rate="):
-                self._set_rate(event, kind, units.parse_rate(word.removeprefix("rate=")))
+        starts = event.phase == "start"
+        match event.change:
+            case LinkDown(on=on):
+                (self._down.add if starts else self._down.discard)(on)
+            case LinkUp(on=on):
+                self._down.discard(on)
+            case LinkSet(on=on, rate_bps=rate_bps) if rate_bps is not None:
+                self._set_rate(on, rate_bps)
+            case LinkCliff(on=on, rate_bps=rate_bps) if starts:
+                self._cliffs[event.index] = on, rate_bps
+            case LinkCliff():
+                self._cliffs.pop(event.index, None)
+            case LinkBlackhole() | NetworkPartition() if starts:
+                self._cut_off[event.index] = cut_off(event.change, event.phase, list(self._caps))
+            case LinkBlackhole() | NetworkPartition():
+                self._cut_off.pop(event.index, None)
 
-    def _set_rate(self, event: FaultApplied, kind: str, rate: float) -> None:
-        if kind == "cliff":
-            self._cliffs[event.index] = event.on, rate
-        elif event.on == "bottleneck":
-            self._capacity = rate
-        elif event.on in self._caps:
-            self._caps[event.on] = rate
+    def _set_rate(self, on: str, rate_bps: float) -> None:
+        if on == "bottleneck":
+            self._capacity = rate_bps
+        elif on in self._caps:
+            self._caps[on] = rate_bps
 
     def _rate(self, on: str, rate: float) -> float:
         """A link's rate now, of which it has ``rate`` by itself."""

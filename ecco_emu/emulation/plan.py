@@ -8,9 +8,10 @@ from pathlib import Path
 import netns
 from ecco_emu.core import units
 from ecco_emu.core.errors import HostError
+from ecco_emu.core.faults import action, where
 from ecco_emu.emulation.topology import lab_spec, replays
 from ecco_emu.scenario import loading, schema
-from ecco_emu.scenario.faults import timeline
+from ecco_emu.scenario.faults.timeline import timeline
 
 
 async def plan(scenario: Path, overrides: Sequence[str] = ()) -> list[str]:
@@ -37,5 +38,5 @@ def _course(scenario: schema.Scenario, dilation: float) -> Iterator[str]:
     for replay in replays(scenario, dilation):
         lasts = f"{replay.trace.duration_s:g} s{', over and over' if replay.loop else ''}"
         yield f"trace on {replay.on}: from {replay.start_s:g} s of {lasts}"
-    for event in timeline(scenario):
-        yield f"at {units.format_time(event.at)}: {event.on} {event.action}"
+    for step in timeline(scenario):
+        yield f"at {units.format_time(step.at)}: {where(step.change)} {action(step.change, step.phase)}"

@@ -24,7 +24,7 @@ from ecco_emu.host.loop_lag import LoopLag
 from ecco_emu.policies.registry import make_policy, transmission_rule
 from ecco_emu.record.qlog import QlogFolder
 from ecco_emu.scenario import schema
-from ecco_emu.scenario.faults import timeline
+from ecco_emu.scenario.faults.timeline import timeline
 from ecco_emu.scenario.sections.cameras import CameraSection
 from ecco_emu.server.models import ModelStore
 from ecco_emu.server.ports import ServerPorts
@@ -69,7 +69,6 @@ class System:
             cameras=[camera.id for camera in scenario.cameras],
             scheduled=len(scenario.faults),
             clock=clock,
-            dilation=clock.dilation,
             emit=emit,
         )
         self.accuracy = LiveAccuracy(

@@ -14,8 +14,8 @@ from pathlib import Path
 import netns
 from ecco_emu.core import units
 from ecco_emu.core.errors import ScenarioError
+from ecco_emu.core.faults import SHARED_LINKS, LinkSet
 from ecco_emu.scenario import schema
-from ecco_emu.scenario.faults import SHARED_LINKS
 from ecco_emu.scenario.profiles import trace_path
 from ecco_emu.scenario.sections.network import LinkTraceSection, ShapeSection, UplinkSection
 
@@ -68,8 +68,8 @@ def lab_spec(scenario: schema.Scenario, dilation: float) -> netns.LabSpec:
     """The link lab of a scenario. Raises ``ScenarioError`` for a trace that cannot be read."""
     changing = {node_of(replay.on) for replay in replays(scenario, dilation) if replay.trace.impairs}
     for fault in scenario.faults:
-        if fault.set is not None and fault.set.impairs and fault.on is not None:
-            changing.add(node_of(fault.on))
+        if isinstance(fault.change, LinkSet) and fault.change.impairs:
+            changing.add(node_of(fault.change.on))
     links = [
         netns.LinkSpec(
             SERVER,

@@ -31,6 +31,13 @@ class RunClock:
     def wall_duration(self, emulated_s: float) -> float:
         return self._time.wall_duration(emulated_s)
 
+    def wall_rate(self, emulated_bps: float) -> float:
+        return self._time.wall_rate(emulated_bps)
+
+    def emulated(self, wall: float) -> float:
+        """The emulated time of a moment of the wall's monotonic clock, such as the link lab's."""
+        return self._time.emulated(wall)
+
     async def sleep_until(self, t: float) -> float:
         """Sleeps until emulated ``t``; yields once even when that is past. Returns the lateness."""
         await asyncio.sleep(max(0.0, self._time.wall(t) - time.monotonic()))

@@ -16,7 +16,8 @@ from typing import Any, Self, get_args
 import msgspec
 
 from ecco_emu.core.errors import HostError, ScenarioError
-from ecco_emu.core.events import AnyEvent, Event
+from ecco_emu.core.events import AnyEvent, Event, FaultApplied
+from ecco_emu.record import old_faults
 
 Subscriber = Callable[[AnyEvent], None]
 
@@ -123,6 +124,8 @@ def decode_line(line: bytes) -> tuple[AnyEvent | None, float]:
     kind = _KINDS.get(fields["kind"])
     if kind is None:
         return None, wall_s
+    if kind is FaultApplied and "change" not in fields:
+        old_faults.upgrade(fields)
     event: AnyEvent = msgspec.convert(_with_nan(fields, kind), kind)  # type: ignore[assignment]
     return event, wall_s
 

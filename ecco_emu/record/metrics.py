@@ -16,7 +16,7 @@ from typing import Literal, Self, TypeVar
 from ecco_emu.core import events as ev
 from ecco_emu.core.errors import ScenarioError
 from ecco_emu.core.events import SegmentState
-from ecco_emu.scenario.faults import cut_off
+from ecco_emu.core.faults import cut_off
 
 E = TypeVar("E", bound=ev.Event)
 
@@ -395,7 +395,7 @@ class RunMetrics:
     @_fold.register
     def _(self, event: ev.FaultApplied) -> None:
         insert(self.faults, event)
-        for name in cut_off(event.on, event.action, list(self.cameras)):
+        for name in cut_off(event.change, event.phase, list(self.cameras)):
             if name in self.cameras:
                 self.cameras[name].stalled = True
 

@@ -8,13 +8,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from statistics import fmean, median
-from typing import Any, Literal
+from typing import Any
 
 from ecco_emu.core import events as ev
 from ecco_emu.record.metrics import CameraMetrics, RunMetrics, between, latest
 from ecco_emu.record.share_error import group_shares
-
-Status = Literal["ok", "failed", "degraded", "interrupted"]
 
 SUMMARY_VERSION = 1
 RESPONSE_THRESHOLD = 0.4
@@ -23,7 +21,7 @@ AFTER_DRIFT_S = 6.0
 """How long after a weather change the lowest accuracy is looked for."""
 
 
-def summarize(metrics: RunMetrics, status: Status) -> dict[str, Any]:
+def summarize(metrics: RunMetrics, status: ev.RunStatus) -> dict[str, Any]:
     """The content of summary.json: JSON values only, numbers finite."""
     cameras = {camera.id: _camera(camera, metrics) for camera in metrics.cameras.values()}
     by_window = map_by_window(metrics)

@@ -19,9 +19,10 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from ecco_emu.core.errors import ScenarioError
+from ecco_emu.core.events import RunStatus
 from ecco_emu.record.metrics import RunMetrics
 from ecco_emu.record.rundir import RunDirectory
-from ecco_emu.record.summary import Status, finite, summarize
+from ecco_emu.record.summary import finite, summarize
 from ecco_emu.report import figures, palette
 from ecco_emu.report import story as words
 
@@ -84,11 +85,11 @@ def load(directory: RunDirectory) -> Run:
     )
 
 
-def status_of(directory: RunDirectory, metrics: RunMetrics) -> Status:
+def status_of(directory: RunDirectory, metrics: RunMetrics) -> RunStatus:
     """What the run ended as; one that never wrote its end was interrupted (or goes on)."""
     written = directory.summary().get("status")
     if written in ("ok", "failed", "degraded", "interrupted"):
-        status: Status = written
+        status: RunStatus = written
         return status
     return metrics.ended.status if metrics.ended is not None else "interrupted"
 

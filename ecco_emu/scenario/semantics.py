@@ -16,7 +16,8 @@ from pydantic import BaseModel, ValidationError
 
 from ecco_emu.core import units
 from ecco_emu.core.errors import ScenarioError
-from ecco_emu.scenario import expectations, faults, profiles
+from ecco_emu.scenario import expectations, profiles
+from ecco_emu.scenario.faults import timeline
 from ecco_emu.scenario.problems import Path, did_you_mean, path_text, shown
 from ecco_emu.scenario.schema import Scenario
 from ecco_emu.scenario.sections.cameras import CameraSection
@@ -230,12 +231,12 @@ def _too_late(at: float, draft: Draft) -> str | None:
 
 def _faults(draft: Draft) -> Iterator[Finding]:
     for index, fault in _present(draft.faults):
-        for path, wrong in faults.unknown_nodes(fault, draft.known_cameras):
+        for path, wrong in timeline.unknown_nodes(fault, draft.known_cameras):
             yield ("faults", index, *path), wrong
         late = _too_late(fault.at, draft)
         if late:
             yield ("faults", index, "at"), late
-    for index, message in faults.pair(draft.faults)[1]:
+    for index, message in timeline.pair(draft.faults)[1]:
         yield ("faults", index), message
     yield from _changes(draft)
 
@@ -331,7 +332,7 @@ def _fault_moment(draft: Draft, moment: expectations.FaultMoment) -> float | Non
     fault = draft.faults[moment.index]
     if fault is None or moment.phase == "start":
         return fault.at if fault else None
-    end = faults.pair(draft.faults)[0].get(moment.index)
+    end = timeline.pair(draft.faults)[0].get(moment.index)
     if end is None:
         raise ValueError(f"fault[{moment.index}] has no end: {_how_to_end(fault, moment.index)}")
     return end.at

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
 import pytest
@@ -14,7 +16,8 @@ from ecco_emu.emulation.injector import FaultInjector, LinkHandle
 from ecco_emu.emulation.topology import SERVER, lab_spec, replays
 from ecco_emu.host.clock import RunClock
 from ecco_emu.scenario import loading, schema
-from ecco_emu.scenario.faults import FaultEvent, parse_fault, timeline
+from ecco_emu.scenario.faults.line import parse_fault
+from ecco_emu.scenario.faults.timeline import FaultStep, timeline
 
 pytestmark = pytest.mark.netns
 
@@ -47,22 +50,35 @@ class Run:
     def __init__(self, of: schema.Scenario, lab: netns.Lab) -> None:
         self.lab, self.clock = lab, RunClock(DILATION)
         self.events: list[FaultApplied] = []
+        self.recorded = asyncio.Event()
         self.injector = FaultInjector(
             lab,
             cameras=CAMERAS,
             scheduled=len(of.faults),
             clock=self.clock,
-            dilation=DILATION,
             emit=self._emit,
         )
-        self.later: list[FaultEvent] = []
+
+    @asynccontextmanager
+    async def going_on(self, steps: Sequence[FaultStep] = ()) -> AsyncIterator[None]:
+        """The injector runs, from emulated time 0, for the time of the block."""
+        self.clock.start()
+        running = asyncio.create_task(self.injector.run(steps))
+        await asyncio.sleep(0)
+        try:
+            yield
+        finally:
+            running.cancel()
+            with suppress(asyncio.CancelledError):
+                await running
 
     def _emit(self, event: AnyEvent) -> None:
         assert isinstance(event, FaultApplied)
         self.events.append(event)
+        self.recorded.set()
 
     def link(self, name: str) -> LinkHandle:
-        return LinkHandle(name, self.injector, self.clock, self.later.append)
+        return LinkHandle(name, self.injector, self.clock)
 
     async def arrives(self, source: str, target: str) -> bool:
         with await self.lab.udp_socket(source) as sender, await self.lab.udp_socket(target) as receiver:
@@ -78,8 +94,11 @@ async def whole_timeline(*faults: dict[str, Any]) -> list[FaultApplied]:
     of = scenario(*faults)
     async with netns.Lab(lab_spec(of, DILATION)) as lab:
         run = Run(of, lab)
-        run.clock.start()
-        await run.injector.run(timeline(of))
+        steps = timeline(of)
+        async with run.going_on(steps), asyncio.timeout(60):
+            while len(run.events) < len(steps):
+                await run.recorded.wait()
+                run.recorded.clear()
     return run.events
 
 
@@ -115,18 +134,16 @@ async def test_a_blackhole_is_one_way_and_a_partition_is_both():
     of = scenario()
     async with netns.Lab(lab_spec(of, DILATION)) as lab:
         run = Run(of, lab)
-        run.clock.start()
-        await run.link("cam1").blackhole("up", duration=60)
-        assert not await run.arrives("cam1", SERVER)
-        assert await run.arrives(SERVER, "cam1")
-        (end,) = run.later
-        await run.injector.apply(FaultEvent(end.index, end.on, end.action, "end", run.clock.now()))
-        assert await run.arrives("cam1", SERVER)
-        partition = parse_fault("cam1/cam2,server partition", cameras=CAMERAS)
-        await run.injector.inject(partition, run.later.append)
-        assert not await run.arrives("cam1", SERVER)
-        assert not await run.arrives("cam2", "cam1")
-        assert await run.arrives("cam2", SERVER)
+        async with run.going_on():
+            index = await run.link("cam1").blackhole("up", duration=60)
+            assert not await run.arrives("cam1", SERVER)
+            assert await run.arrives(SERVER, "cam1")
+            await run.injector.apply(FaultStep(index, run.events[0].change, "end", run.clock.now()))
+            assert await run.arrives("cam1", SERVER)
+            await run.injector.inject(parse_fault("cam1/cam2,server partition", cameras=CAMERAS))
+            assert not await run.arrives("cam1", SERVER)
+            assert not await run.arrives("cam2", "cam1")
+            assert await run.arrives("cam2", SERVER)
     assert [(event.action, event.phase) for event in run.events] == [
         ("blackhole up", "start"),
         ("blackhole over", "end"),
@@ -136,9 +153,9 @@ async def test_a_blackhole_is_one_way_and_a_partition_is_both():
 
 async def test_rates_and_delays_are_dilated_and_changes_add_up():
     of = scenario({"at": "1s", "on": "bottleneck", "set": {"delay": "20ms"}})
-    async with netns.Lab(lab_spec(of, DILATION)) as lab:
+    async with netns.Lab(lab_spec(of, DILATION)) as lab, AsyncExitStack() as stack:
         run = Run(of, lab)
-        run.clock.start()
+        await stack.enter_async_context(run.going_on())
         await run.link("bottleneck").set(rate="2mbit", delay=0.03, loss=0.02)
         await run.link("bottleneck").cliff(rate=1e6)
         shape = lab.link(SERVER).shape("ingress")
@@ -154,9 +171,9 @@ async def test_rates_and_delays_are_dilated_and_changes_add_up():
 async def test_what_a_link_cannot_do_says_whose_fault_it_is():
     clean = {"delay": "0s"}
     of = scenario(uplink=clean, bottleneck=clean, downlink=clean)
-    async with netns.Lab(lab_spec(of, DILATION)) as lab:
+    async with netns.Lab(lab_spec(of, DILATION)) as lab, AsyncExitStack() as stack:
         run = Run(of, lab)
-        run.clock.start()
+        await stack.enter_async_context(run.going_on())
         with pytest.raises(ScenarioError, match=r"fault cam1 set delay=10ms: .*live_impairments"):
             await run.link("cam1").set(delay=0.01)
         with pytest.raises(ScenarioError, match="'cam9' is no link; did you mean"):
@@ -168,9 +185,9 @@ async def test_a_trace_sets_the_rate_and_a_cliff_caps_it(tmp_path):
     path = tmp_path / "steps.csv"
     path.write_text("time_s,rate_bps,delay_s\n0,4e6,0.01\n60,1e6,0.02\n120,1e6,0.02\n")
     of = scenario(uplink={"trace": {"file": str(path), "start": "70s"}})
-    async with netns.Lab(lab_spec(of, DILATION)) as lab:
+    async with netns.Lab(lab_spec(of, DILATION)) as lab, AsyncExitStack() as stack:
         run = Run(of, lab)
-        run.clock.start()
+        await stack.enter_async_context(run.going_on())
         for replay in replays(of, DILATION):
             replay.begin(lab)
         await asyncio.sleep(0.1)

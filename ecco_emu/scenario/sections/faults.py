@@ -6,6 +6,17 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from ecco_emu.core.faults import (
+    SHARED_LINKS,
+    LinkBlackhole,
+    LinkChange,
+    LinkCliff,
+    LinkDown,
+    LinkSet,
+    LinkUp,
+    LossBursts,
+    NetworkPartition,
+)
 from ecco_emu.scenario.sections.base import Fraction, Rate, Strict, Time, Whole
 from ecco_emu.scenario.sections.network import BurstLossSection, either_loss
 
@@ -95,10 +106,19 @@ class SetShapeSection(Strict):
         either_loss(self.loss, self.burst_loss)
         return self
 
-    @property
-    def impairs(self) -> bool:
-        """It changes more than the rate."""
-        return bool(self.model_fields_set - {"rate"})
+    def of(self, on: str) -> LinkSet:
+        """This change, of that link."""
+        bursts = self.burst_loss
+        return LinkSet(
+            on,
+            rate_bps=self.rate,
+            delay_s=self.delay,
+            jitter_s=self.jitter,
+            loss=self.loss,
+            burst_loss=None if bursts is None else LossBursts(bursts.mean, bursts.packets),
+            duplicate=self.duplicate,
+            corrupt=self.corrupt,
+        )
 
 
 FaultKind = Literal["down", "up", "flap", "cliff", "partition", "blackhole", "set"]
@@ -144,8 +164,23 @@ class FaultSection(Strict):
         return next(kind for kind in FAULT_KINDS if getattr(self, kind) is not None)
 
     @property
-    def where(self) -> str:
-        """The link it is on, or a partition's sets: ``cam1, cam2 / server``."""
+    def change(self) -> LinkChange:
+        """What its start does to the network; of a flap, what each of its starts does."""
         if self.partition is not None:
-            return " / ".join(", ".join(nodes) for nodes in self.partition.sets)
-        return self.on or ""
+            return NetworkPartition(self.partition.sets)
+        assert self.on is not None
+        if self.up:
+            return LinkUp(self.on)
+        if self.set is not None:
+            return self.set.of(self.on)
+        if self.cliff is not None:
+            return LinkCliff(self.on, self.cliff.rate)
+        if self.blackhole is not None:
+            return LinkBlackhole(self.on, self._towards(self.blackhole.direction))
+        return LinkDown(self.on)
+
+    def _towards(self, asked: Literal["up", "down"]) -> Literal["up", "down"]:
+        """The direction that a blackhole swallows. A shared link has but one, whatever was asked."""
+        if self.on in SHARED_LINKS:
+            return "up" if self.on == "bottleneck" else "down"
+        return asked

@@ -8,6 +8,17 @@ from typing import cast
 import pytest
 
 from ecco_emu.core.events import CameraConfigured, FaultApplied
+from ecco_emu.core.faults import (
+    LinkBlackhole,
+    LinkChange,
+    LinkCliff,
+    LinkDown,
+    LinkSet,
+    LinkUp,
+    LossBursts,
+    NetworkPartition,
+    Phase,
+)
 from ecco_emu.emulation.meters import PeerCounters, ShareTargets, resident_bytes
 from ecco_emu.host.clock import RunClock
 from ecco_emu.host.loop_lag import LoopLag
@@ -20,8 +31,8 @@ def streams(camera: str, alpha: float) -> CameraConfigured:
     return CameraConfigured(t=1.0, camera=camera, state=state, fps=5.0, width=320, height=192, alpha=alpha)
 
 
-def fault(on: str, action: str) -> FaultApplied:
-    return FaultApplied(t=2.0, index=0, on=on, action=action, phase="start", requested=2.0, applied=2.0)
+def fault(change: LinkChange, index: int = 0, phase: Phase = "start") -> FaultApplied:
+    return FaultApplied(t=2.0, index=index, change=change, phase=phase, requested=2.0, applied=2.0)
 
 
 def test_who_does_not_stream_gets_nothing() -> None:
@@ -36,7 +47,7 @@ def test_shares_are_by_alpha_under_the_uplinks_caps() -> None:
     targets.see(streams("cam1", 0.5))
     targets.see(streams("cam2", 0.5))
     assert targets.now() == pytest.approx({"cam1": 4e6, "cam2": 800e3})
-    targets.see(fault("bottleneck", "set rate=1mbit"))
+    targets.see(fault(LinkSet("bottleneck", rate_bps=1e6)))
     assert targets.now() == pytest.approx({"cam1": 500e3, "cam2": 500e3})
     targets.see(streams("cam1", 1.5))
     assert targets.now() == pytest.approx({"cam1": 750e3, "cam2": 250e3})
@@ -46,10 +57,10 @@ def test_a_link_that_is_down_has_no_target() -> None:
     targets = ShareTargets(scenario())
     targets.see(streams("cam1", 0.5))
     targets.see(streams("cam2", 0.5))
-    targets.see(fault("cam1", "down"))
+    targets.see(fault(LinkDown("cam1")))
     assert targets.now()["cam1"] == 0.0
-    targets.see(fault("cam1", "up"))
-    targets.see(fault("bottleneck", "down"))
+    targets.see(fault(LinkUp("cam1")))
+    targets.see(fault(LinkDown("bottleneck")))
     assert set(targets.now().values()) == {0.0}
 
 
@@ -63,20 +74,16 @@ def test_counters_since_are_differences_but_for_another_connection() -> None:
     assert PeerCounters(other, sent=3, stale=1).since(before) == PeerCounters(other, sent=3, stale=1)
 
 
-def event(index: int, on: str, action: str) -> FaultApplied:
-    return FaultApplied(t=2.0, index=index, on=on, action=action, phase="start", requested=2.0, applied=2.0)
-
-
 def test_cliffs_cap_and_end_and_the_lowest_counts() -> None:
     targets = ShareTargets(scenario())
     targets.see(streams("cam1", 0.5))
-    targets.see(event(0, "cam1", "cliff rate=2mbit"))
-    targets.see(event(1, "cam1", "cliff rate=1mbit"))
-    targets.see(event(2, "bottleneck", "cliff rate=1.5mbit"))
+    targets.see(fault(LinkCliff("cam1", 2e6), 0))
+    targets.see(fault(LinkCliff("cam1", 1e6), 1))
+    targets.see(fault(LinkCliff("bottleneck", 1.5e6), 2))
     assert targets.now()["cam1"] == 1e6
-    targets.see(event(1, "cam1", "cliff over"))
+    targets.see(fault(LinkCliff("cam1", 1e6), 1, "end"))
     assert targets.now()["cam1"] == 1.5e6
-    targets.see(event(2, "bottleneck", "cliff over"))
+    targets.see(fault(LinkCliff("bottleneck", 1.5e6), 2, "end"))
     assert targets.now()["cam1"] == 2e6
 
 
@@ -84,12 +91,13 @@ def test_who_is_separated_from_the_server_has_no_target() -> None:
     targets = ShareTargets(scenario())
     targets.see(streams("cam1", 0.5))
     targets.see(streams("cam2", 0.5))
-    targets.see(event(0, "cam1 / cam2, server", "partition"))
-    targets.see(event(1, "cam2", "blackhole down"))
+    apart = NetworkPartition((("cam1",), ("cam2", "server")))
+    targets.see(fault(apart, 0))
+    targets.see(fault(LinkBlackhole("cam2", "down"), 1))
     assert set(targets.now().values()) == {0.0}
-    targets.see(event(0, "cam1 / cam2, server", "partition over"))
+    targets.see(fault(apart, 0, "end"))
     assert targets.now()["cam1"] == 4e6
-    targets.see(event(1, "cam2", "blackhole over"))
+    targets.see(fault(LinkBlackhole("cam2", "down"), 1, "end"))
     assert targets.now()["cam2"] == 800e3
 
 
@@ -99,15 +107,16 @@ def test_targets_follow_a_trace_under_a_cliff() -> None:
     rates = iter([3e6, 1e6, 3e6])
     targets.follow("cam1", lambda: next(rates))
     assert [targets.now()["cam1"] for _ in range(2)] == [3e6, 1e6]
-    targets.see(event(0, "cam1", "cliff rate=2mbit"))
+    targets.see(fault(LinkCliff("cam1", 2e6), 0))
     assert targets.now()["cam1"] == 2e6
 
 
 def test_a_set_of_other_things_leaves_the_rate() -> None:
     targets = ShareTargets(scenario())
     targets.see(streams("cam1", 0.5))
-    targets.see(event(0, "cam1", "set rate=1mbit delay=20ms burst_loss=2% in 5"))
-    targets.see(event(1, "cam1", "set delay=30ms"))
+    bursts = LossBursts(0.02, 5)
+    targets.see(fault(LinkSet("cam1", rate_bps=1e6, delay_s=0.02, burst_loss=bursts), 0))
+    targets.see(fault(LinkSet("cam1", delay_s=0.03), 1))
     assert targets.now()["cam1"] == 1e6
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ecco_emu.core import events as ev
+from ecco_emu.core.faults import LinkDown, LinkSet
 
 DAY_MAP, FLOOR_MAP = 0.62, 0.12
 
@@ -247,16 +248,15 @@ def _micro(
 
 def _links(end: float) -> Iterator[ev.AnyEvent]:
     yield ev.FaultApplied(
-        t=40.0, index=0, on="cam2", action="down", phase="start", requested=40.0, applied=40.004
+        t=40.0, index=0, change=LinkDown("cam2"), phase="start", requested=40.0, applied=40.004
     )
     yield ev.FaultApplied(
-        t=45.0, index=0, on="cam2", action="up", phase="end", requested=45.0, applied=45.002
+        t=45.0, index=0, change=LinkDown("cam2"), phase="end", requested=45.0, applied=45.002
     )
     yield ev.FaultApplied(
         t=48.0,
         index=1,
-        on="bottleneck",
-        action="set rate=3mbit",
+        change=LinkSet("bottleneck", rate_bps=3e6),
         phase="start",
         requested=48.0,
         applied=48.011,

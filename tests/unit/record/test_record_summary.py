@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ecco_emu.core import events as ev
+from ecco_emu.core.faults import LinkSet
 from ecco_emu.record.metrics import RunMetrics
 from ecco_emu.record.share_error import SETTLE_S, group_shares
 from ecco_emu.record.summary import (
@@ -142,7 +143,7 @@ def test_rates_are_means_over_the_time_a_camera_streamed() -> None:
 def test_a_share_error_counts_the_group_in_steady_state_only() -> None:
     """A camera that starts badly, settles at 10 % under its target, and is then starved by a fault."""
     fault = ev.FaultApplied(
-        t=20.0, index=0, on="a", action="set rate=1mbit", phase="start", requested=20.0, applied=20.0
+        t=20.0, index=0, change=LinkSet("a", rate_bps=1e6), phase="start", requested=20.0, applied=20.0
     )
     samples = [traffic(t, 0.2e6 if t < 5 else 0.9e6, 1e6) for t in range(2, 20)]
     starved = [traffic(t, 0.1e6, 1e6) for t in range(20, 24)]

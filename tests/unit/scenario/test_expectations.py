@@ -3,8 +3,12 @@ from __future__ import annotations
 import pytest
 
 from ecco_emu.core import events
+from ecco_emu.core.faults import LinkDown, LinkUp
+from ecco_emu.record import expectations as judging
+from ecco_emu.record.expectations import RunFacts, evaluate
+from ecco_emu.record.metrics import RunMetrics
 from ecco_emu.scenario import expectations, loading
-from ecco_emu.scenario.expectations import Comparison, FaultMoment, RunFacts, evaluate
+from ecco_emu.scenario.expectations import Comparison, FaultMoment
 from ecco_emu.scenario.sections.expect import ExpectationSection
 
 DELIVERS = {"camera": "cam2", "within": "10s", "of": "fault[0].end", "delivers": ">= 2 segments"}
@@ -93,18 +97,23 @@ def test_accuracy_at_the_end():
 
 def test_descriptions():
     assert (
-        expectations.describe(ExpectationSection.model_validate(DELIVERS))
+        judging.describe(ExpectationSection.model_validate(DELIVERS))
         == "cam2 delivers >= 2 segments within 10s of fault[0].end"
     )
     assert (
-        expectations.describe(ExpectationSection.model_validate({"camera": "cam2", "map": "> 0.3"}))
+        judging.describe(ExpectationSection.model_validate({"camera": "cam2", "map": "> 0.3"}))
         == "cam2 ends with mAP > 0.3"
     )
 
 
-def fault(index, phase, applied, action="down"):
+def fault(index, phase, applied, change=None):
     return events.FaultApplied(
-        t=applied, index=index, on="cam2", action=action, phase=phase, requested=0.0, applied=applied
+        t=applied,
+        index=index,
+        change=change or LinkDown("cam2"),
+        phase=phase,
+        requested=0.0,
+        applied=applied,
     )
 
 
@@ -116,11 +125,12 @@ def test_a_runs_events_are_its_facts(small):
     small["faults"] = [{"at": "4s", "on": "cam2", "down": {"for": "2s"}}]
     small["expect"] = [{**DELIVERS, "within": "5s"}]
     scenario = loading.from_mapping(small)
-    facts = RunFacts(scenario)
+    metrics = RunMetrics()
+    facts = RunFacts(scenario, metrics)
     for event in (
         segment(6.0),
         fault(0, "start", 4.01),
-        fault(0, "end", 6.02, "up"),
+        fault(0, "end", 6.02),
         segment(7.0),
         segment(7.5, state="late"),
         segment(7.6, camera="cam1"),
@@ -128,7 +138,7 @@ def test_a_runs_events_are_its_facts(small):
         events.Accuracy(t=9.0, camera="cam2", map=0.2, map50=0.4, frames=8, model="x"),
         events.Accuracy(t=19.0, camera="cam2", map=0.4, map50=0.6, frames=8, model="x"),
     ):
-        facts.see(event)
+        metrics.apply(event)
     assert evaluate(scenario.expect[0], facts) == (True, "2 segments delivered from 6.02 s to 11.02 s")
     assert facts.final_map("cam2") == 0.4
     assert facts.final_map("cam1") is None
@@ -139,8 +149,18 @@ def test_a_down_that_an_up_ends_has_that_ups_time(small):
         {"at": "4s", "on": "cam2", "down": {"for": "9s"}},
         {"at": "6s", "on": "cam2", "up": True},
     ]
-    facts = RunFacts(loading.from_mapping(small))
+    metrics = RunMetrics()
+    facts = RunFacts(loading.from_mapping(small), metrics)
     assert facts.fault_time(0, "end") is None
-    facts.see(fault(0, "start", 4.0))
-    facts.see(fault(1, "start", 6.1, "up"))
+    metrics.apply(fault(0, "start", 4.0))
+    metrics.apply(fault(1, "start", 6.1, LinkUp("cam2")))
     assert facts.fault_time(0, "end") == 6.1
+
+
+def test_a_flap_begins_with_its_first_start_and_is_over_with_its_last_end(small):
+    small["faults"] = [{"at": "4s", "on": "cam2", "flap": {"down": "1s", "up": "1s", "times": 2}}]
+    metrics = RunMetrics()
+    facts = RunFacts(loading.from_mapping(small), metrics)
+    for phase, applied in (("start", 4.0), ("end", 5.0), ("start", 6.0), ("end", 7.0)):
+        metrics.apply(fault(0, phase, applied))
+    assert (facts.fault_time(0, "start"), facts.fault_time(0, "end")) == (4.0, 7.0)

@@ -5,22 +5,30 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ecco_emu.core.errors import ScenarioError
-from ecco_emu.scenario import faults, loading
-from ecco_emu.scenario.faults import FaultEvent, parse_fault
+from ecco_emu.core.faults import LinkDown, LinkSet, LinkUp, action, where
+from ecco_emu.scenario import loading
+from ecco_emu.scenario.faults import timeline
+from ecco_emu.scenario.faults.line import parse_fault
+from ecco_emu.scenario.faults.timeline import FaultStep
 from ecco_emu.scenario.sections.faults import FaultSection
 
 from .conftest import wrong
 
 
+def told(step):
+    """What the step does, in words."""
+    return action(step.change, step.phase)
+
+
 def timeline_of(small, *items):
     small["faults"] = list(items)
-    return faults.timeline(loading.from_mapping(small))
+    return timeline.timeline(loading.from_mapping(small))
 
 
 def test_a_down_for_a_while_ends_by_itself(small):
     assert timeline_of(small, {"at": "8s", "on": "cam2", "down": {"for": "4s"}}) == [
-        FaultEvent(0, "cam2", "down", "start", 8.0),
-        FaultEvent(0, "cam2", "up", "end", 12.0),
+        FaultStep(0, LinkDown("cam2"), "start", 8.0),
+        FaultStep(0, LinkDown("cam2"), "end", 12.0),
     ]
 
 
@@ -32,9 +40,9 @@ def test_an_up_ends_a_down_early_and_only_once(small):
         {"at": "3s", "on": "bottleneck", "set": {"rate": "2mbit"}},
     )
     assert events == [
-        FaultEvent(1, "cam2", "down", "start", 2.0),
-        FaultEvent(2, "bottleneck", "set rate=2mbit", "start", 3.0),
-        FaultEvent(0, "cam2", "up", "start", 5.0),
+        FaultStep(1, LinkDown("cam2"), "start", 2.0),
+        FaultStep(2, LinkSet("bottleneck", rate_bps=2e6), "start", 3.0),
+        FaultStep(0, LinkUp("cam2"), "start", 5.0),
     ]
 
 
@@ -44,7 +52,7 @@ def test_at_one_time_ends_come_before_starts(small):
         {"at": "3s", "on": "cam1", "down": {}},
         {"at": "1s", "on": "cam1", "down": {"for": "2s"}},
     )
-    assert [(event.at, event.action, event.index) for event in events] == [
+    assert [(event.at, told(event), event.index) for event in events] == [
         (1.0, "down", 1),
         (3.0, "up", 1),
         (3.0, "down", 0),
@@ -70,24 +78,24 @@ def test_what_would_end_after_the_run_is_left_out(small):
 )
 def test_a_paired_list_without_problems_alternates(items):
     """Per link, a down is never applied to a link that is down, nor an up to one that is up."""
-    listed = [FaultSection.model_validate({"at": f"{at}s", "on": on, **action}) for at, on, action in items]
-    ends, problems = faults.pair(listed)
+    listed = [FaultSection.model_validate({"at": f"{at}s", "on": on, **kind}) for at, on, kind in items]
+    ends, problems = timeline.pair(listed)
     changes = []
     bad = {index for index, _ in problems}
     for index, fault in enumerate(listed):
         if index in bad or fault.set is not None:
             continue
-        changes.append((fault.at, 1, index, fault.on, faults.action_of(fault)))
+        changes.append((fault.at, 1, index, fault.on, action(fault.change, "start")))
         if index in ends and ends[index].ended_by is None:
             changes.append((ends[index].at, 0, index, fault.on, "up"))
     down = set()
-    for _, _, _, on, action in sorted(changes):
-        assert (on in down) == (action == "up")
-        (down.add if action == "down" else down.discard)(on)
+    for _, _, _, on, done in sorted(changes):
+        assert (on in down) == (done == "up")
+        (down.add if done == "down" else down.discard)(on)
 
 
 @pytest.mark.parametrize(
-    ("text", "action", "duration_s", "rate_bps"),
+    ("text", "done", "duration_s", "rate_bps"),
     [
         ("cam2 down for=5s", "down", 5.0, None),
         ("cam2 down", "down", None, None),
@@ -95,10 +103,10 @@ def test_a_paired_list_without_problems_alternates(items):
         ("  bottleneck   set rate=2mbit ", "set rate=2mbit", None, 2e6),
     ],
 )
-def test_a_fault_is_read_from_one_line(text, action, duration_s, rate_bps):
+def test_a_fault_is_read_from_one_line(text, done, duration_s, rate_bps):
     fault = parse_fault(text, at=7.25, cameras=["cam2"])
     assert fault.at == 7.25
-    assert faults.action_of(fault) == action
+    assert action(fault.change, "start") == done
     assert (fault.down.for_ if fault.down else None) == duration_s
     assert (fault.set.rate if fault.set else None) == rate_bps
 
@@ -131,7 +139,7 @@ def test_any_time_can_be_given(at):
 
 
 def actions(events):
-    return [(event.at, event.action, event.phase) for event in events]
+    return [(event.at, told(event), event.phase) for event in events]
 
 
 def test_a_flap_is_a_row_of_downs_and_ups(small):
@@ -156,7 +164,7 @@ def test_cliffs_partitions_and_blackholes_end_by_themselves(small):
         {"at": "6s", "on": "cam1", "blackhole": {"for": "1s"}},
         {"at": "8s", "on": "downlink", "blackhole": {}},
     )
-    assert [(event.on, *row) for event, row in zip(events, actions(events), strict=True)] == [
+    assert [(where(event.change), *row) for event, row in zip(events, actions(events), strict=True)] == [
         ("bottleneck", 1.0, "cliff rate=200kbit", "start"),
         ("bottleneck", 3.0, "cliff over", "end"),
         ("cam1, cam2 / server", 4.0, "partition", "start"),
@@ -180,11 +188,11 @@ def test_faults_that_overlap_go_together(small):
 def test_a_set_tells_all_that_it_changes(small):
     change = {"loss": "1%", "rate": "2mbit", "delay": "20ms", "duplicate": "0.5%"}
     (event,) = timeline_of(small, {"at": "1s", "on": "cam1", "set": change})
-    assert event.action == "set rate=2mbit delay=20ms loss=1% duplicate=0.5%"
+    assert told(event) == "set rate=2mbit delay=20ms loss=1% duplicate=0.5%"
     (event,) = timeline_of(
         small, {"at": "1s", "on": "cam1", "set": {"burst_loss": {"mean": "2%", "packets": 5}}}
     )
-    assert event.action == "set burst_loss=2% in 5"
+    assert told(event) == "set burst_loss=2% in 5"
 
 
 @pytest.mark.parametrize(
@@ -261,7 +269,7 @@ def test_the_rate_of_a_traced_link_is_not_set(small):
 
 
 @pytest.mark.parametrize(
-    ("line", "action"),
+    ("line", "done"),
     [
         ("cam1 flap down=1s up=2s times=3", "down"),
         ("bottleneck cliff rate=200kbit for=5s", "cliff rate=200kbit"),
@@ -270,16 +278,6 @@ def test_the_rate_of_a_traced_link_is_not_set(small):
         ("bottleneck set delay=30ms loss=1%", "set delay=30ms loss=1%"),
     ],
 )
-def test_every_kind_is_read_from_one_line(line, action):
+def test_every_kind_is_read_from_one_line(line, done):
     fault = parse_fault(line, at=1.5, cameras=["cam1", "cam2"])
-    assert faults.events_of(0, fault)[0].action == action
-
-
-def test_who_is_cut_off():
-    cameras = ["cam1", "cam2", "cam3"]
-    assert faults.cut_off("cam1", "down", cameras) == ["cam1"]
-    assert faults.cut_off("bottleneck", "blackhole up", cameras) == cameras
-    assert faults.cut_off("cam1, cam3 / cam2, server", "partition", cameras) == ["cam1", "cam3"]
-    assert faults.cut_off("cam1 / cam2", "partition", cameras) == []
-    assert faults.cut_off("cam1", "blackhole over", cameras) == []
-    assert faults.cut_off("cam1", "set rate=1mbit", cameras) == []
+    assert told(timeline.steps_of(0, fault)[0]) == done

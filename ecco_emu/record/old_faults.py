@@ -1,0 +1,47 @@
+"""``fault`` lines of the log's first version, whose change was text: read so that older runs can be shown.
+
+Nothing writes them any more.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+
+from ecco_emu.core.errors import ScenarioError
+from ecco_emu.core.events import FAULT_VERSION
+from ecco_emu.core.faults import LinkChange, LinkCliff, LinkDown, LinkSet, LossBursts, NetworkPartition
+from ecco_emu.core.units import parse_fraction
+from ecco_emu.scenario.faults.line import parse_fault
+
+_BURSTS = re.compile(r" burst_loss=(\S+) in (\S+)")
+
+
+def upgrade(fields: dict[str, Any]) -> None:
+    """Gives a line of the first version its ``change``. Raises ``msgspec.ValidationError`` for others."""
+    try:
+        change = _change(str(fields.pop("on")), str(fields.pop("action")), str(fields["phase"]))
+    except (KeyError, ValueError, ScenarioError) as error:
+        raise msgspec.ValidationError(f"not a fault of version 1: {error}") from error
+    fields |= {"version": FAULT_VERSION, "change": msgspec.to_builtins(change)}
+
+
+def _change(on: str, action: str, phase: str) -> LinkChange:
+    if action == "up" and phase == "end":
+        return LinkDown(on)
+    if action.startswith("partition"):
+        return NetworkPartition(tuple(tuple(nodes.split(", ")) for nodes in on.split(" / ")))
+    if action == "cliff over":
+        return LinkCliff(on, 0.0)  # its end did not say the rate, and nothing asks an end for one
+    bursts = _BURSTS.search(action)
+    if bursts is not None:
+        rest = _BURSTS.sub("", action)
+        others = LinkSet(on) if rest == "set" else parse_fault(f"{on} {rest}").change
+        assert isinstance(others, LinkSet)
+        found = LossBursts(parse_fraction(bursts[1]), float(bursts[2]))
+        return msgspec.structs.replace(others, burst_loss=found)
+    # ``blackhole up`` was written without the key that the line's grammar has; its end has no direction
+    action = re.sub(r"^blackhole (up|down)$", r"blackhole direction=\1", action).removesuffix(" over")
+    return parse_fault(f"{on} {action}").change
