@@ -45,8 +45,18 @@ class TransmissionRule(Protocol):
 
     def plan(self, c: float, p: float, members: int, source: Source) -> TransmissionPlan: ...
 
+    def alpha(self, p: float, members: int) -> float:
+        """GAIMD's additive increase of one camera of the group, packets per round-trip time."""
+        ...
+
     def weight(self, p: float, members: int) -> float | None:
         """The part of the bandwidth that the server holds a camera to; None: whatever its alpha brings."""
+        ...
+
+    @property
+    def follows_shares(self) -> bool:
+        """Cameras change alpha as the server reports what share they get: it has a weight for them."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +72,21 @@ class GpuProportional:
     min_fps: float = MIN_FPS
 
     def plan(self, c: float, p: float, members: int, source: Source) -> TransmissionPlan:
-        alpha = gaimd_alpha(p, members, alpha_sum=self.alpha_sum, mapping=self.mapping)
         table = self.table or default_table(source.width, source.height)
         best = table.config_for(c)
         stride = stride_for(best.fps / members, source.fps, self.min_fps)
         width, height = min(best.width, source.width), min(best.height, source.height)
-        return TransmissionPlan(source.fps / stride, width, height, alpha, stride)
+        return TransmissionPlan(source.fps / stride, width, height, self.alpha(p, members), stride)
+
+    def alpha(self, p: float, members: int) -> float:
+        return gaimd_alpha(p, members, alpha_sum=self.alpha_sum, mapping=self.mapping)
 
     def weight(self, p: float, members: int) -> float | None:
-        return max(p / members, MIN_WEIGHT) if self.mapping == "auto" else None
+        return max(p / members, MIN_WEIGHT) if self.follows_shares else None
+
+    @property
+    def follows_shares(self) -> bool:
+        return self.mapping == "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +96,20 @@ class FixedTransmission:
     fps: float = FIXED_FPS
     scale: float = 1.0
     """Of the source's sides."""
-    alpha: float = FIXED_ALPHA
+    fixed_alpha: float = FIXED_ALPHA
 
     def plan(self, c: float, p: float, members: int, source: Source) -> TransmissionPlan:
         stride = stride_for(self.fps, source.fps)
         width = min(source.width, snap_side(source.width * self.scale))
         height = min(source.height, snap_side(source.height * self.scale))
-        return TransmissionPlan(source.fps / stride, width, height, self.alpha, stride)
+        return TransmissionPlan(source.fps / stride, width, height, self.fixed_alpha, stride)
+
+    def alpha(self, p: float, members: int) -> float:
+        return self.fixed_alpha
 
     def weight(self, p: float, members: int) -> float | None:
         return None
+
+    @property
+    def follows_shares(self) -> bool:
+        return False

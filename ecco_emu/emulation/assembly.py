@@ -17,7 +17,7 @@ from ecco_emu.core.errors import HostError
 from ecco_emu.core.events import RunStarted
 from ecco_emu.core.ids import model_hash
 from ecco_emu.emulation.calibration import choose_dilation
-from ecco_emu.emulation.connections import SERVER_PORT, download_config
+from ecco_emu.emulation.connections import SERVER_PORT
 from ecco_emu.emulation.live import runs
 from ecco_emu.emulation.manifest import manifest
 from ecco_emu.emulation.meters import TRAFFIC_PERIOD_S
@@ -26,6 +26,7 @@ from ecco_emu.emulation.topology import SERVER, Replay, lab_spec, replays
 from ecco_emu.emulation.workers import start_workers
 from ecco_emu.host.clock import RunClock
 from ecco_emu.host.priorities import raised_priority
+from ecco_emu.policies.steering import server_config
 from ecco_emu.record.qlog import QlogFolder
 from ecco_emu.record.rundir import RunDirectory
 from ecco_emu.scenario import schema
@@ -73,7 +74,7 @@ async def build(
         sock = stack.enter_context(await lab.udp_socket(SERVER, port=SERVER_PORT))
         qlog = stack.enter_context(QlogFolder(directory.qlog)) if scenario.transport.qlog else None
         telemetry = qlog.trace if qlog is not None else None
-        listener = Listener(sock, tokens, download_config(scenario), clock, telemetry=telemetry)
+        listener = Listener(sock, tokens, server_config(scenario.transport), clock, telemetry=telemetry)
         stack.push_async_callback(listener.close)
         await workers.trainer.add_model(model_hash(student), student)
         system = System(scenario, student, workers, lab, listener, clock, models, emit, tokens, qlog)

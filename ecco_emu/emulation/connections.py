@@ -1,4 +1,4 @@
-"""How cameras and server are connected: the transport's settings for each side, and dialling."""
+"""How a camera is connected with the server: dialling, and hanging up in the right order."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from ecco_emu.host.clock import RunClock
-from ecco_emu.policies.registry import transmission_rule
-from ecco_emu.scenario import schema
 from ecco_emu.transport.adapter import Peer, connect
 from ecco_emu.transport.config import TransportConfig
 from ecco_emu.transport.telemetry import TelemetryFactory
@@ -40,22 +38,3 @@ async def dialled(
         loop = asyncio.get_running_loop()
         loop.remove_reader(sock)
         loop.remove_writer(sock)
-
-
-def transport_config(scenario: schema.Scenario) -> TransportConfig:
-    """The cameras' side. Policies with fixed transmission keep to their alpha (paper, section 5)."""
-    rule = transmission_rule(scenario.policy.name, mapping=scenario.transport.mapping)
-    follow_shares = rule.weight(1.0, 1) is not None
-    settings = scenario.transport
-    return TransportConfig(
-        algorithm=settings.algorithm,
-        beta=settings.beta,
-        fixed_rate_bps=settings.fixed_rate,
-        follow_shares=follow_shares,
-    )
-
-
-def download_config(scenario: schema.Scenario) -> TransportConfig:
-    """The server's side: a camera's download is alone on its link, but for other cameras' at the server."""
-    alpha = scenario.transport.download_alpha
-    return TransportConfig(beta=scenario.transport.beta, alpha=alpha)

@@ -14,14 +14,15 @@ from ecco_emu.core.errors import EccoError, HostError
 from ecco_emu.core.events import AnyEvent, Condition, Trouble
 from ecco_emu.core.ids import CameraId
 from ecco_emu.emulation.accuracy import LiveAccuracy
-from ecco_emu.emulation.connections import SERVER_PORT, dialled, transport_config
+from ecco_emu.emulation.connections import SERVER_PORT, dialled
 from ecco_emu.emulation.injector import FaultInjector
 from ecco_emu.emulation.meters import HealthMeter, ShareTargets, TrafficMeter
 from ecco_emu.emulation.topology import SERVER
 from ecco_emu.emulation.workers import Workers
 from ecco_emu.host.clock import RunClock
 from ecco_emu.host.loop_lag import LoopLag
-from ecco_emu.policies.registry import make_policy, transmission_rule
+from ecco_emu.policies.registry import make_policy
+from ecco_emu.policies.steering import camera_config
 from ecco_emu.record.qlog import QlogFolder
 from ecco_emu.scenario import schema
 from ecco_emu.scenario.faults.timeline import timeline
@@ -62,7 +63,9 @@ class System:
         self._tokens = tokens
         self._world = workers.world
         self._emit = emit
-        self._config = transport_config(scenario)
+        policy = make_policy(scenario.policy.name, scenario.policy_setup)
+        self._rule = policy.transmission
+        self._config = camera_config(scenario.transport, self._rule)
         self.targets = ShareTargets(scenario)
         self.injector = FaultInjector(
             lab,
@@ -89,11 +92,6 @@ class System:
             emit=emit,
             received=self._traffic.received,
             missed_deadline=self._missed,
-        )
-        policy = make_policy(
-            scenario.policy,
-            gpus=scenario.trainer.gpus,
-            micro_windows=scenario.windows.micro_per_window,
         )
         self._server = EdgeServer(scenario, policy, models, ports)
         self._windows = RetrainingLoop(scenario, policy, self._server, ports)
@@ -154,8 +152,7 @@ class System:
             observe=self.accuracy.observe,
             missed_deadline=self._missed,
         )
-        rule = transmission_rule(self._scenario.policy.name, mapping=self._scenario.transport.mapping)
-        return Camera(camera, self._scenario, student, rule, ports)
+        return Camera(camera, self._scenario, student, self._rule, ports)
 
     def _missed(self, what: str) -> None:
         self.misses += 1

@@ -1,50 +1,52 @@
-"""What a policy decides.
-
-A policy lives on the server for a whole run. Its camera side is only a transmission rule, which needs
-nothing of the rest: a camera knows its own (c_j, p_j, n_j).
-"""
+"""What a policy decides, and what a run gives it to decide with."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol, runtime_checkable
+from dataclasses import dataclass
+from typing import ClassVar, Protocol, runtime_checkable
 
 from ecco_emu.control.allocator import Allocator
+from ecco_emu.control.shares import AlphaMapping
 from ecco_emu.control.transmission import TransmissionRule
 from ecco_emu.core.ids import JobId
 
 
+@dataclass(frozen=True, slots=True)
+class PolicySetup:
+    """What a scenario says that a policy may need. Each policy takes of it what concerns it."""
+
+    gpus: int
+    micro_windows: int
+    """Of one retraining window."""
+    size_weight: float = 0.5
+    """alpha of Eq. 1."""
+    fairness: float = 0.5
+    """beta of Eq. 1."""
+    mapping: AlphaMapping = "linear"
+    """From GPU share to GAIMD's alpha, for policies that send in proportion to it."""
+
+
 @runtime_checkable
 class Policy(Protocol):
-    """Who trains together, who gets the GPUs, what cameras send."""
+    """Who trains together, who gets the GPUs, what cameras send: one object, which lives for a whole run.
 
-    @property
-    def name(self) -> str: ...
+    Its ``transmission`` is handed to the cameras, to the server and to the transport's configuration. A
+    camera needs nothing else of the policy, since it knows its own (c_j, p_j, n_j).
+    """
 
-    @property
-    def grouping(self) -> bool:
-        """May a request join an existing job? Otherwise every request founds its own."""
-        ...
+    name: ClassVar[str]
+    meaning: ClassVar[str]
+    """A few words, for the scenario's reference."""
+    grouping: ClassVar[bool]
+    """May a request join an existing job? Otherwise every request founds its own."""
+    transmission: TransmissionRule
 
-    @property
-    def transmission(self) -> TransmissionRule: ...
+    def __init__(self, setup: PolicySetup) -> None: ...
 
     def new_window(self, jobs: Mapping[JobId, int]) -> Allocator:
         """The allocation of the next retraining window among ``jobs`` (id -> number of members).
 
-        What the policy remembers of a job ends with the first window that does not name it.
+        A policy forgets a job with the first window that does not name it.
         """
         ...
-
-
-class PolicySettings(Protocol):
-    """The ``policy`` section of a scenario."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def size_weight(self) -> float: ...
-
-    @property
-    def fairness(self) -> float: ...

@@ -1,44 +1,35 @@
-"""ECCO: group retraining, Algorithm 1 for the GPUs, GPU-proportional transmission (paper section 3)."""
+"""ECCO: group retraining, Algorithm 1 for the GPUs, GPU-proportional transmission (paper, section 3)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 from ecco_emu.control.allocator import Allocator, GreedyAllocator
 from ecco_emu.control.gains import GainMemory
 from ecco_emu.control.transmission import GpuProportional, TransmissionRule
 from ecco_emu.core.ids import JobId
+from ecco_emu.policies.base import PolicySetup
 
 
 class EccoPolicy:
     """Gains are remembered from window to window; see ``GreedyAllocator`` for the parameters."""
 
-    name = "ecco"
-    grouping = True
+    name: ClassVar[str] = "ecco"
+    meaning: ClassVar[str] = "groups, Algorithm 1, GAIMD"
+    grouping: ClassVar[bool] = True
 
-    def __init__(
-        self,
-        *,
-        micro_windows: int,
-        gpus: int,
-        size_weight: float = 0.5,
-        fairness: float = 0.5,
-        memory: GainMemory | None = None,
-        transmission: TransmissionRule | None = None,
-    ) -> None:
-        self._micro_windows = micro_windows
-        self._gpus = gpus
-        self._size_weight = size_weight
-        self._fairness = fairness
-        self._memory = memory if memory is not None else GainMemory()
-        self.transmission: TransmissionRule = transmission or GpuProportional()
+    def __init__(self, setup: PolicySetup) -> None:
+        self._setup = setup
+        self._memory = GainMemory()
+        self.transmission: TransmissionRule = GpuProportional(mapping=setup.mapping)
 
     def new_window(self, jobs: Mapping[JobId, int]) -> Allocator:
         return GreedyAllocator(
-            self._micro_windows,
-            self._gpus,
+            self._setup.micro_windows,
+            self._setup.gpus,
             jobs,
-            size_weight=self._size_weight,
-            fairness=self._fairness,
+            size_weight=self._setup.size_weight,
+            fairness=self._setup.fairness,
             memory=self._memory,
         )

@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from ecco_emu.policies.base import PolicySetup
 from ecco_emu.scenario.sections.base import Strict, Whole
 from ecco_emu.scenario.sections.cameras import CameraSection
 from ecco_emu.scenario.sections.clock import ClockSection
@@ -62,6 +63,17 @@ class Scenario(Strict):
     """What goes wrong, and when."""
     expect: tuple[ExpectationSection, ...] = ()
     """What must hold; a run where something does not exits with 1."""
+
+    @property
+    def policy_setup(self) -> PolicySetup:
+        """What the policy is made with."""
+        return PolicySetup(
+            gpus=self.trainer.gpus,
+            micro_windows=self.windows.micro_per_window,
+            size_weight=self.policy.size_weight,
+            fairness=self.policy.fairness,
+            mapping=self.transport.mapping,
+        )
 
     def uplink_of(self, camera: CameraSection) -> UplinkSection:
         """The camera's uplink: network.uplink with what the camera overrides."""

@@ -26,7 +26,6 @@ from ecco_emu.core.events import (
 from ecco_emu.core.ids import CameraId, JobId, ModelHash
 from ecco_emu.core.messages import Assignment, Register, RetrainingRequest, Segment
 from ecco_emu.policies.base import Policy
-from ecco_emu.policies.registry import transmission_rule
 from ecco_emu.scenario import schema
 from ecco_emu.server.intake import Intake
 from ecco_emu.server.jobs import Job, JobBook, Member
@@ -60,7 +59,6 @@ class EdgeServer:
         self._policy = policy
         self._models = models
         self._ports = ports
-        self._weight = transmission_rule(scenario.policy.name, mapping=scenario.transport.mapping).weight
         self._sessions: dict[CameraId, CameraSession] = {}
         self._requests: asyncio.Queue[RetrainingRequest] = asyncio.Queue(MAX_WAITING_REQUESTS)
 
@@ -75,7 +73,9 @@ class EdgeServer:
     # -- sessions --
 
     async def _serve(self, peer: Peer) -> None:
-        session = CameraSession(peer, self._models, self._deliver, self._trouble, self._weight)
+        session = CameraSession(
+            peer, self._models, self._deliver, self._trouble, self._policy.transmission.weight
+        )
         try:
             await session.run()
         except ConnectionClosed:

@@ -6,9 +6,10 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from ecco_emu.control.shares import ALPHA_SUM
+from ecco_emu.control.shares import ALPHA_SUM, AlphaMapping
 
-Mapping = Literal["linear", "root", "auto"]
+Mapping = AlphaMapping
+
 Protocol = Literal["ecco-emu", "aioquic", "reno", "cubic"]
 PROTOCOLS: tuple[Protocol, ...] = ("ecco-emu", "aioquic", "reno", "cubic")
 Way = Literal["simulated", "real"]

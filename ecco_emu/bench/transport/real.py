@@ -131,7 +131,7 @@ class Flows:
             tokens = {name: f"token of {name}".encode() for name in self._names}
             own = await self._lab.udp_socket(_SERVER, buffer_bytes=1 << 22)
             stack.callback(own.close)
-            self._listener = Listener(own, tokens, steering.server_config(self._cell), self.clock)
+            self._listener = Listener(own, tokens, steering.server_config(), self.clock)
             stack.push_async_callback(self._listener.close)
             rng = random.Random(self._cell.seed)
             sockets = {name: await self._lab.udp_socket(name, buffer_bytes=1 << 22) for name in self._names}
@@ -180,8 +180,9 @@ class Flows:
     def _weigh(self, weights: Sequence[float]) -> None:
         """The receiver reports shares by these weights, if the cell's mapping wants that."""
         self._weights = tuple(weights)
-        if steering.reports_shares(self._cell):
-            for name, weight in zip(self._names, weights, strict=True):
+        reported = steering.reported_weights(self._cell, weights)
+        if reported is not None:
+            for name, weight in zip(self._names, reported, strict=True):
                 if name in self._receivers:
                     self._receivers[name].weight = weight
 

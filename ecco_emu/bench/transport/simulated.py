@@ -60,14 +60,14 @@ class _Net:
         self._outages = outages
         self._flows = {f"cam{index}": self._flow(index) for index in range(len(cell.weights))}
         self._reporter: ShareReporter | None = None
-        if steering.reports_shares(cell):
-            self._reporter = ShareReporter(self.time, self._flows, self._named(cell.weights))
+        if (weights := self._reported(cell.weights)) is not None:
+            self._reporter = ShareReporter(self.time, self._flows, weights)
 
     def apply(self, change: Change) -> None:
         if change.weights is not None:
             steering.reweigh([_Sender(flow) for flow in self._flows.values()], self._cell, change.weights)
-            if self._reporter is not None:
-                self._reporter.set_weights(self._named(change.weights))
+            if self._reporter is not None and (weights := self._reported(change.weights)) is not None:
+                self._reporter.set_weights(weights)
         if change.rate_bps is not None:
             self._bottleneck.rate_bps = change.rate_bps
             self._bottleneck.queue_bytes = change.rate_bps * self._cell.queue_s / 8
@@ -84,8 +84,10 @@ class _Net:
             self._bottleneck.backlog_bytes * 8 / self._bottleneck.rate_bps,
         ]
 
-    def _named(self, weights: tuple[float, ...]) -> dict[str, float]:
-        return dict(zip(self._flows, weights, strict=True))
+    def _reported(self, weights: tuple[float, ...]) -> dict[str, float] | None:
+        """The flows' weights by name, for a receiver that reports shares; None where it does not."""
+        reported = steering.reported_weights(self._cell, weights)
+        return None if reported is None else dict(zip(self._flows, reported, strict=True))
 
     def _flow(self, index: int) -> BulkFlow:
         cell, uplink_bps = self._cell, self._cell.uplinks[index]

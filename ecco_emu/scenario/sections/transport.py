@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from ecco_emu.control.shares import AlphaMapping
 from ecco_emu.scenario.sections.base import Number, Rate, Strict, Time
 
 
@@ -19,7 +20,7 @@ class TransportSection(Strict):
     """What each camera sends at with ``fixed``."""
     beta: Annotated[Number, Field(gt=0, lt=1)] = 0.5
     """The fraction of the window kept after a cut."""
-    mapping: Literal["linear", "root", "auto"] = "auto"
+    mapping: AlphaMapping = "auto"
     """From GPU share to alpha: ``linear`` is the paper's, ``root`` squares it for paths with random loss,
     ``auto`` follows what the server sees each camera get, which holds the shares on any queue."""
     download_alpha: Annotated[Number, Field(gt=0, le=100)] = 8.0

@@ -87,5 +87,5 @@ def test_without_a_profile_the_default_table_serves() -> None:
 def test_the_fixed_rule_ignores_the_gpu() -> None:
     rule = FixedTransmission()
     assert rule.plan(0.1, 0.01, 9, SOURCE) == rule.plan(20.0, 0.9, 1, SOURCE)
-    plan = FixedTransmission(fps=2.0, scale=0.5, alpha=0.2).plan(1.0, 1.0, 1, SOURCE)
+    plan = FixedTransmission(fps=2.0, scale=0.5, fixed_alpha=0.2).plan(1.0, 1.0, 1, SOURCE)
     assert (plan.fps, plan.width, plan.height, plan.alpha) == (2.0, 160, 96, 0.2)

@@ -5,11 +5,14 @@ from collections.abc import Iterator
 import pytest
 
 from ecco_emu.control.allocator import Allocator, GpuEstimate
+from ecco_emu.control.shares import AlphaMapping
 from ecco_emu.control.transmission import Source
 from ecco_emu.core.errors import ScenarioError
 from ecco_emu.core.ids import JobId
-from ecco_emu.policies import POLICY_NAMES, Policy, make_policy, plan_transmission, transmission_rule
-from ecco_emu.scenario.sections.policy import PolicySection
+from ecco_emu.policies import steering
+from ecco_emu.policies.base import Policy, PolicySetup
+from ecco_emu.policies.registry import POLICY_NAMES, make_policy
+from ecco_emu.scenario.sections.transport import TransportSection
 
 SOURCE = Source(fps=10.0, width=320, height=192)
 MICRO_WINDOWS, GPUS = 7, 2
@@ -27,8 +30,7 @@ def policy(name: str) -> Policy:
 
 
 def fresh(name: str) -> Policy:
-    settings = PolicySection.model_validate({"name": name})
-    return make_policy(settings, gpus=GPUS, micro_windows=MICRO_WINDOWS)
+    return make_policy(name, PolicySetup(gpus=GPUS, micro_windows=MICRO_WINDOWS))
 
 
 def accuracies() -> Iterator[tuple[float, float]]:
@@ -127,9 +129,7 @@ def test_jobs_may_come_and_go_within_a_window(policy: Policy) -> None:
 @pytest.mark.parametrize(
     ("c", "p", "members"), [(0.0, 0.0, 1), (1.0, 0.1, 3), (14.0, 1.0, 1), (14.0, 1.0, 12)]
 )
-def test_every_plan_is_one_the_camera_can_carry_out(
-    policy: Policy, name: str, c: float, p: float, members: int
-) -> None:
+def test_every_plan_is_one_the_camera_can_carry_out(policy: Policy, c: float, p: float, members: int) -> None:
     plan = policy.transmission.plan(c, p, members, SOURCE)
     assert plan.fps == SOURCE.fps / plan.stride
     assert 1.0 <= plan.fps <= SOURCE.fps
@@ -137,8 +137,7 @@ def test_every_plan_is_one_the_camera_can_carry_out(
     assert plan.width <= SOURCE.width
     assert plan.height <= SOURCE.height
     assert plan.alpha > 0
-    assert plan_transmission(name, c, p, members, SOURCE) == plan
-    assert transmission_rule(name).plan(c, p, members, SOURCE) == plan
+    assert policy.transmission.alpha(p, members) == plan.alpha
 
 
 def test_ecco_groups_and_follows_the_gpu_share_and_naive_does_neither() -> None:
@@ -156,8 +155,8 @@ def test_ecco_takes_its_parameters_from_the_scenario() -> None:
     gains = {JobId("a"): 0.04, JobId("b"): 0.08}
     chosen = {}
     for size_weight in (0.0, 1.0):
-        settings = PolicySection(name="ecco", size_weight=size_weight, fairness=0.0)
-        allocator = make_policy(settings, gpus=1, micro_windows=10).new_window({JobId("a"): 4, JobId("b"): 1})
+        setup = PolicySetup(gpus=1, micro_windows=10, size_weight=size_weight, fairness=0.0)
+        allocator = make_policy("ecco", setup).new_window({JobId("a"): 4, JobId("b"): 1})
         for _ in gains:
             job = allocator.next_job()
             assert job is not None
@@ -168,4 +167,22 @@ def test_ecco_takes_its_parameters_from_the_scenario() -> None:
 
 def test_an_unknown_policy_is_the_scenarios_fault() -> None:
     with pytest.raises(ScenarioError, match="there are: ecco, naive"):
-        transmission_rule("best")
+        make_policy("best", PolicySetup(gpus=1, micro_windows=10))
+
+
+@pytest.mark.parametrize("mapping", ["linear", "root", "auto"])
+def test_the_mapping_is_the_transmissions_and_shares_are_reported_with_auto_alone(
+    name: str, mapping: AlphaMapping
+) -> None:
+    rule = make_policy(name, PolicySetup(gpus=1, micro_windows=10, mapping=mapping)).transmission
+    assert rule.follows_shares == (rule.weight(0.5, 1) is not None)
+    assert rule.follows_shares == (name == "ecco" and mapping == "auto")
+
+
+def test_cameras_and_server_are_configured_by_the_rule_and_the_scenario() -> None:
+    settings = TransportSection(beta=0.7, download_alpha=3.0)
+    for name in POLICY_NAMES:
+        rule = make_policy(name, PolicySetup(gpus=1, micro_windows=10, mapping="auto")).transmission
+        config = steering.camera_config(settings, rule)
+        assert (config.beta, config.alpha, config.follow_shares) == (0.7, 1.0, rule.follows_shares)
+        assert steering.server_config(settings).alpha == 3.0

@@ -40,11 +40,7 @@ class Bench:
             received=lambda camera, size: None,
             missed_deadline=self.misses.append,
         )
-        chosen = make_policy(
-            self.scenario.policy,
-            gpus=self.scenario.trainer.gpus,
-            micro_windows=self.scenario.windows.micro_per_window,
-        )
+        chosen = make_policy(self.scenario.policy.name, self.scenario.policy_setup)
         self.server = EdgeServer(self.scenario, chosen, self.models, ports)
         self.loop = RetrainingLoop(self.scenario, chosen, self.server, ports)
 

@@ -1,0 +1,54 @@
+"""From a policy's transmission rule to the transport's settings.
+
+This is the one place where shares become configuration.
+
+A run's cameras and server are configured here, and so are the flows of ``ecco-emu bench transport``, which
+therefore measures the wiring that runs have.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, Protocol
+
+from ecco_emu.control.transmission import TransmissionRule
+from ecco_emu.transport.config import TransportConfig
+
+
+class TransportSettings(Protocol):
+    """The ``transport`` section of a scenario, as far as it concerns congestion control."""
+
+    @property
+    def algorithm(self) -> Literal["gaimd", "cubic", "fixed"]: ...
+
+    @property
+    def beta(self) -> float: ...
+
+    @property
+    def fixed_rate(self) -> float:
+        """Bits per second, with the algorithm ``fixed``."""
+        ...
+
+    @property
+    def download_alpha(self) -> float: ...
+
+
+UNASSIGNED_ALPHA = 1.0
+"""A camera's alpha before its first assignment: that of ordinary AIMD."""
+
+
+def camera_config(
+    settings: TransportSettings, rule: TransmissionRule, alpha: float = UNASSIGNED_ALPHA
+) -> TransportConfig:
+    """The cameras' side. Rules with fixed transmission keep to their alpha (paper, section 5)."""
+    return TransportConfig(
+        algorithm=settings.algorithm,
+        alpha=alpha,
+        beta=settings.beta,
+        fixed_rate_bps=settings.fixed_rate,
+        follow_shares=rule.follows_shares,
+    )
+
+
+def server_config(settings: TransportSettings) -> TransportConfig:
+    """The server's side, whatever the rule: a camera's download shares its link with other cameras' alone."""
+    return TransportConfig(beta=settings.beta, alpha=settings.download_alpha)
