@@ -19,7 +19,8 @@ class EmulatedTime:
     """
 
     dilation: float
-    origin_wall: float
+    origin_wall: float = 0.0
+    """The wall time of emulated time 0. Durations and rates do not depend on it."""
 
     def __post_init__(self) -> None:
         if not self.dilation > 0:
@@ -35,6 +36,9 @@ class EmulatedTime:
 
     def wall_duration(self, emulated_s: float) -> float:
         return emulated_s * self.dilation
+
+    def emulated_duration(self, wall_s: float) -> float:
+        return wall_s / self.dilation
 
     def wall_rate(self, emulated_bps: float) -> float:
         """The rate on the host that stands for ``emulated_bps`` in the scenario."""

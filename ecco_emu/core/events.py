@@ -11,7 +11,7 @@ from typing import Literal
 
 import msgspec
 
-from ecco_emu.core.faults import LinkChange, Phase, action, where
+from ecco_emu.core.faults import FaultPhase, LinkChange, action, where
 
 FAULT_VERSION = 2
 """Of ``fault`` lines. The first version had ``on`` and ``action`` as text in place of ``change``."""
@@ -199,7 +199,7 @@ class FaultApplied(Event, frozen=True, kw_only=True, tag="fault"):
     version: int = FAULT_VERSION
     index: int
     """The fault's place in the scenario's list; those injected by hand are numbered after them."""
-    phase: Phase
+    phase: FaultPhase
     change: LinkChange
     requested: float
     applied: float

@@ -18,7 +18,7 @@ SHARED_LINKS = ("bottleneck", "downlink")
 """The links that all cameras share: the two directions of the server's one wire."""
 SERVER_NODE = "server"
 
-Phase = Literal["start", "end"]
+FaultPhase = Literal["start", "end"]
 """``start``: the change holds from now on. ``end``: it is over by itself, and what was before holds again."""
 
 
@@ -88,7 +88,7 @@ class NetworkPartition(_Change, frozen=True, tag="partition"):
 LinkChange = LinkDown | LinkUp | LinkSet | LinkCliff | LinkBlackhole | NetworkPartition
 
 
-def cut_off(change: LinkChange, phase: Phase, cameras: Sequence[str]) -> list[str]:
+def cut_off(change: LinkChange, phase: FaultPhase, cameras: Sequence[str]) -> list[str]:
     """The cameras of the run that cannot talk with the server once this holds."""
     if phase == "end":
         return []
@@ -107,7 +107,7 @@ def where(change: LinkChange) -> str:
     return change.on
 
 
-def action(change: LinkChange, phase: Phase) -> str:
+def action(change: LinkChange, phase: FaultPhase) -> str:
     """What is done, in words: ``down``, ``up``, ``set rate=2mbit``, ``blackhole up``, ``cliff over`` …"""
     match change:
         case LinkUp():

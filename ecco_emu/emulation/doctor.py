@@ -19,7 +19,7 @@ from ecco_emu.scenario import profiles
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class HostFinding:
     """``missing`` means that a run cannot start; ``degraded`` that something stands in."""
 
     what: str
@@ -28,7 +28,7 @@ class Finding:
     way_out: str = ""
 
 
-def examine() -> list[Finding]:
+def examine() -> list[HostFinding]:
     """Everything a run needs, in the order it needs it. Takes well under a second; changes nothing."""
     capabilities = asyncio.run(netns.probe())
     return [
@@ -45,15 +45,15 @@ def examine() -> list[Finding]:
     ]
 
 
-def _python() -> Finding:
-    return Finding("Python", "ok", f"{platform.python_version()} on Linux {platform.release()}")
+def _python() -> HostFinding:
+    return HostFinding("Python", "ok", f"{platform.python_version()} on Linux {platform.release()}")
 
 
-def _network(host: netns.Capabilities) -> list[Finding]:
-    def must(what: str, name: str, way_out: str) -> Finding:
+def _network(host: netns.Capabilities) -> list[HostFinding]:
+    def must(what: str, name: str, way_out: str) -> HostFinding:
         if getattr(host, name):
-            return Finding(what, "ok", "works")
-        return Finding(what, "missing", host.reasons.get(name, "does not work"), way_out)
+            return HostFinding(what, "ok", "works")
+        return HostFinding(what, "missing", host.reasons.get(name, "does not work"), way_out)
 
     root = "run it as root (sudo)"
     found = [must("privileges", "privileged", root), must("network namespaces", "namespaces", root)]
@@ -61,10 +61,10 @@ def _network(host: netns.Capabilities) -> list[Finding]:
     found.append(must("bridge", "bridge", "a kernel with CONFIG_BRIDGE (modprobe bridge)"))
     found.append(must("htb (rates)", "htb", "a kernel with CONFIG_NET_SCH_HTB (modprobe sch_htb)"))
     if host.netem:
-        found.append(Finding("netem (delay, loss)", "ok", "engine: kernel"))
+        found.append(HostFinding("netem (delay, loss)", "ok", "engine: kernel"))
     else:
         found.append(
-            Finding(
+            HostFinding(
                 "netem (delay, loss)",
                 "degraded",
                 "not in this kernel; engine: relay, a real-time process",
@@ -74,10 +74,10 @@ def _network(host: netns.Capabilities) -> list[Finding]:
         tun = "the tun module (modprobe tun); in a container, --device /dev/net/tun"
         found.append(must("TAP devices (relay)", "tun", tun))
     if host.sched_fifo:
-        found.append(Finding("real-time priority", "ok", "works"))
+        found.append(HostFinding("real-time priority", "ok", "works"))
     else:
         found.append(
-            Finding(
+            HostFinding(
                 "real-time priority",
                 "degraded",
                 host.reasons.get("sched_fifo", "not allowed"),
@@ -87,41 +87,41 @@ def _network(host: netns.Capabilities) -> list[Finding]:
     return found
 
 
-def _encoder() -> Finding:
+def _encoder() -> HostFinding:
     try:
         av.codec.Codec("libx264", "w")
     except Exception as error:  # what PyAV raises differs from release to release
-        return Finding("H.264 encoder", "missing", str(error), "pip install --force-reinstall av")
-    return Finding("H.264 encoder", "ok", f"libx264, PyAV {metadata.version('av')}")
+        return HostFinding("H.264 encoder", "missing", str(error), "pip install --force-reinstall av")
+    return HostFinding("H.264 encoder", "ok", f"libx264, PyAV {metadata.version('av')}")
 
 
-def _library(name: str, *, needed: bool = True) -> Finding:
+def _library(name: str, *, needed: bool = True) -> HostFinding:
     if importlib.util.find_spec(name) is not None:
-        return Finding(name, "ok", metadata.version(name))
+        return HostFinding(name, "ok", metadata.version(name))
     state: Literal["missing", "degraded"] = "missing" if needed else "degraded"
-    return Finding(name, state, "not installed", f"pip install {name}")
+    return HostFinding(name, state, "not installed", f"pip install {name}")
 
 
-def _gpus() -> Finding:
+def _gpus() -> HostFinding:
     devices = sorted(Path("/dev").glob("nvidia[0-9]*"))
     if devices:
-        return Finding("GPUs", "ok", f"{len(devices)} NVIDIA")
-    return Finding(
+        return HostFinding("GPUs", "ok", f"{len(devices)} NVIDIA")
+    return HostFinding(
         "GPUs", "degraded", "none: trainer.gpus are virtual, on the CPU", "an NVIDIA GPU and its driver"
     )
 
 
-def _students() -> Finding:
+def _students() -> HostFinding:
     names = profiles.students()
     if names:
-        return Finding("students", "ok", ", ".join(names))
-    return Finding("students", "missing", f"none in {profiles.students_dir()}", "ecco-emu pretrain")
+        return HostFinding("students", "ok", ", ".join(names))
+    return HostFinding("students", "missing", f"none in {profiles.students_dir()}", "ecco-emu pretrain")
 
 
-def _size() -> Finding:
+def _size() -> HostFinding:
     memory_gib = psutil.virtual_memory().total / 2**30
     cores = len(os.sched_getaffinity(0))
     found = f"{cores} cores, {memory_gib:.0f} GiB"
     if cores < 2 or memory_gib < 6:
-        return Finding("size", "degraded", found, "2 cores and 6 GiB are what `make demo` is made for")
-    return Finding("size", "ok", found)
+        return HostFinding("size", "degraded", found, "2 cores and 6 GiB are what `make demo` is made for")
+    return HostFinding("size", "ok", found)

@@ -85,7 +85,7 @@ class FaultInjector:
         """One task goes through the steps in order: timers due at one time keep no order of their own."""
         assert self._applying is not None
         for step in steps:
-            await self._clock.sleep_until(step.at - AHEAD_WALL_S / self._clock.dilation)
+            await self._clock.sleep_until(step.at - self._clock.emulated_duration(AHEAD_WALL_S))
             self._applying.create_task(self.apply(step))
 
     async def apply(self, step: FaultStep) -> None:

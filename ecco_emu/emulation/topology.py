@@ -1,4 +1,4 @@
-"""From a scenario's network to the link lab's: emulated units become the host's (DESIGN decision 4).
+"""From a scenario's network to the link lab's: emulated units become the host's (``core.clock``).
 
 Each camera is a node with its uplink as egress; the server is a node whose ingress is the shared
 bottleneck (the switch's port towards it) and whose egress is the shared downlink. Rates are divided
@@ -13,6 +13,7 @@ from pathlib import Path
 
 import netns
 from ecco_emu.core import units
+from ecco_emu.core.clock import EmulatedTime
 from ecco_emu.core.errors import ScenarioError
 from ecco_emu.core.faults import SHARED_LINKS, LinkSet
 from ecco_emu.scenario import schema
@@ -29,11 +30,12 @@ def host_shape(shape: ShapeSection, dilation: float) -> netns.Shape:
     queue_s = shape.queue if shape.queue is not None else DEFAULT_QUEUE_S
     limited = shape.rate is not None or shape.trace is not None
     burst = shape.burst_loss
+    time = EmulatedTime(dilation)
     return netns.Shape(
-        rate_bps=None if shape.rate is None else shape.rate / dilation,
-        queue_s=queue_s * dilation if limited else None,
-        delay_s=shape.delay * dilation,
-        jitter_s=shape.jitter * dilation,
+        rate_bps=None if shape.rate is None else time.wall_rate(shape.rate),
+        queue_s=time.wall_duration(queue_s) if limited else None,
+        delay_s=time.wall_duration(shape.delay),
+        jitter_s=time.wall_duration(shape.jitter),
         jitter_distribution=shape.jitter_distribution,
         loss=shape.loss,
         burst_loss=netns.BurstLoss.of(burst.mean, burst.packets) if burst is not None else None,
@@ -98,7 +100,7 @@ def _first_shape(shape: ShapeSection, dilation: float) -> netns.Shape:
     if shape.trace is None or host.rate_bps is not None:
         return host
     rates = [point.rate_bps for point in _load(shape.trace.file).points if point.rate_bps]
-    return replace(host, rate_bps=max(rates) / dilation) if rates else host
+    return replace(host, rate_bps=EmulatedTime(dilation).wall_rate(max(rates))) if rates else host
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,8 @@ class Replay:
     trace: netns.Trace
     loop: bool
     start_s: float
-    dilation: float
+    """Wall seconds into the stretched trace."""
+    time: EmulatedTime
 
     def begin(self, lab: netns.Lab) -> None:
         """Plays it from now on. Raises ``ScenarioError`` for what the link cannot do."""
@@ -123,7 +126,7 @@ class Replay:
     def mean_rate_bps(self, since_s: float, until_s: float) -> float:
         """The link's mean rate between two moments since it began, in emulated units; there must be time
         between them."""
-        begin, end = (self.start_s + moment * self.dilation for moment in (since_s, until_s))
+        begin, end = (self.start_s + self.time.wall_duration(moment) for moment in (since_s, until_s))
         bits = self.trace.bits_until(end, loop=self.loop) - self.trace.bits_until(begin, loop=self.loop)
         return bits / (until_s - since_s)
 
@@ -134,8 +137,9 @@ class Replay:
 
 def replays(scenario: schema.Scenario, dilation: float) -> list[Replay]:
     """Every trace of a scenario. Raises ``ScenarioError`` for one that cannot be read."""
+    time = EmulatedTime(dilation)
     return [
-        Replay(on, _load(trace.file).stretched(dilation), trace.loop, trace.start * dilation, dilation)
+        Replay(on, _load(trace.file).stretched(dilation), trace.loop, time.wall_duration(trace.start), time)
         for on, trace in _traced(scenario)
     ]
 

@@ -34,6 +34,9 @@ class RunClock:
     def wall_rate(self, emulated_bps: float) -> float:
         return self._time.wall_rate(emulated_bps)
 
+    def emulated_duration(self, wall_s: float) -> float:
+        return self._time.emulated_duration(wall_s)
+
     def emulated(self, wall: float) -> float:
         """The emulated time of a moment of the wall's monotonic clock, such as the link lab's."""
         return self._time.emulated(wall)

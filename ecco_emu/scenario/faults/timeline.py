@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ecco_emu.core import units
-from ecco_emu.core.faults import SERVER_NODE, SHARED_LINKS, LinkChange, Phase
+from ecco_emu.core.faults import SERVER_NODE, SHARED_LINKS, FaultPhase, LinkChange
 from ecco_emu.scenario.problems import Path, did_you_mean, shown
 from ecco_emu.scenario.schema import Scenario
 from ecco_emu.scenario.sections.faults import FaultSection, FlapSection
@@ -20,7 +20,7 @@ class FaultStep:
     index: int
     """The fault's place in the scenario's list."""
     change: LinkChange
-    phase: Phase
+    phase: FaultPhase
     at: float
     """Emulated seconds."""
 
@@ -53,7 +53,7 @@ def steps_of(index: int, fault: FaultSection) -> list[FaultStep]:
     """A single fault's changes: its start and, where it ends by itself, its end."""
     change = fault.change
 
-    def step(phase: Phase, at: float) -> FaultStep:
+    def step(phase: FaultPhase, at: float) -> FaultStep:
         return FaultStep(index, change, phase, at)
 
     if fault.flap is not None:

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from ecco_emu.core.faults import (
+    FaultPhase,
     LinkBlackhole,
     LinkChange,
     LinkCliff,
@@ -14,7 +15,6 @@ from ecco_emu.core.faults import (
     LinkUp,
     LossBursts,
     NetworkPartition,
-    Phase,
     action,
     cut_off,
     where,
@@ -38,7 +38,7 @@ APART = NetworkPartition((("cam1", "cam3"), ("cam2", "server")))
         (LinkCliff("cam1", 1e6), "start", []),
     ],
 )
-def test_who_is_cut_off(change: LinkChange, phase: Phase, cameras: list[str]) -> None:
+def test_who_is_cut_off(change: LinkChange, phase: FaultPhase, cameras: list[str]) -> None:
     assert cut_off(change, phase, CAMERAS) == cameras
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from ecco_emu.core.events import CameraConfigured, FaultApplied
 from ecco_emu.core.faults import (
+    FaultPhase,
     LinkBlackhole,
     LinkChange,
     LinkCliff,
@@ -17,7 +18,6 @@ from ecco_emu.core.faults import (
     LinkUp,
     LossBursts,
     NetworkPartition,
-    Phase,
 )
 from ecco_emu.emulation.meters import PeerCounters, ShareTargets, resident_bytes
 from ecco_emu.host.clock import RunClock
@@ -31,7 +31,7 @@ def streams(camera: str, alpha: float) -> CameraConfigured:
     return CameraConfigured(t=1.0, camera=camera, state=state, fps=5.0, width=320, height=192, alpha=alpha)
 
 
-def fault(change: LinkChange, index: int = 0, phase: Phase = "start") -> FaultApplied:
+def fault(change: LinkChange, index: int = 0, phase: FaultPhase = "start") -> FaultApplied:
     return FaultApplied(t=2.0, index=index, change=change, phase=phase, requested=2.0, applied=2.0)
 
 
