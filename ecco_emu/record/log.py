@@ -19,8 +19,6 @@ from ecco_emu.core.errors import HostError, ScenarioError
 from ecco_emu.core.events import AnyEvent, Event, FaultApplied
 from ecco_emu.record import old_faults
 
-Subscriber = Callable[[AnyEvent], None]
-
 _KINDS: dict[str, type[Event]] = {
     str(kind.__struct_config__.tag): kind for kind in get_args(AnyEvent) if issubclass(kind, Event)
 }
@@ -28,7 +26,7 @@ _encoder = msgspec.json.Encoder()
 
 
 class EventLog:
-    """Appends events to a new file and hands each to its subscribers.
+    """Appends events to a new file.
 
     Every line reaches the kernel in one write before ``append`` returns, so a process that dies, even by
     SIGKILL, leaves whole lines. ``clock_wall`` gives seconds of the wall (monotonic); its origin does not
@@ -40,7 +38,6 @@ class EventLog:
         self.path = path
         self._clock_wall = clock_wall
         self._origin_wall = clock_wall()
-        self._subscribers: list[Subscriber] = []
         try:
             self._file = path.open("xb", buffering=0)
         except FileExistsError as error:
@@ -49,27 +46,12 @@ class EventLog:
             raise HostError(f"cannot write {path}: {error.strerror}") from error
 
     def append(self, event: AnyEvent) -> None:
-        """Writes one line, then calls every subscriber; what a subscriber raises comes through.
-
-        Raises ``HostError`` when the line cannot be written (a full disk).
-        """
+        """Writes one line. Raises ``HostError`` when it cannot be written (a full disk)."""
         wall_s = self._clock_wall() - self._origin_wall
         try:
             self._file.write(encode_line(event, wall_s))
         except OSError as error:
             raise HostError(f"cannot write {self.path}: {error.strerror}") from error
-        for subscriber in tuple(self._subscribers):
-            subscriber(event)
-
-    def subscribe(self, callback: Subscriber) -> Callable[[], None]:
-        """Calls ``callback`` with every later event; returns what ends the subscription."""
-        self._subscribers.append(callback)
-
-        def unsubscribe() -> None:
-            if callback in self._subscribers:
-                self._subscribers.remove(callback)
-
-        return unsubscribe
 
     def close(self) -> None:
         self._file.close()

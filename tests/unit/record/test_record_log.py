@@ -41,17 +41,6 @@ def test_what_was_written_is_read_back_while_the_log_is_open(tmp_path: Path) -> 
         assert [event for event, _ in read(log.path)] == events
 
 
-def test_subscribers_hear_events_in_order_until_they_leave(tmp_path: Path) -> None:
-    heard: list[ev.AnyEvent] = []
-    with EventLog(tmp_path / "e.jsonl", lambda: 0.0) as log:
-        leave = log.subscribe(heard.append)
-        log.append(RIGHT)
-        leave()
-        leave()
-        log.append(RIGHT)
-    assert heard == [RIGHT]
-
-
 @given(cut=st.integers(min_value=0, max_value=200))
 def test_a_torn_last_line_costs_only_itself(tmp_path_factory: pytest.TempPathFactory, cut: int) -> None:
     whole = encode_line(RIGHT, 1.0)
