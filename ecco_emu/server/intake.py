@@ -1,4 +1,5 @@
-"""Video in, samples out: decodes segments, has the teacher label them, keeps the newest for the trainer."""
+"""Video in, samples out: segments are decoded, labelled by the teacher, and kept until the trainer takes
+them."""
 
 from __future__ import annotations
 
@@ -13,11 +14,13 @@ from ecco_emu.tasks.detection import Sample
 from ecco_emu.video.messages import from_message
 
 PENDING_PER_CAMERA = 256
-"""Samples kept for a camera between two hand-overs to the trainer; older ones are dropped first."""
+"""Samples kept for a camera between two hand-overs to the trainer. At 10 frames a second it is 25 s of video,
+more than any micro-window; beyond it the oldest are dropped, so that a stuck trainer cannot fill the
+memory."""
 
 HAND_OVER_BATCH = 8
-"""Samples in one message to the trainer's process: pickling holds the interpreter's lock, and with it the
-event loop, for about 0.1 ms a sample."""
+"""Samples in one message to the trainer's process. Pickling one holds the interpreter's lock, and with it the
+event loop, for about 0.1 ms; eight stay within a timer's usual lateness."""
 
 
 class Intake:

@@ -1,4 +1,5 @@
-"""The retraining jobs and who is in them. Bookkeeping only; who joins what is control.grouping's."""
+"""The retraining jobs and their members. Bookkeeping only: ``control.grouping`` decides which camera joins
+which."""
 
 from __future__ import annotations
 
@@ -44,13 +45,14 @@ class Job:
 
 
 class JobBook:
-    """All jobs, by id and by camera. A camera is in at most one job; a job without members is gone."""
+    """All jobs, by id and by camera. A camera is in at most one job; a job without members is dropped."""
 
     def __init__(self) -> None:
         self._jobs: dict[JobId, Job] = {}
         self._made = 0
 
     def __iter__(self) -> Iterator[Job]:
+        # over a copy: whoever goes through the jobs may await, and jobs come and go meanwhile
         return iter(list(self._jobs.values()))
 
     def __len__(self) -> int:
@@ -78,7 +80,7 @@ class JobBook:
         job.members[member.camera] = member
 
     def leave(self, camera: CameraId) -> None:
-        """Takes the camera out of its job; a job that nobody is in any more is gone."""
+        """Takes the camera out of its job. A job that loses its last member is dropped."""
         job = self.of(camera)
         if job is None:
             return

@@ -1,8 +1,9 @@
-"""The edge server: accepts cameras, admits retraining requests, runs the retraining windows.
+"""The edge server: it accepts cameras, admits their retraining requests and keeps the retraining jobs.
 
-Everything that decides is pure and lives in ``control`` and ``policies``; this module carries the
-decisions out: ``_accept`` and ``_serve`` keep a session per camera, ``_admit`` is Algorithm 2's joining
-on arrival, ``RetrainingLoop`` (windows.py) is Algorithm 1 and the splitting at a window's end.
+The code that decides is pure and lives in ``control`` and ``policies``; this module carries the decisions
+out. ``_serve`` keeps a session with each camera. ``_admit`` is the first half of Algorithm 2 (a request joins
+a job or founds one); the second half (splitting at a window's end) and Algorithm 1 are ``RetrainingLoop``'s
+in windows.py.
 """
 
 from __future__ import annotations
@@ -41,9 +42,12 @@ class Accepts(Protocol):
 
 
 MAX_WAITING_REQUESTS = 1024
+"""More are refused: a camera that floods the server with requests must not fill its memory."""
 
 
 class EdgeServer:
+    """All state that the server has of cameras, requests and jobs. It knows only what crossed the network."""
+
     def __init__(
         self,
         scenario: schema.Scenario,
@@ -79,8 +83,9 @@ class EdgeServer:
         try:
             await session.run()
         except ConnectionClosed:
-            pass
+            pass  # the camera dials again; its job keeps its place meanwhile
         finally:
+            # the camera may have dialled again before this connection was found dead: that session stays
             if self._sessions.get(session.camera) is session:
                 del self._sessions[session.camera]
             await peer.close()
@@ -90,7 +95,7 @@ class EdgeServer:
             case Register() as message:
                 self._sessions[session.camera] = session
                 job = self.jobs.of(session.camera)
-                if job is not None:  # it came back after an outage and may have missed something
+                if job is not None:  # a camera that comes back after an outage may have missed both
                     self.send_assignment(job)
                     if job.newest != message.model:
                         self._offer(job, session.camera)
@@ -122,30 +127,32 @@ class EdgeServer:
     async def _admit(self, request: RetrainingRequest) -> None:
         camera, model = CameraId(request.camera), ModelHash(request.model)
         current = self.jobs.of(camera)
-        if current is not None:  # it asked again before its assignment arrived
+        if current is not None:  # a second request that the camera sent before its assignment arrived
             self.send_assignment(current)
             return
         await self._ports.trainer.add_model(model, self._models.get(model))
         await self.intake.take(request.frames)
-        await self.place(camera, Metadata(request.t, request.at), model)
+        await self.assign_to_job(camera, Metadata(request.t, request.at), model)
 
-    async def place(
+    async def assign_to_job(
         self, camera: CameraId, request: Metadata, model: ModelHash, *, left: JobId | None = None
     ) -> Job:
-        """Puts a camera into the job whose model serves it best, or into a new one.
+        """Puts a camera into the job whose model serves it best, or into a new one (Algorithm 2).
 
-        ``left`` is the job it was just split from: ``model`` is that job's own, rounded to float16 for
-        the file, so a gain over it would be noise.
+        ``left`` is the job that the camera was just split from, and no candidate: ``model`` is that job's
+        own, rounded to float16 for the file, so a gain of one over the other would be noise.
         """
         gains = await self._gains(camera, request, model, left)
         chosen = grouping.choose(gains, self._scenario.grouping.min_gain)
         now = self._ports.clock.now()
         named_gains = {str(job): gain for job, gain in gains.items()}
+        # measuring took time: the job may have lost its last member and ended meanwhile
         if chosen is not None and chosen in self.jobs:
             job = self.jobs[chosen]
             self.jobs.join(job, Member(camera, request))
             self._ports.emit(JobJoined(t=now, job=job.id, camera=camera, gains=named_gains))
-            await self.deliver_student(job, [camera])  # later members start higher (paper, fig. 12)
+            # a later member starts with what the group has learnt already (paper, figure 12)
+            await self.deliver_student(job, [camera])
         else:
             job = self.jobs.create(model, now)
             await self._ports.trainer.create_job(job.id, model)
@@ -177,7 +184,7 @@ class EdgeServer:
         return {job: accuracy.get((job, camera), 0.0) - own for job in candidates}
 
     def _make_room(self, newcomer: Job) -> None:
-        """Until gains are measured, a new job counts as one of equals and the others make room."""
+        """Until its gain is measured, a new job has an equal share, and the others keep their proportions."""
         share = 1 / len(self.jobs)
         budget = self._scenario.trainer.gpus * self._scenario.windows.micro_per_window
         for job in self.jobs:
@@ -189,7 +196,7 @@ class EdgeServer:
     async def split(self, camera: CameraId, drop: float) -> None:
         """Takes a member out of its group and treats it as a new request (Algorithm 2)."""
         job = self.jobs.of(camera)
-        if job is None or len(job.members) == 1:  # the last member has nobody left to differ from
+        if job is None or len(job.members) == 1:  # earlier splits of this window may have left it alone
             return
         now = self._ports.clock.now()
         member = job.members[camera]
@@ -197,7 +204,7 @@ class EdgeServer:
         await self._ports.trainer.add_model(model, weights)
         self._ports.emit(JobLeft(t=now, job=job.id, camera=camera, drop=drop))
         self.jobs.leave(camera)
-        await self.place(camera, Metadata(now, member.request.at), model, left=job.id)
+        await self.assign_to_job(camera, Metadata(now, member.request.at), model, left=job.id)
 
     def send_assignment(self, job: Job) -> None:
         """Tells a group's cameras its (c_j, p_j) and n_j."""
@@ -223,7 +230,7 @@ class EdgeServer:
 
     def _offer(self, job: Job, camera: CameraId) -> None:
         session = self._sessions.get(camera)
-        if session is None:  # offered again when it has come back
+        if session is None:  # the offer is repeated when the camera registers again
             return
         session.offer_student(job.id, job.newest)
         self._ports.emit(StudentSent(t=self._ports.clock.now(), camera=camera, job=job.id, model=job.newest))

@@ -1,4 +1,4 @@
-"""The server's side of one camera's connection: what it says, what it is told, which student it has."""
+"""The server's side of one camera's connection: messages both ways, and the exchange of students' weights."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class CameraSession:
         trouble: Callable[[str, str], None],
         weight: Callable[[float, int], float | None] = lambda p, members: None,
     ) -> None:
-        """``weight``: of a camera's bandwidth, from its group's p_j and n_j."""
+        """``weight`` gives a camera's weight at the bottleneck from its group's p_j and n_j."""
         self.camera = CameraId(peer.name)
         self._peer = peer
         self._models = models
@@ -60,6 +60,7 @@ class CameraSession:
                     case VideoReceived(data=data):
                         await self._handle_video(data)
             except ProtocolError as error:
+                # a camera that says one thing wrong is noted, not disconnected: the next message may be right
                 self._trouble(self.camera, str(error))
 
     def assign(self, assignment: Assignment) -> None:
@@ -74,7 +75,7 @@ class CameraSession:
         self._say(CONTROL, Released(reason))
 
     def _say(self, channel: int, message: ServerMessage) -> None:
-        if not self._peer.closed:  # ``run`` is about to end if it is
+        if not self._peer.closed:  # on a closed connection ``run`` is about to end
             self._peer.send(channel, encode(message))
 
     async def _handle(self, data: bytes) -> None:
@@ -107,7 +108,9 @@ class CameraSession:
         if model in self._models:
             return True
         if model not in self._wanted:
-            self._wanted.clear()  # one camera runs one student: an older request is superseded
+            # a camera runs one student at a time, so a request with another student replaces an older one;
+            # and a peer that names ever new students cannot make this dictionary grow
+            self._wanted.clear()
             self._say(CONTROL, NeedModel(model))
         self._wanted[model] = [request]
         return False
@@ -128,5 +131,6 @@ class CameraSession:
         self._say(WEIGHTS, Weights(model, self._models.get(model)))
 
     def _must_be_own(self, camera: str) -> None:
+        # the name inside a message is the peer's claim; the connection's name was authenticated
         if camera != self.camera:
             raise ProtocolError(f"says it is {camera!r}, but authenticated as {self.camera!r}")

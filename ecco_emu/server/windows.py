@@ -1,8 +1,8 @@
-"""The retraining windows: every micro-window one job on all GPUs, and what happens at a window's end.
+"""The retraining windows: every micro-window trains one job on all GPUs; a window's end delivers and splits.
 
-The policy says which job is next (Algorithm 1, or a baseline's rule); this loop carries it out on the
-emulated clock and records what it gained. Where it is in its windows, and what becomes of a
-micro-window that overruns, is control.windows' machine's to say.
+The policy's allocator says which job is next (Algorithm 1, or a baseline's rule). This loop carries it out on
+the emulated clock and reports the gain back. ``control.windows.WindowMachine`` keeps the place in the windows
+and says what becomes of a micro-window that overruns.
 """
 
 from __future__ import annotations
@@ -22,11 +22,12 @@ from ecco_emu.server.ports import ServerPorts
 from ecco_emu.server.server import EdgeServer
 
 RESEND_P = 0.02
-"""Shares that moved by less are not worth a message."""
+"""A change of p_j by less is not sent: it would move a camera's rate by less than congestion control's own
+swing."""
 
 
 class RetrainingLoop:
-    """Runs ``windows.count`` retraining windows from emulated time 0."""
+    """Runs ``windows.count`` retraining windows from emulated time 0, then ends."""
 
     def __init__(
         self, scenario: schema.Scenario, policy: Policy, server: EdgeServer, ports: ServerPorts
@@ -74,7 +75,7 @@ class RetrainingLoop:
     async def _use_slot(self, allocator: Allocator) -> None:
         self._follow_jobs(allocator)
         chosen = allocator.next_job()
-        if chosen is None:
+        if chosen is None:  # no camera has asked yet, or all jobs ended: the GPUs idle for this micro-window
             allocator.skip()
             slot = self._machine.idle()
             self._ports.emit(
@@ -86,6 +87,7 @@ class RetrainingLoop:
         slot = self._machine.train()
         job = self._server.jobs[chosen]
         await self._server.intake.hand_over()
+        # measured anew, not taken from the last micro-window: frames that arrived since count too
         before = mean(await self._accuracies(job))
         trained = await self._ports.trainer.train(job.id, job.cameras, self._images)
         job.map = mean(await self._accuracies(job))
@@ -137,7 +139,7 @@ class RetrainingLoop:
 
     def _publish_estimate(self, allocator: Allocator) -> None:
         """Sends (c_j, p_j) when they have changed enough to matter to a camera."""
-        if not allocator.initial_pass_complete:
+        if not allocator.initial_pass_complete:  # (c_j, p_j) exist after every job has trained once (line 15)
             return
         estimates = allocator.estimate()
         for job in self._server.jobs:
@@ -155,7 +157,7 @@ class RetrainingLoop:
         for job in self._server.jobs:
             current = await self._accuracies(job)
             previous = {camera: member.map for camera, member in job.members.items()}
-            if len(job.members) > 1:
+            if len(job.members) > 1:  # a camera alone has no group to leave
                 splits += grouping.members_to_split(previous, current, self._drop_threshold)
             for camera, accuracy in current.items():
                 job.members[camera].map = accuracy
@@ -170,6 +172,8 @@ class RetrainingLoop:
                 groups=ended,
             )
         )
+        # after all groups were measured: a camera that is split off may join a group whose turn is still to
+        # come
         for camera, drop in splits:
             await self._server.split(camera, drop)
 

@@ -45,7 +45,7 @@ class Bench:
         self.loop = RetrainingLoop(self.scenario, chosen, self.server, ports)
 
     async def ask(self, camera: CameraId, at: tuple[float, float], model: ModelHash = START) -> str:
-        job = await self.server.place(camera, Metadata(self.clock.now(), at), model)
+        job = await self.server.assign_to_job(camera, Metadata(self.clock.now(), at), model)
         return job.id
 
 
