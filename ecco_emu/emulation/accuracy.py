@@ -56,7 +56,7 @@ class LiveAccuracy:
         if not self._settled(camera, now):
             frames.clear()
             return
-        if frames and frames[-1].model != model:
+        if frames and frames[-1].model != model:  # a mean over two students would describe neither
             frames.clear()
         frames.append(entry)
         while entry.t - frames[0].t > SPAN_S:
@@ -70,7 +70,7 @@ class LiveAccuracy:
             await self.measure()
 
     async def measure(self) -> None:
-        for camera, frames in list(self._watched.items()):
+        for camera, frames in list(self._watched.items()):  # cameras go on watching while this awaits
             taken = list(frames)
             if not taken:
                 continue

@@ -50,6 +50,7 @@ async def build(
     """
     await require_privileges()
     async with AsyncExitStack() as stack:
+        # before anything is started: children inherit no priority (they are told theirs), threads would
         stack.enter_context(raised_priority())
         workers = await start_workers(scenario, stack, progress)
         dilation = scenario.clock.dilation
@@ -78,9 +79,10 @@ async def build(
         stack.push_async_callback(listener.close)
         await workers.trainer.add_model(model_hash(student), student)
         system = System(scenario, student, workers, lab, listener, clock, models, emit, tokens, qlog)
-        gc.freeze()  # what is alive now stays: no collection need walk it while packets wait
+        # everything alive now lives as long as the run: no collection need walk it while packets wait
+        gc.freeze()
         stack.callback(gc.unfreeze)
-        clock.start()
+        clock.start()  # emulated time 0 is here, after everything slow
         for replay in replayed:
             replay.begin(lab)
             if replay.sets_rate:
@@ -90,7 +92,8 @@ async def build(
 
 
 def _last_second(replay: Replay, clock: RunClock) -> Callable[[], float]:
-    """A trace's rate as a meter sees it that reports every second."""
+    """A traced link's mean rate over the last second, which is the period that the traffic meter reports
+    on."""
 
     def rate_bps() -> float:
         now = max(TRAFFIC_PERIOD_S, clock.now())
@@ -100,6 +103,7 @@ def _last_second(replay: Replay, clock: RunClock) -> Callable[[], float]:
 
 
 async def require_privileges() -> None:
+    """Raises ``HostError``, with the way out, where this process may not make network namespaces."""
     capabilities = await netns.probe()
     if not capabilities.privileged:
         raise HostError(
@@ -110,7 +114,7 @@ async def require_privileges() -> None:
 
 @asynccontextmanager
 async def open_lab(spec: netns.LabSpec) -> AsyncIterator[netns.Lab]:
-    """The lab, with its errors told as this package tells them."""
+    """The lab for the time of the block. Raises ``HostError`` where the host cannot build it."""
     try:
         lab = netns.Lab(spec)
         await lab.__aenter__()
@@ -123,6 +127,7 @@ async def open_lab(spec: netns.LabSpec) -> AsyncIterator[netns.Lab]:
 
 
 def run_started(scenario: schema.Scenario, *, engine: str, dilation: float) -> RunStarted:
+    """The first event of a run: what every reader of the log needs to know of the scenario."""
     return RunStarted(
         t=0.0,
         name=scenario.name,

@@ -43,7 +43,7 @@ class HostSpeed:
 def choose_dilation(scenario: schema.Scenario, speed: HostSpeed) -> float:
     """Seconds of the wall per emulated second, at least 1, rounded up to a tenth."""
     training, rest = trainer_load(scenario, speed), background_load(scenario, speed)
-    if speed.cores > speed.trainer_threads:  # they run side by side, and the slower one sets the pace
+    if speed.cores > speed.trainer_threads:  # side by side: the slower sets the pace
         load = max(training, rest / (speed.cores - speed.trainer_threads))
     else:
         load = training + rest / speed.cores
@@ -54,8 +54,8 @@ def trainer_load(scenario: schema.Scenario, speed: HostSpeed) -> float:
     """Wall seconds of training and measuring per emulated second."""
     windows, trainer = scenario.windows, scenario.trainer
     images = trainer.gpus * trainer.gpu_speed * windows.micro
-    group = len(scenario.cameras)
-    measured = 2 * group * trainer.eval_frames
+    group = len(scenario.cameras)  # the worst case: all cameras in one group
+    measured = 2 * group * trainer.eval_frames  # a job is measured before and after its micro-window
     per_micro_s = images / speed.train_images_per_s + measured / speed.infer_images_per_s
     at_window_end_s = group * (trainer.eval_frames / speed.infer_images_per_s + WINDOW_END_S)
     return per_micro_s / windows.micro + at_window_end_s / windows.micro / windows.micro_per_window

@@ -25,7 +25,10 @@ async def dialled(
     clock: RunClock,
     telemetry: TelemetryFactory | None = None,
 ) -> AsyncIterator[Peer]:
-    """A connection that is over, and off the event loop, before its socket is closed."""
+    """A connection to the server. It is closed, and off the event loop, before its caller closes the socket.
+
+    Raises ``ConnectionClosed`` when the server does not answer.
+    """
     try:
         peer = await connect(
             sock, server, name=name, token=token, config=config, clock=clock, telemetry=telemetry
@@ -35,6 +38,8 @@ async def dialled(
         finally:
             await peer.close()
     finally:
+        # also after a dial that failed: a loop that still watches a closed descriptor would watch its
+        # successor
         loop = asyncio.get_running_loop()
         loop.remove_reader(sock)
         loop.remove_writer(sock)

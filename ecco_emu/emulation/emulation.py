@@ -38,7 +38,7 @@ from ecco_emu.scenario.faults.line import parse_fault
 from ecco_emu.scenario.profiles import student_path
 
 LAG_LIMIT_MS = 10.0
-"""A run whose event loop was later than this (p99, wall time) says so: ``degraded``."""
+"""A run whose event loop ran its timers later than this (p99, wall time) is ``degraded``."""
 
 
 class Emulation:
@@ -138,6 +138,7 @@ class Emulation:
 
         Raises ``TimeoutError``, or ``EccoError`` if the run ends first, or what made the run fail.
         """
+        # one loop for all three conditions: it wakes at every event and at the next of the two moments
         moment = max(t or 0.0, 0.0 if window is None else window * self.scenario.windows.length)
         deadline = math.inf if timeout is None else self.now() + timeout
         changed = asyncio.Event()
@@ -169,7 +170,7 @@ class Emulation:
             raise EccoError("an Emulation runs once; make another")
         try:
             await self._start()
-        except BaseException:
+        except BaseException:  # Ctrl-C and cancellation too: whatever was started must be stopped
             await self._leave("failed")
             raise
         return self

@@ -63,7 +63,7 @@ class PeerCounters:
         )
 
     def since(self, before: PeerCounters) -> PeerCounters:
-        """What was counted since ``before``; everything, if the connection is another one."""
+        """What was counted since ``before``. A camera that dialled again has new counters, from 0."""
         if self.peer is not before.peer:
             return self
         return replace(
@@ -85,9 +85,10 @@ class MeteredCamera(Protocol):
 
 
 class ShareTargets:
-    """Who should get how much of the bottleneck now: weighted max-min over the streaming cameras.
+    """How much of the bottleneck each camera should get now: weighted max-min fairness over those that
+    stream.
 
-    Weights are the alphas the cameras were given, caps their uplinks' rates; both follow the events.
+    A camera's weight is the alpha that it was given, its cap the rate of its uplink. Both follow the events.
     """
 
     def __init__(self, scenario: schema.Scenario) -> None:
@@ -137,7 +138,7 @@ class ShareTargets:
             self._caps[on] = rate_bps
 
     def _rate(self, on: str, rate: float) -> float:
-        """A link's rate now, of which it has ``rate`` by itself."""
+        """A link's rate now: its trace's or its own ``rate``, under the lowest cliff that is on it."""
         own = self._followed[on]() if on in self._followed else rate
         return min([own, *(limit for where, limit in self._cliffs.values() if where == on)])
 
@@ -149,6 +150,7 @@ class ShareTargets:
         ]
         bottleneck = self._rate("bottleneck", self._capacity)
         weights = [self._weights.get(camera, 0.0) for camera in cameras]
+        # an unlimited bottleneck holds nobody back: each camera then gets what its own uplink carries
         capacity = (
             bottleneck if math.isfinite(bottleneck) else math.fsum(cap for cap in caps if math.isfinite(cap))
         )

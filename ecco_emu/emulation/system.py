@@ -97,7 +97,7 @@ class System:
         self._windows = RetrainingLoop(scenario, policy, self._server, ports)
 
     async def run(self) -> None:
-        """From emulated time 0 to the end of the last retraining window.
+        """Goes from emulated time 0 to the end of the last retraining window.
 
         Raises ``HostError`` or another error of ours when the network or the scenario's faults fail.
         """
@@ -124,8 +124,8 @@ class System:
             ]
             running = [tasks.create_task(part) for part in parts]
             await self._windows.run()
-            await self.accuracy.measure()
-            for task in running:
+            await self.accuracy.measure()  # the last window's students deserve a measurement too
+            for task in running:  # cameras, server and meters know no end of their own
                 task.cancel()
         self.health.report()
         if self._qlog is not None and self._qlog.left_out:

@@ -62,7 +62,8 @@ def direction_of(on: str) -> netns.Direction:
 
 
 def directions_of(on: str) -> tuple[netns.Direction, ...]:
-    """The directions whose delay and losses the scenario names: of a camera's uplink both."""
+    """The directions whose delay and losses the scenario names: both of a camera's uplink, one of a shared
+    link."""
     return (direction_of(on),) if on in SHARED_LINKS else ("egress", "ingress")
 
 
@@ -94,8 +95,12 @@ def lab_spec(scenario: schema.Scenario, dilation: float) -> netns.LabSpec:
 
 
 def _first_shape(shape: ShapeSection, dilation: float) -> netns.Shape:
-    """What a link is built with. One whose rate only its trace sets has that trace's highest until it plays,
-    for an engine that cannot do the rest together with a rate must say so before anything is built."""
+    """A link's shape when it is built.
+
+    A link whose rate only its trace sets begins with the trace's highest rate: an engine that cannot combine
+    a rate with the link's impairments then says so before anything is built, not when the trace begins to
+    play.
+    """
     host = host_shape(shape, dilation)
     if shape.trace is None or host.rate_bps is not None:
         return host

@@ -39,7 +39,7 @@ def raised_priority() -> Iterator[None]:
     try:
         yield
     finally:
-        loop.set_default_executor(ThreadPoolExecutor())  # for whatever runs on this loop afterwards
+        loop.set_default_executor(ThreadPoolExecutor())  # the loop is the caller's and goes on after the run
         executor.shutdown(wait=False, cancel_futures=True)
         sys.setswitchinterval(switch_interval_s)
         with suppress(PermissionError):

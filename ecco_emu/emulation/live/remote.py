@@ -48,7 +48,7 @@ async def listening(directory: Path, inject: Inject, now: Callable[[], float]) -
             writer.write(msgspec.json.encode(await _answer(reader, inject, now)) + b"\n")
             await writer.drain()
         except ConnectionError:
-            return  # whoever asked did not wait; the fault is on record
+            return  # the client did not wait for its answer; the fault is on record all the same
         finally:
             writer.close()
 
