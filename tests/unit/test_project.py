@@ -72,6 +72,39 @@ def test_no_paths_of_one_machine(path: Path):
     assert not found
 
 
+LONGEST = 450
+"""Lines of a module; beyond it, two rooms are easier to live in."""
+MAY_BE_LONGER = {"ecco_emu/transport/connection.py"}
+"""A façade of small methods over the parts of one connection."""
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=by_name)
+def test_no_module_is_too_long(path: Path):
+    lines = len(path.read_text(encoding="utf-8").splitlines())
+    assert lines <= LONGEST or by_name(path) in MAY_BE_LONGER, f"{by_name(path)} has {lines} lines"
+
+
+def public_types(path: Path) -> list[str]:
+    """Classes of a module, and aliases of types: capitalised names that are assigned something."""
+    names = []
+    for node in tree(path).body:
+        if isinstance(node, ast.ClassDef):
+            names.append(node.name)
+        elif isinstance(node, ast.Assign):
+            names += [target.id for target in node.targets if isinstance(target, ast.Name)]
+    return [name for name in names if name[0].isupper() and not name.isupper()]
+
+
+def test_no_two_public_types_have_one_name():
+    homes: dict[str, list[str]] = {}
+    for path in SOURCES:
+        for name in public_types(path):
+            homes.setdefault(name, []).append(by_name(path))
+    twins = {name: paths for name, paths in homes.items() if len(paths) > 1}
+    # a type variable has no meaning of its own, and T is what every reader calls it
+    assert {name: paths for name, paths in twins.items() if len(name) > 1} == {}
+
+
 def requirements() -> list[Requirement]:
     """Of others: an extra may name another one of the project's own."""
     extras = PROJECT["optional-dependencies"].values()
