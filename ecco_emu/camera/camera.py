@@ -12,11 +12,11 @@ from collections import deque
 from typing import Literal
 
 from ecco_emu.camera.ports import CameraPorts
-from ecco_emu.camera.streaming import VideoSender
+from ecco_emu.camera.streaming import SegmentSender
 from ecco_emu.camera.students import StudentShelf
 from ecco_emu.camera.ticks import FrameTicks
 from ecco_emu.camera.watching import make_watch
-from ecco_emu.control.transmission import Source, TransmissionPlan, TransmissionRule
+from ecco_emu.control.transmission import CameraLimits, TransmissionPlan, TransmissionRule
 from ecco_emu.core.errors import ProtocolError
 from ecco_emu.core.events import (
     CameraConfigured,
@@ -69,7 +69,7 @@ class Camera:
         self._rule = rule
         self._shelf = StudentShelf(student)
         self._drift = make_watch(scenario.drift, lambda t: ports.source.weather(self.id, t))
-        self._sender = VideoSender(
+        self._sender = SegmentSender(
             self.id,
             clock=ports.clock,
             frame_clock_fps=camera.source.fps,
@@ -160,7 +160,7 @@ class Camera:
         self._requested = False
         source = self._camera.source
         self._plan = self._rule.plan(
-            assignment.c, assignment.p, assignment.members, Source(source.fps, *source.size)
+            assignment.c, assignment.p, assignment.members, CameraLimits(source.fps, *source.size)
         )
         if (peer := self.peer) is not None:
             peer.set_alpha(self._plan.alpha)

@@ -77,7 +77,7 @@ class GainMemory:
         record = self._records.get(job)
         return self._tick - record.trained_tick if record else None
 
-    def hopeful(self, job: JobId) -> float:
+    def expected_gain(self, job: JobId) -> float:
         """The gain to expect of training the job now: measured, plus ``recovery`` per micro-window waited."""
         return (self.measured(job) or 0.0) + self.recovery * (self.waited(job) or 0)
 

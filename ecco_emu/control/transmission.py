@@ -18,7 +18,7 @@ MIN_WEIGHT = 1e-4
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class CameraLimits:
     """What a camera can deliver at most: its frame clock (frames per emulated second) and size in pixels."""
 
     fps: float
@@ -43,7 +43,7 @@ class TransmissionPlan:
 class TransmissionRule(Protocol):
     """How cameras turn (c_j, p_j, n_j) into a plan."""
 
-    def plan(self, c: float, p: float, members: int, source: Source) -> TransmissionPlan: ...
+    def plan(self, c: float, p: float, members: int, source: CameraLimits) -> TransmissionPlan: ...
 
     def alpha(self, p: float, members: int) -> float:
         """GAIMD's additive increase of one camera of the group, packets per round-trip time."""
@@ -71,7 +71,7 @@ class GpuProportional:
     mapping: AlphaMapping = "linear"
     min_fps: float = MIN_FPS
 
-    def plan(self, c: float, p: float, members: int, source: Source) -> TransmissionPlan:
+    def plan(self, c: float, p: float, members: int, source: CameraLimits) -> TransmissionPlan:
         table = self.table or default_table(source.width, source.height)
         best = table.config_for(c)
         stride = stride_for(best.fps / members, source.fps, self.min_fps)
@@ -98,7 +98,7 @@ class FixedTransmission:
     """Of the source's sides."""
     fixed_alpha: float = FIXED_ALPHA
 
-    def plan(self, c: float, p: float, members: int, source: Source) -> TransmissionPlan:
+    def plan(self, c: float, p: float, members: int, source: CameraLimits) -> TransmissionPlan:
         stride = stride_for(self.fps, source.fps)
         width = min(source.width, snap_side(source.width * self.scale))
         height = min(source.height, snap_side(source.height * self.scale))

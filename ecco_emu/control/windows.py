@@ -1,16 +1,16 @@
-"""When things happen: retraining windows, micro-windows and what is allowed between their boundaries.
+"""When things happen: retraining windows, micro-windows, and the steps that lead from one to the next.
 
 Time is cut into retraining windows of equal length, and these into micro-windows in each of which one
 job has all GPUs (paper section 3.1). At a window's end groups are examined again (section 3.3). The server
-walks through this machine; everything that depends on where it is in a window stands in two tables:
+walks through this machine, in which a step that the present state does not have is an error:
 
     WAITING --open--> READY --train--> TRAINING --trained--> READY ... READY --close--> REGROUPING
                         ^  \\--idle--> READY                                                |
                         +------------------------------- open --------------------------- + --finish--> DONE
 
-``TRANSITIONS`` says what may follow what, ``ALLOWED`` what may be done meanwhile. Requests are not
-weighed against jobs while one trains: weighing runs models, and the GPUs are taken; a request waits for
-the boundary, a micro-window at most.
+``TRANSITIONS`` says which step may follow which state. Requests are not weighed against jobs while one
+trains: weighing runs models, and the GPUs are taken. The server's lock on the GPUs holds them back until the
+boundary, a micro-window at most.
 
 Training that runs past its micro-window has missed its deadline. It eats into the next one, which is
 still used if enough of it is left (``late_start``), and is lost otherwise. Windows are never moved.
@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 
-class State(Enum):
+class WindowState(Enum):
     WAITING = auto()
     """Before the first window."""
     READY = auto()
@@ -45,29 +45,16 @@ class Step(Enum):
     FINISH = auto()
 
 
-class Action(Enum):
-    ADMIT = auto()
-    """Weigh a retraining request against the jobs and let it join one or found one."""
-    SPLIT = auto()
-    """Take members out of groups."""
-    ESTIMATE = auto()
-    """Tell cameras their (c_j, p_j)."""
-
-
-TRANSITIONS: dict[State, dict[Step, State]] = {
-    State.WAITING: {Step.OPEN: State.READY},
-    State.READY: {Step.TRAIN: State.TRAINING, Step.IDLE: State.READY, Step.CLOSE: State.REGROUPING},
-    State.TRAINING: {Step.TRAINED: State.READY},
-    State.REGROUPING: {Step.OPEN: State.READY, Step.FINISH: State.DONE},
-    State.DONE: {},
-}
-
-ALLOWED: dict[State, frozenset[Action]] = {
-    State.WAITING: frozenset({Action.ADMIT, Action.ESTIMATE}),
-    State.READY: frozenset({Action.ADMIT, Action.ESTIMATE}),
-    State.TRAINING: frozenset({Action.ESTIMATE}),
-    State.REGROUPING: frozenset({Action.ADMIT, Action.SPLIT, Action.ESTIMATE}),
-    State.DONE: frozenset(),
+TRANSITIONS: dict[WindowState, dict[Step, WindowState]] = {
+    WindowState.WAITING: {Step.OPEN: WindowState.READY},
+    WindowState.READY: {
+        Step.TRAIN: WindowState.TRAINING,
+        Step.IDLE: WindowState.READY,
+        Step.CLOSE: WindowState.REGROUPING,
+    },
+    WindowState.TRAINING: {Step.TRAINED: WindowState.READY},
+    WindowState.REGROUPING: {Step.OPEN: WindowState.READY, Step.FINISH: WindowState.DONE},
+    WindowState.DONE: {},
 }
 
 
@@ -135,7 +122,7 @@ class Calendar:
 
 
 @dataclass(frozen=True, slots=True)
-class Trained:
+class SlotEnd:
     """How a micro-window's training ended."""
 
     slot: Slot
@@ -152,7 +139,7 @@ class WindowMachine:
 
     def __init__(self, calendar: Calendar, *, late_start: float = 0.5, tolerance_s: float = 0.0) -> None:
         self.calendar = calendar
-        self.state = State.WAITING
+        self.state = WindowState.WAITING
         self.window = -1
         self.missed_deadlines = 0
         self.lost_slots = 0
@@ -161,9 +148,6 @@ class WindowMachine:
         self._late_start = late_start
         self._tolerance_s = tolerance_s
 
-    def allows(self, action: Action) -> bool:
-        return action in ALLOWED[self.state]
-
     @property
     def remaining_windows(self) -> int:
         return self.calendar.count - 1 - self.window
@@ -171,17 +155,17 @@ class WindowMachine:
     def next_deadline(self) -> float | None:
         """The next boundary to wake at: a window's or micro-window's start, or its end while training."""
         match self.state:
-            case State.WAITING | State.REGROUPING:
+            case WindowState.WAITING | WindowState.REGROUPING:
                 if self.remaining_windows == 0:
                     return self.calendar.end_s
                 return self.calendar.window_start(self.window + 1)
-            case State.READY:
+            case WindowState.READY:
                 if self._next_index == self.calendar.micro_per_window:
                     return self.calendar.window_end(self.window)
                 return self.calendar.slot(self.window, self._next_index).start_s
-            case State.TRAINING:
+            case WindowState.TRAINING:
                 return self._current().end_s
-            case State.DONE:
+            case WindowState.DONE:
                 return None
 
     def open(self) -> int:
@@ -198,7 +182,7 @@ class WindowMachine:
 
         To be called before each ``train`` or ``idle``, and reported to the allocator's ``skip``.
         """
-        self._must(State.READY)
+        self._must(WindowState.READY)
         before = self._next_index
         while self._next_index < self.calendar.micro_per_window:
             slot = self.calendar.slot(self.window, self._next_index)
@@ -211,7 +195,7 @@ class WindowMachine:
 
     def upcoming(self) -> Slot | None:
         """The micro-window to use next, None when this window has no more."""
-        self._must(State.READY)
+        self._must(WindowState.READY)
         if self._next_index == self.calendar.micro_per_window:
             return None
         return self.calendar.slot(self.window, self._next_index)
@@ -226,14 +210,14 @@ class WindowMachine:
         """Nobody takes the upcoming micro-window."""
         return self._take(Step.IDLE)
 
-    def trained(self, now: float) -> Trained:
+    def trained(self, now: float) -> SlotEnd:
         """Training ended at ``now``; past the micro-window's end it is a missed deadline."""
         self._go(Step.TRAINED)
         slot, self._slot = self._current(), None
         overrun = max(0.0, now - slot.end_s)
         late = overrun > self._tolerance_s
         self.missed_deadlines += late
-        return Trained(slot, late, overrun)
+        return SlotEnd(slot, late, overrun)
 
     def close(self) -> None:
         """The window is over: groups are examined. Unused micro-windows are forfeited."""
@@ -257,7 +241,7 @@ class WindowMachine:
         assert self._slot is not None
         return self._slot
 
-    def _must(self, state: State) -> None:
+    def _must(self, state: WindowState) -> None:
         if self.state is not state:
             raise WrongStateError(f"only in {state.name}, not in {self.state.name}")
 

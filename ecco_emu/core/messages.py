@@ -21,9 +21,9 @@ MAX_WEIGHTS_BYTES = 64 * 1024 * 1024
 MAX_SEGMENT_BYTES = 8 * 1024 * 1024
 MAX_SEGMENT_FRAMES = 240
 
-Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+_Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 Hash = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{16}\Z")]
-Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
+_Fraction = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 Index = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 Side = Annotated[int, msgspec.Meta(ge=16, le=8192)]
 
@@ -31,7 +31,7 @@ Side = Annotated[int, msgspec.Meta(ge=16, le=8192)]
 class Segment(msgspec.Struct, frozen=True, tag="segment"):
     """About one second of video. ``indices`` are frame-clock numbers, in order, one per coded frame."""
 
-    camera: Name
+    camera: _Name
     sequence: Annotated[int, msgspec.Meta(ge=0, le=2**53)]
     fps: Annotated[float, msgspec.Meta(gt=0, le=240)]
     """The camera's sampling rate when this was taken (frames per emulated second)."""
@@ -49,7 +49,7 @@ class Segment(msgspec.Struct, frozen=True, tag="segment"):
 class Register(msgspec.Struct, frozen=True, tag="register"):
     """Camera to server, first thing: where it stands and which student it runs."""
 
-    camera: Name
+    camera: _Name
     at: tuple[float, float]
     model: Hash
 
@@ -57,7 +57,7 @@ class Register(msgspec.Struct, frozen=True, tag="register"):
 class RetrainingRequest(msgspec.Struct, frozen=True, tag="request"):
     """Camera to server on drift (paper section 3.3): metadata, its model and its newest frames."""
 
-    camera: Name
+    camera: _Name
     t: float
     at: tuple[float, float]
     model: Hash
@@ -80,16 +80,16 @@ class Weights(msgspec.Struct, frozen=True, tag="weights"):
 class Assignment(msgspec.Struct, frozen=True, tag="assignment"):
     """Server to camera: its job's GPU estimate c_j (GPU micro-windows), share p_j and size n_j."""
 
-    job: Name
+    job: _Name
     c: Annotated[float, msgspec.Meta(ge=0.0)]
-    p: Share
+    p: _Fraction
     members: Annotated[int, msgspec.Meta(ge=1)]
 
 
 class NewStudent(msgspec.Struct, frozen=True, tag="new-student"):
     """Server to camera: run this student from now on."""
 
-    job: Name
+    job: _Name
     model: Hash
 
 

@@ -254,13 +254,13 @@ class Sender:
                 outbox.ping_pending |= not outbox.has_data()
             eliciting = outbox.has_data()  # a probe has made sure of it
         ack_due = ack_s is not None and (eliciting or ack_s <= now)
-        told = outbox.told
+        told = outbox.pending_report
         if self.exhausted or not (eliciting or ack_due or told is not None):
             return None
         parts: Parts = []
         room = size - wire.OVERHEAD_BYTES
         if told is not None:
-            outbox.told = None
+            outbox.pending_report = None
             parts.append(told)
             room -= len(told)
         if ack_due:

@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from ecco_emu.transport.adapter.port import Address, Port
-from ecco_emu.transport.connection import Connection, State
+from ecco_emu.transport.adapter.port import Port, SocketAddress
+from ecco_emu.transport.connection import Connection, ConnectionState
 
 _RETRY_S = 0.01
 """While the socket is full; it will say itself when it takes more, this is a fallback."""
@@ -42,7 +42,9 @@ def _nothing() -> None:
 class Driver:
     """Drains what the connection wants sent and arms its timer, after anything that happens to it."""
 
-    def __init__(self, connection: Connection, port: Port, address: Address, clock: TransportClock) -> None:
+    def __init__(
+        self, connection: Connection, port: Port, address: SocketAddress, clock: TransportClock
+    ) -> None:
         self.connection = connection
         self.port = port
         connection.address = address
@@ -59,11 +61,11 @@ class Driver:
     def now(self) -> float:
         return self._clock.now()
 
-    def datagram(self, datagram: bytes, address: Address) -> None:
+    def datagram(self, datagram: bytes, address: SocketAddress) -> None:
         """Takes one datagram; ``pump`` after a batch of them."""
         self.connection.receive(datagram, self._clock.now(), address)
 
-    def on_refused(self, size: int, address: Address) -> None:
+    def on_refused(self, size: int, address: SocketAddress) -> None:
         """The port did not take a datagram of this size."""
         self.connection.on_refused(size, self._clock.now())
 
@@ -97,7 +99,7 @@ class Driver:
         due_s = self.connection.next_timer()
         if due_s is None:
             self.disarm()
-            if self.connection.state is State.CLOSED:
+            if self.connection.state is ConnectionState.CLOSED:
                 self.on_finished()
             return
         if self.port.congested:

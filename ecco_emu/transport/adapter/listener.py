@@ -10,7 +10,7 @@ from functools import partial
 
 from ecco_emu.transport.adapter.driver import Driver, TransportClock
 from ecco_emu.transport.adapter.peer import Peer
-from ecco_emu.transport.adapter.port import Address, Port
+from ecco_emu.transport.adapter.port import Port, SocketAddress
 from ecco_emu.transport.auth import Session
 from ecco_emu.transport.config import TransportConfig
 from ecco_emu.transport.connection import Connection
@@ -90,7 +90,7 @@ class Listener:
             self._accepted.get_nowait()
         self._accepted.put_nowait(None)
 
-    def _datagram(self, datagram: bytes, address: Address) -> None:
+    def _datagram(self, datagram: bytes, address: SocketAddress) -> None:
         if len(datagram) >= HEADER.size and datagram[1] == DATA:
             driver = self._by_id.get(datagram[2:10])
             if driver is None:
@@ -105,7 +105,7 @@ class Listener:
         elif answer is not None:
             self._port.send(answer, address)
 
-    def _open(self, session: Session, address: Address) -> None:
+    def _open(self, session: Session, address: SocketAddress) -> None:
         if self._accepted.qsize() >= self._backlog:
             self._handshake.release(session)
             return
@@ -152,7 +152,7 @@ class Listener:
         for driver in self._by_id.values():
             driver.schedule()
 
-    def _refused(self, size: int, address: Address) -> None:
+    def _refused(self, size: int, address: SocketAddress) -> None:
         for driver in self._by_id.values():
             if driver.connection.address == address:
                 driver.on_refused(size, address)

@@ -8,7 +8,7 @@ import socket
 from collections.abc import Callable
 
 from ecco_emu.transport.adapter.driver import Driver, TransportClock
-from ecco_emu.transport.adapter.port import Address, Port
+from ecco_emu.transport.adapter.port import Port, SocketAddress
 from ecco_emu.transport.config import TransportConfig
 from ecco_emu.transport.connection import Connection
 from ecco_emu.transport.events import (
@@ -210,7 +210,7 @@ class Peer:
 
 async def connect(
     sock: socket.socket,
-    server_address: Address,
+    server_address: SocketAddress,
     *,
     name: str,
     token: bytes,

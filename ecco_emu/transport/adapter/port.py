@@ -31,7 +31,7 @@ _PROBE = 3
 ``socket`` does not name them."""
 _MTU_DISCOVER = {socket.AF_INET: (socket.IPPROTO_IP, 10), socket.AF_INET6: (socket.IPPROTO_IPV6, 23)}
 
-Address = Any
+SocketAddress = Any
 """What ``recvfrom`` returned: opaque here."""
 
 
@@ -39,7 +39,7 @@ def _nothing() -> None:
     """The callback of a port that is not in use yet."""
 
 
-def _no_size(size: int, address: Address) -> None:
+def _no_size(size: int, address: SocketAddress) -> None:
     """As ``_nothing``."""
 
 
@@ -80,21 +80,21 @@ class Port:
     def __init__(
         self,
         sock: socket.socket,
-        on_datagram: Callable[[bytes, Address], None],
+        on_datagram: Callable[[bytes, SocketAddress], None],
         *,
         max_datagram_bytes: int = _MIN_RECEIVE_BYTES,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._sock = sock
         self._on_datagram = on_datagram
-        self._waiting: deque[tuple[bytes, Address]] = deque()
+        self._waiting: deque[tuple[bytes, SocketAddress]] = deque()
         self._receive_bytes = max(max_datagram_bytes, _MIN_RECEIVE_BYTES)
         self._open = True
         self.on_batch: Callable[[], None] = _nothing
         """Called after each batch of datagrams."""
         self.on_writable: Callable[[], None] = _nothing
         """Called when the socket takes datagrams again after being full."""
-        self.on_refused: Callable[[int, Address], None] = _no_size
+        self.on_refused: Callable[[int, SocketAddress], None] = _no_size
         """Called with the size of a datagram that is too large for the link, and where it was to go."""
         self.send_errors = 0
         forbid_fragments(sock)
@@ -107,7 +107,7 @@ class Port:
         """The socket's own buffer is full; hold back until it is not."""
         return bool(self._waiting)
 
-    def send(self, datagram: bytes, address: Address) -> None:
+    def send(self, datagram: bytes, address: SocketAddress) -> None:
         if not self._open:
             return
         if self._waiting:
@@ -132,7 +132,7 @@ class Port:
             self._loop.remove_writer(self._sock)
             self._waiting.clear()
 
-    def _wait(self, datagram: bytes, address: Address) -> None:
+    def _wait(self, datagram: bytes, address: SocketAddress) -> None:
         if len(self._waiting) < _SEND_QUEUE:
             self._waiting.append((datagram, address))
         else:
@@ -151,7 +151,7 @@ class Port:
         self._loop.remove_writer(self._sock)
         self.on_writable()
 
-    def _on_error(self, error: OSError, size: int, address: Address) -> None:
+    def _on_error(self, error: OSError, size: int, address: SocketAddress) -> None:
         """No route, link down, no buffer, filtered, too large: the packet is lost."""
         self.send_errors += 1
         if error.errno == errno.EMSGSIZE:

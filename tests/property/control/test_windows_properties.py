@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecco_emu.control.windows import Calendar, State, WindowMachine
+from ecco_emu.control.windows import Calendar, WindowMachine, WindowState
 
 
 @given(
@@ -36,7 +36,7 @@ def test_every_micro_window_is_used_lost_or_idle_exactly_once(
             used.append((slot.window, slot.index))
         machine.close()
     machine.finish()
-    assert machine.state is State.DONE
+    assert machine.state is WindowState.DONE
     assert used == sorted(set(used))
     assert len(used) + lost == windows * parts
     assert machine.lost_slots == lost

@@ -52,7 +52,7 @@ class QuickClock:
         return max(0.0, self.now() - t)
 
 
-class Source:
+class CameraLimits:
     """Noise that stays day until ``fog`` is set."""
 
     fog = False
@@ -129,7 +129,7 @@ class FakePeer:
 class Bench:
     def __init__(self) -> None:
         self.scenario = scenario(drift={"detector": "oracle"})
-        self.source = Source()
+        self.source = CameraLimits()
         self.detector = Blind()
         self.events: list[AnyEvent] = []
         self.peers: list[FakePeer] = []

@@ -1,10 +1,10 @@
 import pytest
 
 from ecco_emu.control.sampling import SamplingConfig, SamplingTable, default_table, parse_table, stride_for
-from ecco_emu.control.transmission import FixedTransmission, GpuProportional, Source
+from ecco_emu.control.transmission import CameraLimits, FixedTransmission, GpuProportional
 from ecco_emu.core.errors import ScenarioError
 
-SOURCE = Source(fps=10.0, width=320, height=192)
+SOURCE = CameraLimits(fps=10.0, width=320, height=192)
 TABLE = SamplingTable(((1.0, SamplingConfig(2.0, 160, 96)), (4.0, SamplingConfig(10.0, 320, 192))))
 
 
@@ -75,7 +75,7 @@ def test_a_group_divides_the_frame_rate_and_keeps_the_size() -> None:
 
 
 def test_a_small_source_is_never_scaled_up() -> None:
-    plan = GpuProportional(TABLE).plan(9.0, 1.0, 1, Source(fps=4.0, width=224, height=128))
+    plan = GpuProportional(TABLE).plan(9.0, 1.0, 1, CameraLimits(fps=4.0, width=224, height=128))
     assert (plan.fps, plan.width, plan.height) == (4.0, 224, 128)
 
 

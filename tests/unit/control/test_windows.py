@@ -5,14 +5,12 @@ import itertools
 import pytest
 
 from ecco_emu.control.windows import (
-    ALLOWED,
     TRANSITIONS,
-    Action,
     Calendar,
     Slot,
-    State,
     Step,
     WindowMachine,
+    WindowState,
     WrongStateError,
 )
 
@@ -67,7 +65,7 @@ def test_a_whole_run_walks_every_boundary() -> None:
         machine.close()
     assert deadlines == [10, 10, 12, 12, 14, 14, 16, 16, 18, 18, 20, 20, 22]
     machine.finish()
-    assert machine.state is State.DONE
+    assert machine.state is WindowState.DONE
     assert machine.next_deadline() is None
     assert machine.missed_deadlines == machine.lost_slots == 0
 
@@ -109,21 +107,8 @@ def test_idle_micro_windows_pass_without_training() -> None:
     machine = WindowMachine(calendar())
     machine.open()
     assert machine.idle().index == 0
-    assert machine.state is State.READY
+    assert machine.state is WindowState.READY
     assert machine.next_deadline() == 12.0
-
-
-def test_requests_wait_while_a_job_trains_and_groups_split_only_between_windows() -> None:
-    machine = WindowMachine(calendar())
-    assert machine.allows(Action.ADMIT)
-    machine.open()
-    machine.train()
-    assert not machine.allows(Action.ADMIT)
-    machine.trained(12.0)
-    assert machine.allows(Action.ADMIT)
-    assert not machine.allows(Action.SPLIT)
-    machine.close()
-    assert machine.allows(Action.SPLIT)
 
 
 def test_steps_out_of_order_are_refused() -> None:
@@ -140,11 +125,11 @@ def test_steps_out_of_order_are_refused() -> None:
     machine.train()
     with pytest.raises(WrongStateError, match="CLOSE is not possible in TRAINING"):
         machine.close()
-    assert machine.state is State.TRAINING
+    assert machine.state is WindowState.TRAINING
 
 
 def test_the_tables_cover_every_state_and_every_state_can_be_reached() -> None:
-    assert TRANSITIONS.keys() == ALLOWED.keys() == set(State)
+    assert TRANSITIONS.keys() == set(WindowState)
     targets = {target for steps in TRANSITIONS.values() for target in steps.values()}
-    assert targets | {State.WAITING} == set(State)
+    assert targets | {WindowState.WAITING} == set(WindowState)
     assert {step for steps in TRANSITIONS.values() for step in steps} == set(Step)

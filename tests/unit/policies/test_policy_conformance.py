@@ -6,7 +6,7 @@ import pytest
 
 from ecco_emu.control.allocator import Allocator, GpuEstimate
 from ecco_emu.control.shares import AlphaMapping
-from ecco_emu.control.transmission import Source
+from ecco_emu.control.transmission import CameraLimits
 from ecco_emu.core.errors import ScenarioError
 from ecco_emu.core.ids import JobId
 from ecco_emu.policies import steering
@@ -14,7 +14,7 @@ from ecco_emu.policies.base import Policy, PolicySetup
 from ecco_emu.policies.registry import POLICY_NAMES, make_policy
 from ecco_emu.scenario.sections.transport import TransportSection
 
-SOURCE = Source(fps=10.0, width=320, height=192)
+SOURCE = CameraLimits(fps=10.0, width=320, height=192)
 MICRO_WINDOWS, GPUS = 7, 2
 JOBS = {JobId("a"): 3, JobId("b"): 1, JobId("c"): 2}
 
