@@ -1,0 +1,1 @@
+"""The paper's experiments, built on ``study``. There are none yet."""
