@@ -12,8 +12,26 @@ import sys
 from typing import NoReturn
 
 from ecco_emu.cli import bench, host, live, reports, run, scenarios, students  # noqa: F401 - they add their verbs
-from ecco_emu.cli.app import app, err
+from ecco_emu.cli.app import app, err, verb_of
 from ecco_emu.core.errors import EccoError
+
+_ORDER = (
+    "run",
+    "check",
+    "doctor",
+    "plan",
+    "world",
+    "report",
+    "inject",
+    "exec",
+    "ps",
+    "clean",
+    "pretrain",
+    "schema",
+)
+"""Of the verbs in ``--help``: the ones that a newcomer needs come first. Groups such as ``bench`` follow."""
+
+app.registered_commands.sort(key=lambda command: _ORDER.index(verb_of(command)))
 
 
 def main() -> NoReturn:

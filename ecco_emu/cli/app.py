@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from typer.models import CommandInfo
 
 import ecco_emu
 
@@ -26,6 +27,11 @@ Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change a value by its dotted path. Repeatable."),
 ]
+
+
+def verb_of(command: CommandInfo) -> str:
+    """The verb by which a command is called: the name it was given, or its function's."""
+    return command.name or str(getattr(command.callback, "__name__", ""))
 
 
 def version(wanted: bool) -> None:

@@ -1,1 +1,1 @@
-"""A whole run: ``assembly`` builds it from a scenario, ``system`` runs it, ``emulation`` is its face to Python."""
+"""A whole run: ``assembly`` builds it from a scenario, ``system`` runs it, ``emulation`` is for Python."""
