@@ -19,7 +19,7 @@ from ecco_emu.video.messages import to_message
 from ecco_emu.video.segmenter import Segmenter
 
 
-class VideoSender:
+class SegmentSender:
     """Collects frames into one-second segments and sends each before its deadline.
 
     ``deadline_s`` counts from the capture of a segment's first frame. Encoding runs in a thread.

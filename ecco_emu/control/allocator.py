@@ -197,7 +197,7 @@ class GreedyAllocator(_Slots):
 
     def objective_gains(self) -> dict[JobId, float]:
         """OG_j of every job as Algorithm 1 ranks it now, growth while waiting included."""
-        return self._objective_gains({job: self._memory.hopeful(job) for job in self._members})
+        return self._objective_gains({job: self._memory.expected_gain(job) for job in self._members})
 
     def estimate(self) -> dict[JobId, GpuEstimate]:
         """p_j = max(OG_j, floor) / sum of these, from the smoothed gains.

@@ -18,7 +18,7 @@ MIN_WEIGHT = 1e-4
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class CameraLimits:
     """What a camera can deliver at most: its frame clock (frames per emulated second) and size in pixels."""
 
     fps: float
@@ -43,7 +43,7 @@ class TransmissionPlan:
 class TransmissionRule(Protocol):
     """How cameras turn (c_j, p_j, n_j) into a plan."""
 
-    def plan(self, c: float, p: float, members: int, source: Source) -> TransmissionPlan: ...
+    def plan(self, c: float, p: float, members: int, source: CameraLimits) -> TransmissionPlan: ...
 
     def weight(self, p: float, members: int) -> float | None:
         """The part of the bandwidth that the server holds a camera to; None: whatever its alpha brings."""
@@ -61,7 +61,7 @@ class GpuProportional:
     mapping: AlphaMapping = "linear"
     min_fps: float = MIN_FPS
 
-    def plan(self, c: float, p: float, members: int, source: Source) -> TransmissionPlan:
+    def plan(self, c: float, p: float, members: int, source: CameraLimits) -> TransmissionPlan:
         alpha = gaimd_alpha(p, members, alpha_sum=self.alpha_sum, mapping=self.mapping)
         table = self.table or default_table(source.width, source.height)
         best = table.config_for(c)
@@ -82,7 +82,7 @@ class FixedTransmission:
     """Of the source's sides."""
     alpha: float = FIXED_ALPHA
 
-    def plan(self, c: float, p: float, members: int, source: Source) -> TransmissionPlan:
+    def plan(self, c: float, p: float, members: int, source: CameraLimits) -> TransmissionPlan:
         stride = stride_for(self.fps, source.fps)
         width = min(source.width, snap_side(source.width * self.scale))
         height = min(source.height, snap_side(source.height * self.scale))

@@ -9,9 +9,9 @@ from typing import TypeVar
 from ecco_emu.control import shares
 from ecco_emu.control.sampling import SamplingTable
 from ecco_emu.control.transmission import (
+    CameraLimits,
     FixedTransmission,
     GpuProportional,
-    Source,
     TransmissionPlan,
     TransmissionRule,
 )
@@ -75,7 +75,7 @@ def plan_transmission(
     c: float,
     p: float,
     members: int,
-    source: Source,
+    source: CameraLimits,
     table: SamplingTable | None = None,
 ) -> TransmissionPlan:
     """One camera's plan under the named policy, for its group's estimate (c_j, p_j) and size n_j."""

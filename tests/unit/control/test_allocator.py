@@ -207,9 +207,9 @@ def test_recovery_grows_with_waiting() -> None:
     memory = GainMemory(recovery=0.02)
     memory.tick()
     memory.note(A, 0.5, 0.4)
-    assert memory.hopeful(A) == pytest.approx(-0.1)
+    assert memory.expected_gain(A) == pytest.approx(-0.1)
     memory.tick(10)
-    assert memory.hopeful(A) == pytest.approx(0.1)
+    assert memory.expected_gain(A) == pytest.approx(0.1)
     assert memory.measured(A) == pytest.approx(-0.1)
     assert memory.waited(B) is None
 
