@@ -13,7 +13,7 @@ from typing import Literal
 
 from ecco_emu.camera.ports import CameraPorts
 from ecco_emu.camera.streaming import SegmentSender
-from ecco_emu.camera.students import StudentShelf
+from ecco_emu.camera.students import StudentCache
 from ecco_emu.camera.ticks import FrameTicks
 from ecco_emu.camera.watching import make_watch
 from ecco_emu.control.transmission import CameraLimits, TransmissionPlan, TransmissionRule
@@ -67,7 +67,7 @@ class Camera:
         self._camera = camera
         self._ports = ports
         self._rule = rule
-        self._shelf = StudentShelf(student)
+        self._students = StudentCache(student)
         self._drift = make_watch(scenario.drift, lambda t: ports.source.weather(self.id, t))
         self._sender = SegmentSender(
             self.id,
@@ -79,7 +79,6 @@ class Camera:
         self._recent: deque[Frame] = deque(maxlen=REQUEST_FRAMES)
         self._infer_fps = scenario.drift.infer_fps
         self._peer: Peer | None = None
-        self._assignment: Assignment | None = None
         self._plan: TransmissionPlan | None = None
         self._streaming = asyncio.Event()
         self._requested = False
@@ -93,7 +92,7 @@ class Camera:
 
     @property
     def running(self) -> ModelHash:
-        return self._shelf.running
+        return self._students.running
 
     @property
     def peer(self) -> Peer | None:
@@ -124,7 +123,7 @@ class Camera:
                 self._trouble(f"{error}; dialling again")
             finally:
                 self._peer = None
-                self._shelf.forget_fetch()
+                self._students.forget_fetch()
             await clock.sleep_until(clock.now() + RECONNECT_S)
 
     async def _converse(self, peer: Peer) -> None:
@@ -156,7 +155,6 @@ class Camera:
             self._trouble(str(error))
 
     def _assign(self, assignment: Assignment) -> None:
-        self._assignment = assignment
         self._requested = False
         source = self._camera.source
         self._plan = self._rule.plan(
@@ -168,7 +166,7 @@ class Camera:
         self._configured()
 
     def _release(self) -> None:
-        self._plan = self._assignment = None
+        self._plan = None
         self._requested = False
         self._streaming.clear()
         self._drift.relearn(self._ports.clock.now())
@@ -192,29 +190,29 @@ class Camera:
     # -- students --
 
     async def _announced(self, model: ModelHash) -> None:
-        if self._shelf.announce(model):
+        if self._students.announce(model):
             await self._run_student(model, transferred=0)
         else:
             self._fetch()
 
     def _fetch(self) -> None:
-        model = self._shelf.next_fetch()
+        model = self._students.next_fetch()
         if model is None:
             return
         if (peer := self.peer) is None:  # asked again once there is a connection
-            self._shelf.forget_fetch()
+            self._students.forget_fetch()
             return
         self._fetch_started = self._ports.clock.now()
         peer.send(CONTROL, encode(NeedModel(model)))
 
     async def _weights_arrived(self, model: ModelHash, weights: bytes) -> None:
-        self._shelf.arrived(model, weights)
+        self._students.arrived(model, weights)
         await self._run_student(model, transferred=len(weights))
         self._fetch()
 
     async def _run_student(self, model: ModelHash, transferred: int) -> None:
         await self._ports.detector.add_model(model, self._weights(model))
-        self._shelf.run(model)
+        self._students.run(model)
         now = self._ports.clock.now()
         self._drift.relearn(now)
         self._ports.emit(
@@ -228,14 +226,14 @@ class Camera:
         )
 
     def _upload(self, model: ModelHash) -> None:
-        weights = self._shelf.weights(model)
+        weights = self._students.weights(model)
         if weights is None:
             raise ProtocolError(f"the server asked for student {model}, which this camera does not hold")
         if (peer := self.peer) is not None:
             peer.send(WEIGHTS, encode(Weights(model, weights)))
 
     def _weights(self, model: ModelHash) -> bytes:
-        weights = self._shelf.weights(model)
+        weights = self._students.weights(model)
         assert weights is not None
         return weights
 

@@ -13,7 +13,7 @@ from ecco_emu.core.errors import ProtocolError
 from ecco_emu.core.ids import ModelHash, model_hash
 
 
-class StudentShelf:
+class StudentCache:
     """Holds at most ``capacity`` weight files, least recently used first out; never the running one."""
 
     def __init__(self, running: bytes, *, capacity: int = 4) -> None:
@@ -22,9 +22,6 @@ class StudentShelf:
         self._capacity = max(2, capacity)
         self._wanted: ModelHash | None = None
         self.fetching: ModelHash | None = None
-
-    def __contains__(self, model: ModelHash) -> bool:
-        return model in self._files
 
     def weights(self, model: ModelHash) -> bytes | None:
         return self._files.get(model)

@@ -46,15 +46,6 @@ class JobMetadata:
         xs, ys = zip(*(member.at for member in self.members.values()), strict=True)
         return sum(xs) / len(xs), sum(ys) / len(ys)
 
-    def joined(self, camera: CameraId, request: Metadata) -> JobMetadata:
-        """With ``camera`` added, or its metadata renewed (Algorithm 2, line 9)."""
-        return JobMetadata({**self.members, camera: request})
-
-    def left(self, camera: CameraId) -> JobMetadata | None:
-        """Without ``camera``; None when it was the last member."""
-        rest = {other: metadata for other, metadata in self.members.items() if other != camera}
-        return JobMetadata(rest) if rest else None
-
 
 def candidates(
     request: Metadata,

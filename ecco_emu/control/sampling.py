@@ -1,8 +1,9 @@
-"""Which frame rate and resolution a camera samples at for the GPU time its group gets (paper section 3.2.1).
+"""Frame rate and resolution of a camera for the GPU time that its group gets (paper, section 3.2.1).
 
 A sampling table is profiled offline per camera: GPU level -> (frame rate, resolution). Levels are GPU
-micro-windows per retraining window, as c_j is. At run time the camera looks up (f*, r*) for c_j and
-sends at f*/n_j, r*, so that its group of n_j cameras together sends what the GPU can train on.
+micro-windows per retraining window, as c_j is; whole micro-windows are few, so the table is short. At run
+time the camera looks up (f*, r*) for c_j and sends at frame rate f*/n_j and resolution r*: its group of n_j
+cameras together then sends as many frames as the GPUs can train on.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from typing import Any
 from ecco_emu.core.errors import ScenarioError
 
 STRIDE_PX = 32
-"""Sides are multiples of this, the detector's stride."""
+"""Sides are multiples of this: YOLO's coarsest feature map has one cell for 32 x 32 pixels."""
 MIN_FPS = 1.0
-"""A video segment is a second long; below this some would hold no frame."""
+"""A video segment is a second long; at a lower rate some segments would hold no frame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class SamplingConfig:
 
 @dataclass(frozen=True, slots=True)
 class SamplingTable:
-    """The best configuration by GPU level, levels rising."""
+    """The best configuration for each GPU level, levels rising."""
 
     levels: tuple[tuple[float, SamplingConfig], ...]
 
@@ -53,15 +54,15 @@ class SamplingTable:
     def config_for(self, c: float) -> SamplingConfig:
         """The configuration of the highest level that ``c`` GPU micro-windows pay for.
 
-        Less than the lowest level gets the lowest: a camera in a job always sends something.
+        A ``c`` below the lowest level gets the lowest one: a camera in a job always sends something.
         """
-        # A c_j of 1.9999999 is 2 that went through a division.
+        # p_j comes from a division, so a c_j that should be 2 can arrive as 1.9999999.
         index = bisect_right([level for level, _ in self.levels], c + 1e-6) - 1
         return self.levels[max(0, index)][1]
 
 
 def parse_table(profile: Mapping[str, Any]) -> SamplingTable:
-    """A table from a profile file's mapping. Raises ``ScenarioError`` that names the entry.
+    """The table in a profile file's mapping. Raises ``ScenarioError`` that names the wrong entry.
 
     version: 1
     levels:
@@ -93,15 +94,15 @@ def _parse_level(index: int, entry: object) -> tuple[float, SamplingConfig]:
 
 
 _DEFAULT_LEVELS = ((0.0, 1.0, 0.8), (1.0, 2.0, 1.0), (2.0, 4.0, 1.0), (4.0, 8.0, 1.0), (8.0, 16.0, 1.0))
-"""GPU level, fps, fraction of the source's side."""
+"""GPU level, frames per second, fraction of the source's sides. ``default_table`` says why these."""
 
 
 def default_table(width: int, height: int, top_fps: float = 64.0) -> SamplingTable:
     """For cameras without a profile: 2 frames per second for each GPU micro-window, at the source's size.
 
-    Town cameras are static, and a static camera gains more from resolution than from frame rate
-    (paper Fig. 5); so size goes down only at the very bottom. ``top_fps`` ends the doubling; a group's
-    frame rate exceeds one camera's because its members divide it.
+    A static camera gains more from resolution than from frame rate (paper, Fig. 5), so the size is reduced
+    only below one micro-window. Levels double until ``top_fps``. That is more than one camera delivers,
+    because the members of a group divide the rate among them.
     """
     levels = [(gpu, SamplingConfig(fps, *_scaled(width, height, part))) for gpu, fps, part in _DEFAULT_LEVELS]
     while (last := levels[-1])[1].fps * 2 <= top_fps:
@@ -114,16 +115,17 @@ def _scaled(width: int, height: int, part: float) -> tuple[int, int]:
 
 
 def snap_side(side_px: float) -> int:
-    """The nearest side that the detector can take."""
+    """The nearest side that the detector can take, in pixels."""
     return max(STRIDE_PX, round(side_px / STRIDE_PX) * STRIDE_PX)
 
 
 def stride_for(fps: float, source_fps: float, min_fps: float = MIN_FPS) -> int:
-    """Which every-how-many-th frame of the clock to take for at most ``fps`` frames per second.
+    """The stride k for which every k-th frame of the frame clock makes at most ``fps`` frames per second.
 
-    At least 1 (the clock's own rate) and never so large that the rate falls below ``min_fps``, as far
-    as the clock allows that.
+    At least 1, the clock's own rate. Never so large that the rate falls below ``min_fps``, if the clock itself
+    is not slower than that.
     """
+    # Rounded up, so that the rate is rounded down: the group must not send more than its GPU time trains on.
     wanted = math.ceil(source_fps / fps - 1e-9)
     slowest = math.floor(source_fps / min_fps + 1e-9)
     return max(1, min(wanted, slowest))

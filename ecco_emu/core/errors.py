@@ -1,7 +1,7 @@
 """Errors that say whose fault it was: the scenario's, the host's, the peer's or ours.
 
-Every error that may reach a person carries the exit code of the command line (CONTRACT: 2 bad input,
-3 this host cannot) and, in its message, the way out.
+Every error that may reach a person carries the exit code that the command line ends with (1 the run failed,
+2 bad input, 3 this host cannot do it) and says in its message what the person can do about it.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ class EccoError(Exception):
 
 
 class ScenarioError(EccoError):
-    """The scenario (or an argument) is wrong; the person who wrote it can mend it."""
+    """The scenario (or an argument) is wrong; the person who wrote it can correct it."""
 
     exit_code = 2
 
 
 class HostError(EccoError):
-    """This host cannot do what was asked: privileges, a missing qdisc, a missing library."""
+    """This host cannot do the thing that was asked for: privileges, a qdisc or a library are missing."""
 
     exit_code = 3
 
 
 class PeerError(EccoError):
-    """The other end of a connection sent something it must not send."""
+    """The other end of a connection sent something that it must not send. Never fatal to this end."""
 
 
 class ProtocolError(PeerError):

@@ -1,4 +1,4 @@
-"""The names things go by. Each is a plain string with a type of its own."""
+"""Identifiers. Each is a plain string with a type of its own, so that mypy tells a camera from a job."""
 
 from __future__ import annotations
 
@@ -7,11 +7,15 @@ from typing import NewType
 
 CameraId = NewType("CameraId", str)
 JobId = NewType("JobId", str)
-"""A retraining job, which is also the id of its group of cameras (paper section 3)."""
+"""A retraining job. It is also the id of its group of cameras, as a group has one job (paper, section 3)."""
 ModelHash = NewType("ModelHash", str)
 """Sixteen hex digits of the SHA-256 of a student's safetensors file."""
 
 
 def model_hash(weights: bytes) -> ModelHash:
-    """The address of a student: the first 64 bits of its file's SHA-256, as hex."""
+    """The name of a student: the first 64 bits of its file's SHA-256, as hex.
+
+    Named by content, so that a camera or the server can tell that it holds a student already, and that a
+    file that arrived is the one that was asked for.
+    """
     return ModelHash(hashlib.sha256(weights).hexdigest()[:16])

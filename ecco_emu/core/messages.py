@@ -1,7 +1,7 @@
-"""What cameras and the server say to each other, above the transport.
+"""The messages that cameras and the server exchange, above the transport.
 
-Messages are msgpack, decoded by msgspec against these types, so that a message of another shape is a
-``ProtocolError`` and never an object. Weights and video travel as bytes inside them.
+Messages are encoded as msgpack. msgspec decodes them against the types below, so a message of another shape
+raises ``ProtocolError`` and never becomes an object. Weights and video travel as bytes inside the messages.
 """
 
 from __future__ import annotations
@@ -15,86 +15,102 @@ import msgspec
 from ecco_emu.core.errors import ProtocolError
 
 CONTROL, WEIGHTS = 0, 1
-"""Reliable channels of a connection: control is never queued behind weights."""
+"""Numbers of a connection's reliable channels. There are two, because a student takes seconds to transfer and
+an assignment must not wait behind it."""
 
+# Bounds for data from the network, so that a peer cannot make this end hold any amount of memory. They are
+# far above honest use: a student's file is about 5 MB, and a second of video at 30 Mbit/s is 4 MB.
 MAX_WEIGHTS_BYTES = 64 * 1024 * 1024
 MAX_SEGMENT_BYTES = 8 * 1024 * 1024
 MAX_SEGMENT_FRAMES = 240
+"""One second at the highest frame rate that the types below admit."""
 
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
-Hash = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{16}\Z")]
-_Fraction = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
-Index = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
-Side = Annotated[int, msgspec.Meta(ge=16, le=8192)]
+_Hash = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{16}\Z")]
+_Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
+# A frame's time is its index divided by a rate, and a float holds whole numbers exactly up to 2**53.
+_Index = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+_Side = Annotated[int, msgspec.Meta(ge=16, le=8192)]
 
 
 class Segment(msgspec.Struct, frozen=True, tag="segment"):
-    """About one second of video. ``indices`` are frame-clock numbers, in order, one per coded frame."""
+    """About one second of video of one camera (paper, section 4: 1-second segments)."""
 
     camera: _Name
-    sequence: Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+    sequence: _Index
+    """Counts the camera's segments from 0, those in retraining requests included."""
     fps: Annotated[float, msgspec.Meta(gt=0, le=240)]
-    """The camera's sampling rate when this was taken (frames per emulated second)."""
-    width: Side
-    height: Side
-    indices: Annotated[list[Index], msgspec.Meta(min_length=1, max_length=MAX_SEGMENT_FRAMES)]
+    """The camera's sampling rate when these frames were taken (frames per emulated second)."""
+    width: _Side
+    height: _Side
+    indices: Annotated[list[_Index], msgspec.Meta(min_length=1, max_length=MAX_SEGMENT_FRAMES)]
+    """The number of each coded frame on the camera's frame clock, rising."""
     t0: float
     """Emulated second in which the segment's first frame was captured."""
     frame_clock_fps: Annotated[float, msgspec.Meta(gt=0, le=240)]
-    """Frames per second of the camera's frame clock: frame ``i`` was captured at ``i / it``."""
+    """Rate of the camera's frame clock: frame ``i`` was captured at emulated ``i / frame_clock_fps``."""
     data: Annotated[bytes, msgspec.Meta(max_length=MAX_SEGMENT_BYTES)]
     """H.264, Annex B, decodable on its own."""
 
 
 class Register(msgspec.Struct, frozen=True, tag="register"):
-    """Camera to server, first thing: where it stands and which student it runs."""
+    """Camera to server, first on a connection: the camera's place (metres) and the student that it runs."""
 
     camera: _Name
     at: tuple[float, float]
-    model: Hash
+    model: _Hash
 
 
 class RetrainingRequest(msgspec.Struct, frozen=True, tag="request"):
-    """Camera to server on drift (paper section 3.3): metadata, its model and its newest frames."""
+    """Camera to server when its data drifted (paper, section 3.3): metadata, model and newest frames.
+
+    The model goes by its hash alone. A server that does not hold it answers with ``NeedModel``.
+    """
 
     camera: _Name
     t: float
     at: tuple[float, float]
-    model: Hash
+    model: _Hash
     frames: Segment
 
 
 class NeedModel(msgspec.Struct, frozen=True, tag="need-model"):
-    """Either way: this side lacks that student; send it."""
+    """In both directions: the sender of this message lacks that student and asks for its file."""
 
-    model: Hash
+    model: _Hash
 
 
 class Weights(msgspec.Struct, frozen=True, tag="weights"):
-    """Either way, on the weights channel: a student's safetensors file."""
+    """In both directions, on the weights channel: a student's safetensors file."""
 
-    model: Hash
+    model: _Hash
     data: Annotated[bytes, msgspec.Meta(max_length=MAX_WEIGHTS_BYTES)]
 
 
 class Assignment(msgspec.Struct, frozen=True, tag="assignment"):
-    """Server to camera: its job's GPU estimate c_j (GPU micro-windows), share p_j and size n_j."""
+    """Server to camera: the camera's retraining job and the GPU time that the job can expect.
+
+    The pair (c_j, p_j) of the paper, section 3.1, last paragraph.
+    """
 
     job: _Name
     c: Annotated[float, msgspec.Meta(ge=0.0)]
-    p: _Fraction
+    """c_j: GPU micro-windows per retraining window."""
+    p: _Share
+    """p_j: the job's share of all GPU time."""
     members: Annotated[int, msgspec.Meta(ge=1)]
+    """n_j: the number of cameras that share the job."""
 
 
 class NewStudent(msgspec.Struct, frozen=True, tag="new-student"):
-    """Server to camera: run this student from now on."""
+    """Server to camera: run this student from now on. The camera asks for the file if it lacks it."""
 
     job: _Name
-    model: Hash
+    model: _Hash
 
 
 class Released(msgspec.Struct, frozen=True, tag="released"):
-    """Server to camera: you are in no retraining job; stop streaming."""
+    """Server to camera: the camera is in no retraining job any more and stops streaming."""
 
     reason: Annotated[str, msgspec.Meta(max_length=200)]
 
@@ -103,7 +119,7 @@ CameraMessage = Segment | Register | RetrainingRequest | NeedModel | Weights
 ServerMessage = Assignment | NewStudent | Released | NeedModel | Weights
 
 _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-"""What msgspec raises on bad input; the last on deep nesting."""
+"""The errors that msgspec raises on bad input; ``RecursionError`` comes from deep nesting."""
 
 _encoder = msgspec.msgpack.Encoder()
 _from_camera = msgspec.msgpack.Decoder(CameraMessage)
@@ -135,13 +151,12 @@ def decode_from_server(data: bytes) -> ServerMessage:
 
 
 def _check(message: CameraMessage | ServerMessage) -> None:
-    """What the types cannot say: finite numbers, and frames in order.
-
-    msgpack can carry NaN and infinities, which msgspec's bounds let through for free floats.
-    """
+    """Checks that the types cannot express: numbers are finite, and frames are in order."""
     for field in message.__struct_fields__:
         value = getattr(message, field)
-        numbers = value if isinstance(value, tuple) else (value,)
+        numbers = value if isinstance(value, tuple) else (value,)  # ``at`` is a pair
+        # msgpack can carry NaN and infinities, and msgspec has no constraint that refuses them. A NaN place
+        # or time would compare false with every bound of Algorithm 2.
         if any(isinstance(number, float) and not math.isfinite(number) for number in numbers):
             raise ProtocolError(f"{type(message).__name__}.{field} is not a finite number")
     if isinstance(message, RetrainingRequest):

@@ -1,7 +1,8 @@
-"""Quantities as people write them: ``800kbit``, ``20s``, ``12m``, ``200KB``, ``2%``.
+"""Quantities as people write them: ``800kbit``, ``20s``, ``12m``, ``2%``.
 
-Internally everything is a float in the base unit named by the identifier: ``_bps``, ``_s``, ``_m``,
-bytes, and fractions for percentages. A missing unit is an error, because 10 what?
+Inside the project every quantity is a float in a base unit, which the end of its name tells: ``_bps``,
+``_s``, ``_m``. Percentages become fractions. A number without a unit is an error, because a guess could be
+wrong by a factor of a thousand.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ _RATES = {"bit": 1.0, "kbit": 1e3, "mbit": 1e6, "gbit": 1e9}
 _TIMES = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0}
 _LENGTHS = {"cm": 0.01, "m": 1.0, "km": 1000.0}
 _FRACTIONS = {"%": 0.01}
-_SIZES = {"b": 1.0, "kb": 1e3, "mb": 1e6, "kib": 1024.0, "mib": 1024.0**2}
 
 
 class BaseUnit(float):
@@ -28,6 +28,7 @@ class BaseUnit(float):
 def _parse(text: object, units: dict[str, float], what: str, example: str) -> float:
     if isinstance(text, BaseUnit) and math.isfinite(text):
         return float(text)
+    # YAML reads ``yes`` as a bool, and Python counts a bool as an int.
     if isinstance(text, bool) or not isinstance(text, (str, int, float)):
         raise ValueError(f"{what} is written with a unit, for example {example}")
     match = _NUMBER.match(str(text))
@@ -40,13 +41,14 @@ def _parse(text: object, units: dict[str, float], what: str, example: str) -> fl
         known = ", ".join(units)
         raise ValueError(f"unknown unit {match[2]!r} in {text!r}; a {what} takes one of: {known}")
     value = number * units[unit]
+    # "1e400gbit" matches the pattern and overflows to infinity only here.
     if not math.isfinite(value):
         raise ValueError(f"{text!r} is too large")
     return value
 
 
 def parse_rate(text: object) -> float:
-    """Bits per second. ``parse_rate("6mbit") == 6e6``."""
+    """Bits per second: ``parse_rate("6mbit") == 6e6``. As all below, raises ``ValueError`` on other text."""
     return _parse(text, _RATES, "rate", "6mbit or 800kbit")
 
 
@@ -60,23 +62,22 @@ def parse_length(text: object) -> float:
     return _parse(text, _LENGTHS, "length", "12m")
 
 
-def parse_size(text: object) -> float:
-    """Bytes."""
-    return _parse(text, _SIZES, "size", "200KB")
-
-
 def parse_fraction(text: object) -> float:
     """A fraction from a percentage: ``parse_fraction("2%") == 0.02``."""
     return _parse(text, _FRACTIONS, "percentage", "0.5%")
 
 
 def _format(value: float, names: tuple[str, ...], units: dict[str, float]) -> str:
-    """In the largest of ``names`` (largest first) that reads back exactly, else exactly in the base unit."""
+    """The value in the largest of ``names`` (ordered largest first) in which it reads back exactly.
+
+    If it does so in none of them, it is written with all its digits in the base unit.
+    """
     fitting = [name for name in names if abs(value) >= units[name]] or list(names[-1:])
     for name in fitting:
         number = f"{value / units[name]:.12g}"
         if float(number) * units[name] == value:
             return number + name
+    # Twelve digits were too few. ``repr`` has as many as a float needs to read back exactly.
     base = next((name for name, factor in units.items() if factor == 1.0), None)
     return f"{value!r}{base}" if base else f"{value / units[names[-1]]!r}{names[-1]}"
 

@@ -9,29 +9,36 @@ from ecco_emu.core.clock import EmulatedTime
 
 
 class RunClock:
-    """Emulated seconds since ``start``, read off the monotonic clock (core.clock.Clock)."""
+    """The scenario's clock (``core.clock.Clock``): emulated seconds since ``start``.
+
+    It also converts durations and rates for the adapters that deal with the host's own timers and links.
+    """
 
     def __init__(self, dilation: float) -> None:
         self._time = EmulatedTime(dilation, time.monotonic())
 
     @property
     def dilation(self) -> float:
+        """Seconds of the wall that one emulated second lasts."""
         return self._time.dilation
 
     def start(self) -> None:
-        """Now is emulated time 0."""
+        """Makes the present moment emulated time 0.
+
+        A run builds its network and loads its models first, with this clock in hand already; the scenario
+        begins only after that.
+        """
         self._time = EmulatedTime(self._time.dilation, time.monotonic())
 
     def now(self) -> float:
         return self._time.emulated(time.monotonic())
 
-    def wall_elapsed(self) -> float:
-        return time.monotonic() - self._time.origin_wall
-
     def wall_duration(self, emulated_s: float) -> float:
+        """How many seconds of the wall ``emulated_s`` last."""
         return self._time.wall_duration(emulated_s)
 
     def wall_rate(self, emulated_bps: float) -> float:
+        """The rate on the host that stands for ``emulated_bps`` in the scenario."""
         return self._time.wall_rate(emulated_bps)
 
     def emulated_duration(self, wall_s: float) -> float:
@@ -42,6 +49,7 @@ class RunClock:
         return self._time.emulated(wall)
 
     async def sleep_until(self, t: float) -> float:
-        """Sleeps until emulated ``t``; yields once even when that is past. Returns the lateness."""
+        """Sleeps until emulated ``t`` and returns how late it woke, in emulated seconds."""
+        # A time that is past still sleeps for 0 s: a caller that is behind in a loop must let others run.
         await asyncio.sleep(max(0.0, self._time.wall(t) - time.monotonic()))
         return max(0.0, self.now() - t)

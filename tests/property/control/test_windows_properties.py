@@ -39,18 +39,3 @@ def test_every_micro_window_is_used_lost_or_idle_exactly_once(
     assert machine.state is WindowState.DONE
     assert used == sorted(set(used))
     assert len(used) + lost == windows * parts
-    assert machine.lost_slots == lost
-
-
-@given(
-    st.integers(1, 1000), st.integers(1, 50), st.floats(0.01, 100.0), st.floats(0.0, 1.0, exclude_max=True)
-)
-def test_now_is_inside_the_micro_window_it_is_said_to_be_in(
-    count: int, parts: int, micro_s: float, where: float
-) -> None:
-    calendar = Calendar(length_s=parts * micro_s, micro_s=micro_s, count=count)
-    now = where * calendar.end_s
-    slot = calendar.at(now)
-    if slot is not None:
-        slack = 1e-6 * calendar.length_s
-        assert slot.start_s - slack <= now < slot.end_s + slack

@@ -1,10 +1,10 @@
-"""The camera's shelf of students: what is fetched, what is run, what is refused."""
+"""The students a camera keeps: what is fetched, what is run, what is refused."""
 
 from __future__ import annotations
 
 import pytest
 
-from ecco_emu.camera.students import StudentShelf
+from ecco_emu.camera.students import StudentCache
 from ecco_emu.core.errors import ProtocolError
 from ecco_emu.core.ids import ModelHash, model_hash
 
@@ -12,61 +12,61 @@ FILES = [f"student {number}".encode() for number in range(8)]
 MODELS = [model_hash(file) for file in FILES]
 
 
-def fetch(shelf: StudentShelf, number: int) -> None:
-    assert not shelf.announce(MODELS[number])
-    assert shelf.next_fetch() == MODELS[number]
-    shelf.arrived(MODELS[number], FILES[number])
-    shelf.run(MODELS[number])
+def fetch(students: StudentCache, number: int) -> None:
+    assert not students.announce(MODELS[number])
+    assert students.next_fetch() == MODELS[number]
+    students.arrived(MODELS[number], FILES[number])
+    students.run(MODELS[number])
 
 
 def test_a_student_it_holds_is_run_without_a_transfer() -> None:
-    shelf = StudentShelf(FILES[0])
-    fetch(shelf, 1)
-    assert shelf.announce(MODELS[0])
-    assert shelf.next_fetch() is None
+    students = StudentCache(FILES[0])
+    fetch(students, 1)
+    assert students.announce(MODELS[0])
+    assert students.next_fetch() is None
 
 
 def test_one_transfer_at_a_time_and_the_newest_wins() -> None:
-    shelf = StudentShelf(FILES[0])
-    shelf.announce(MODELS[1])
-    assert shelf.next_fetch() == MODELS[1]
-    shelf.announce(MODELS[2])
-    shelf.announce(MODELS[3])
-    assert shelf.next_fetch() is None  # one is on its way
-    shelf.arrived(MODELS[1], FILES[1])
-    assert shelf.next_fetch() == MODELS[3]
+    students = StudentCache(FILES[0])
+    students.announce(MODELS[1])
+    assert students.next_fetch() == MODELS[1]
+    students.announce(MODELS[2])
+    students.announce(MODELS[3])
+    assert students.next_fetch() is None  # one is on its way
+    students.arrived(MODELS[1], FILES[1])
+    assert students.next_fetch() == MODELS[3]
 
 
 def test_a_lost_connection_forgets_the_transfer_but_not_the_wish() -> None:
-    shelf = StudentShelf(FILES[0])
-    shelf.announce(MODELS[1])
-    shelf.next_fetch()
-    shelf.forget_fetch()
-    assert shelf.next_fetch() == MODELS[1]
+    students = StudentCache(FILES[0])
+    students.announce(MODELS[1])
+    students.next_fetch()
+    students.forget_fetch()
+    assert students.next_fetch() == MODELS[1]
 
 
 def test_weights_that_are_not_what_their_hash_says_are_refused() -> None:
-    shelf = StudentShelf(FILES[0])
-    shelf.announce(MODELS[1])
-    shelf.next_fetch()
+    students = StudentCache(FILES[0])
+    students.announce(MODELS[1])
+    students.next_fetch()
     with pytest.raises(ProtocolError, match="other content"):
-        shelf.arrived(MODELS[1], FILES[2])
-    assert MODELS[1] not in shelf
-    assert shelf.running == MODELS[0]
+        students.arrived(MODELS[1], FILES[2])
+    assert students.weights(MODELS[1]) is None
+    assert students.running == MODELS[0]
 
 
 def test_unasked_weights_are_refused() -> None:
-    shelf = StudentShelf(FILES[0])
+    students = StudentCache(FILES[0])
     with pytest.raises(ProtocolError, match="unasked"):
-        shelf.arrived(MODELS[1], FILES[1])
+        students.arrived(MODELS[1], FILES[1])
 
 
-def test_the_shelf_is_bounded_and_keeps_what_runs() -> None:
-    shelf = StudentShelf(FILES[0], capacity=3)
+def test_the_cache_is_bounded_and_keeps_what_runs() -> None:
+    students = StudentCache(FILES[0], capacity=3)
     for number in range(1, 6):
-        fetch(shelf, number)
-    held = [model for model in MODELS if model in shelf]
+        fetch(students, number)
+    held = [model for model in MODELS if students.weights(model) is not None]
     assert len(held) == 3
-    assert shelf.running == MODELS[5]
-    assert shelf.weights(shelf.running) == FILES[5]
-    assert shelf.weights(ModelHash("0" * 16)) is None
+    assert students.running == MODELS[5]
+    assert students.weights(students.running) == FILES[5]
+    assert students.weights(ModelHash("0" * 16)) is None

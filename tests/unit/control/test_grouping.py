@@ -36,16 +36,6 @@ def test_linkage_to_the_mean_looks_at_the_group_as_one() -> None:
     assert candidates(request, spread, 5.0, 20.0, linkage="mean") == [A]
 
 
-def test_metadata_is_merged_on_joining_and_renewed_on_asking_again() -> None:
-    group = job((CAM1, 0.0, (0.0, 0.0))).joined(CAM2, Metadata(4.0, (2.0, 0.0)))
-    assert group.t == 2.0
-    assert group.joined(CAM1, Metadata(8.0, (0.0, 0.0))).t == 6.0
-    rest = group.left(CAM1)
-    assert rest is not None
-    assert rest.members.keys() == {CAM2}
-    assert rest.left(CAM2) is None
-
-
 def test_a_job_has_members() -> None:
     with pytest.raises(ValueError, match="at least one"):
         JobMetadata({})

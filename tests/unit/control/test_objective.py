@@ -1,6 +1,6 @@
 import pytest
 
-from ecco_emu.control.objective import JobGain, lowest_accuracy, objective, objective_gains, size_weights
+from ecco_emu.control.objective import JobGain, lowest_accuracy, objective_gains, size_weights
 from ecco_emu.core.ids import JobId
 
 A, B, C = JobId("a"), JobId("b"), JobId("c")
@@ -17,12 +17,6 @@ def test_size_weight_goes_from_equal_groups_to_equal_cameras(size_weight: float,
 def test_an_empty_group_is_refused() -> None:
     with pytest.raises(ValueError, match="a group has at least one camera"):
         size_weights({A: 0}, 0.5)
-
-
-def test_objective_is_weighted_mean_plus_fairness_times_minimum() -> None:
-    jobs = [JobGain(A, 4, 0.6, 0.0), JobGain(B, 1, 0.3, 0.0)]
-    assert objective(jobs, 0.5, 0.5) == pytest.approx(2 / 3 * 0.6 + 1 / 3 * 0.3 + 0.5 * 0.3)
-    assert objective([], 0.5, 0.5) == 0.0
 
 
 def test_only_the_lowest_accuracy_job_gets_the_bonus() -> None:

@@ -4,7 +4,7 @@ from ecco_emu.control.sampling import SamplingConfig, SamplingTable, default_tab
 from ecco_emu.control.transmission import CameraLimits, FixedTransmission, GpuProportional
 from ecco_emu.core.errors import ScenarioError
 
-SOURCE = CameraLimits(fps=10.0, width=320, height=192)
+LIMITS = CameraLimits(fps=10.0, width=320, height=192)
 TABLE = SamplingTable(((1.0, SamplingConfig(2.0, 160, 96)), (4.0, SamplingConfig(10.0, 320, 192))))
 
 
@@ -66,8 +66,8 @@ def test_a_clock_slower_than_the_least_rate_is_used_whole() -> None:
 
 
 def test_a_group_divides_the_frame_rate_and_keeps_the_size() -> None:
-    alone = GpuProportional(TABLE, alpha_sum=1.0).plan(4.0, 0.6, 1, SOURCE)
-    shared = GpuProportional(TABLE, alpha_sum=1.0).plan(4.0, 0.6, 2, SOURCE)
+    alone = GpuProportional(TABLE, alpha_sum=1.0).plan(4.0, 0.6, 1, LIMITS)
+    shared = GpuProportional(TABLE, alpha_sum=1.0).plan(4.0, 0.6, 2, LIMITS)
     assert (alone.fps, alone.stride, alone.width, alone.height) == (10.0, 1, 320, 192)
     assert (shared.fps, shared.stride, shared.width, shared.height) == (5.0, 2, 320, 192)
     assert alone.alpha == pytest.approx(0.6)
@@ -80,12 +80,12 @@ def test_a_small_source_is_never_scaled_up() -> None:
 
 
 def test_without_a_profile_the_default_table_serves() -> None:
-    plan = GpuProportional().plan(2.0, 0.2, 1, SOURCE)
+    plan = GpuProportional().plan(2.0, 0.2, 1, LIMITS)
     assert (plan.fps, plan.width, plan.height) == (pytest.approx(10 / 3), 320, 192)
 
 
 def test_the_fixed_rule_ignores_the_gpu() -> None:
     rule = FixedTransmission()
-    assert rule.plan(0.1, 0.01, 9, SOURCE) == rule.plan(20.0, 0.9, 1, SOURCE)
-    plan = FixedTransmission(fps=2.0, scale=0.5, fixed_alpha=0.2).plan(1.0, 1.0, 1, SOURCE)
+    assert rule.plan(0.1, 0.01, 9, LIMITS) == rule.plan(20.0, 0.9, 1, LIMITS)
+    plan = FixedTransmission(fps=2.0, scale=0.5, fixed_alpha=0.2).plan(1.0, 1.0, 1, LIMITS)
     assert (plan.fps, plan.width, plan.height, plan.alpha) == (2.0, 160, 96, 0.2)

@@ -14,7 +14,7 @@ from ecco_emu.policies.base import Policy, PolicySetup
 from ecco_emu.policies.registry import POLICY_NAMES, make_policy
 from ecco_emu.scenario.sections.transport import TransportSection
 
-SOURCE = CameraLimits(fps=10.0, width=320, height=192)
+LIMITS = CameraLimits(fps=10.0, width=320, height=192)
 MICRO_WINDOWS, GPUS = 7, 2
 JOBS = {JobId("a"): 3, JobId("b"): 1, JobId("c"): 2}
 
@@ -130,12 +130,12 @@ def test_jobs_may_come_and_go_within_a_window(policy: Policy) -> None:
     ("c", "p", "members"), [(0.0, 0.0, 1), (1.0, 0.1, 3), (14.0, 1.0, 1), (14.0, 1.0, 12)]
 )
 def test_every_plan_is_one_the_camera_can_carry_out(policy: Policy, c: float, p: float, members: int) -> None:
-    plan = policy.transmission.plan(c, p, members, SOURCE)
-    assert plan.fps == SOURCE.fps / plan.stride
-    assert 1.0 <= plan.fps <= SOURCE.fps
+    plan = policy.transmission.plan(c, p, members, LIMITS)
+    assert plan.fps == LIMITS.fps / plan.stride
+    assert 1.0 <= plan.fps <= LIMITS.fps
     assert plan.width % 32 == plan.height % 32 == 0
-    assert plan.width <= SOURCE.width
-    assert plan.height <= SOURCE.height
+    assert plan.width <= LIMITS.width
+    assert plan.height <= LIMITS.height
     assert plan.alpha > 0
     assert policy.transmission.alpha(p, members) == plan.alpha
 
@@ -144,11 +144,11 @@ def test_ecco_groups_and_follows_the_gpu_share_and_naive_does_neither() -> None:
     ecco, naive = fresh("ecco"), fresh("naive")
     assert ecco.grouping
     assert not naive.grouping
-    rich, poor = (ecco.transmission.plan(14 * p, p, 1, SOURCE) for p in (0.8, 0.1))
+    rich, poor = (ecco.transmission.plan(14 * p, p, 1, LIMITS) for p in (0.8, 0.1))
     assert rich.alpha == pytest.approx(8 * poor.alpha)
     assert rich.fps > poor.fps
-    assert naive.transmission.plan(11.2, 0.8, 1, SOURCE) == naive.transmission.plan(1.4, 0.1, 1, SOURCE)
-    assert naive.transmission.plan(1.4, 0.1, 1, SOURCE).alpha == 1.0
+    assert naive.transmission.plan(11.2, 0.8, 1, LIMITS) == naive.transmission.plan(1.4, 0.1, 1, LIMITS)
+    assert naive.transmission.plan(1.4, 0.1, 1, LIMITS).alpha == 1.0
 
 
 def test_ecco_takes_its_parameters_from_the_scenario() -> None:
