@@ -22,10 +22,10 @@ from netns.netlink import (
     RTM_NEWLINK,
     RTM_NEWQDISC,
     TCMSG,
-    Answer,
+    NetlinkAnswer,
     DeviceStats,
     QdiscStats,
-    Request,
+    NetlinkRequest,
     device_stats,
     qdisc_stats,
 )
@@ -185,7 +185,7 @@ class BuiltLab:
         for name, port in _devices(links, answers):
             self._cuts[name].join(port)
 
-    def _flush_requests(self, link: LinkPlan) -> list[Request]:
+    def _flush_requests(self, link: LinkPlan) -> list[NetlinkRequest]:
         """Empties the queue towards a node, after asking what it has dropped and holds."""
         chain, what = self._directions[link.name, "ingress"].qdiscs, f"{link.name} ingress"
         if not chain:
@@ -196,7 +196,7 @@ class BuiltLab:
             *requests.add_qdiscs(link.port_index, chain, what),
         ]
 
-    def _account_for_flushed(self, answers: Sequence[Answer]) -> None:
+    def _account_for_flushed(self, answers: Sequence[NetlinkAnswer]) -> None:
         """Keeps the counts that went with the qdiscs: what they had dropped, and what was in them."""
         for kind, body in answers:
             if kind == RTM_NEWQDISC:
@@ -341,7 +341,7 @@ class BuiltLab:
             descriptors.append(fd)
         return descriptors[0], descriptors[1]
 
-    def _switch_requests(self) -> Iterator[Request]:
+    def _switch_requests(self) -> Iterator[NetlinkRequest]:
         mtu_bytes = self.plan.mtu_bytes
         yield requests.add_bridge(BRIDGE, BRIDGE_INDEX, mtu_bytes)
         yield requests.set_up(BRIDGE_INDEX, True, BRIDGE)
@@ -362,7 +362,7 @@ class BuiltLab:
             if link.ingress.qdiscs:
                 yield from requests.add_qdiscs(link.port_index, link.ingress.qdiscs, f"{link.name} ingress")
 
-    def _node_requests(self, link: LinkPlan) -> Iterator[Request]:
+    def _node_requests(self, link: LinkPlan) -> Iterator[NetlinkRequest]:
         yield requests.set_up(_LOOPBACK_INDEX, True, "loopback")
         yield requests.configure_device(NODE_DEVICE_INDEX, link.mac, self.plan.mtu_bytes)
         yield requests.add_address(NODE_DEVICE_INDEX, link.address, link.prefix_length)
@@ -395,7 +395,7 @@ def _line(link: LinkPlan, which: Direction) -> int:
     return 2 * link.index + DIRECTIONS.index(which)
 
 
-def _devices(links: Sequence[LinkPlan], answers: Sequence[Answer]) -> Iterator[tuple[str, DeviceStats]]:
+def _devices(links: Sequence[LinkPlan], answers: Sequence[NetlinkAnswer]) -> Iterator[tuple[str, DeviceStats]]:
     """The counters of the links' ports, which were asked for in their order."""
     found = (device_stats(body) for kind, body in answers if kind == RTM_NEWLINK)
     return zip((link.name for link in links), found, strict=True)

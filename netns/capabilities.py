@@ -13,7 +13,7 @@ from netns import requests
 from netns.errors import LabError, PrivilegeError
 from netns.impairment import BurstLoss, Impairment
 from netns.namespaces import Namespace
-from netns.netlink import Request
+from netns.netlink import NetlinkRequest
 from netns.qdiscs import Netem, RateLimit
 
 _LOOPBACK_INDEX = 1
@@ -98,7 +98,7 @@ def _probe() -> Capabilities:
     return Capabilities(**found, reasons=reasons)
 
 
-def _scratch_veth(scratch: Namespace) -> Request:
+def _scratch_veth(scratch: Namespace) -> NetlinkRequest:
     return requests.add_veth("v0", 10, "v1", 11, "02:00:00:00:00:01", scratch.fd, 1500)
 
 
