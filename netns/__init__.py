@@ -5,11 +5,11 @@
 
 ``spec`` describes a lab. ``planning`` turns the description into a list of devices, addresses and queueing
 disciplines (pure). ``build`` makes these and removes them (blocking, in one thread). ``lab`` is the asyncio
-interface to it. ``relay`` is the process that delays and loses packets where the kernel cannot. The package knows
-nothing of the traffic on its links. All its values are in wall units: bit/s, seconds, bytes.
+interface to it. ``relay`` is the process that delays and loses packets where the kernel cannot. The package
+knows nothing of the traffic on its links. All its values are in wall units: bit/s, seconds, bytes.
 
-A name is imported when it is first used, because the relay process imports this package too, needs none of the names
-and must start quickly.
+A name is imported when it is first used, because the relay process imports this package too, needs none of
+the names and must start quickly.
 """
 
 from __future__ import annotations

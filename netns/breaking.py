@@ -1,7 +1,8 @@
-"""The causes for which parts of a lab are broken: a link stays cut as long as one cause holds it. Pure bookkeeping.
+"""The causes for which parts of a lab are broken: a link stays cut as long as one cause holds it. Pure
+bookkeeping.
 
-A cause is any hashable value. It must be the same value when something is broken and when it is mended. So two
-faults may overlap, and the end of one does not end the other.
+A cause is any hashable value. It must be the same value when something is broken and when it is mended. So
+two faults may overlap, and the end of one does not end the other.
 """
 
 from __future__ import annotations
@@ -23,14 +24,16 @@ class Causes(Generic[K]):
         self._held: dict[K, set[Hashable]] = {}
 
     def hold(self, keys: Iterable[K], cause: Hashable) -> list[K]:
-        """Holds ``keys`` for ``cause``. Returns those that no cause held before: only they must now be broken."""
+        """Holds ``keys`` for ``cause``. Returns those that no cause held before: only they must now be
+        broken."""
         new = [key for key in keys if key not in self._held]
         for key in keys:
             self._held.setdefault(key, set()).add(cause)
         return new
 
     def release(self, keys: Iterable[K], cause: Hashable) -> list[K]:
-        """Takes ``cause`` away from ``keys``. Returns those that no cause holds any more: only they must be mended."""
+        """Takes ``cause`` away from ``keys``. Returns those that no cause holds any more: only they must be
+        mended."""
         freed = []
         for key in keys:
             causes = self._held.get(key)

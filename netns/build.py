@@ -1,7 +1,7 @@
 """Carries out a plan: makes namespaces, devices and qdiscs, changes them, and removes them.
 
-Everything here blocks, and must happen in one thread (``namespaces`` and ``relay.client`` say why), which ``lab``
-provides. A build that fails leaves nothing behind.
+Everything here blocks, and must happen in one thread (``namespaces`` and ``relay.client`` say why), which
+``lab`` provides. A build that fails leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from netns.netlink import (
     RTM_NEWLINK,
     RTM_NEWQDISC,
     TCMSG,
-    NetlinkAnswer,
     DeviceStats,
-    QdiscStats,
+    NetlinkAnswer,
     NetlinkRequest,
+    QdiscStats,
     device_stats,
     qdisc_stats,
 )
@@ -51,8 +51,8 @@ _NOBODY = "02:ec:ff:ff:ff:ff"
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """A sample of the counters that are read for all links at once: the relay's lines by number, the switch's devices
-    by name, and the switch's queues by device index."""
+    """A sample of the counters that are read for all links at once: the relay's lines by number, the switch's
+    devices by name, and the switch's queues by device index."""
 
     lines: dict[int, LineCounters]
     ports: dict[str, DeviceStats]
@@ -77,7 +77,8 @@ class BuiltLab:
         self._down: Causes[str] = Causes()
         self._blocked: Causes[tuple[str, str]] = Causes()
         self._cuts = {link.name: CutLedger() for link in plan.links}
-        # Encoded beforehand: that takes longer than the kernel takes to carry them out, and a cut is to be prompt.
+        # Encoded beforehand: that takes longer than the kernel takes to carry them out, and a cut is to be
+        # prompt.
         self._port_requests = {
             link.name: {
                 up: requests.set_port_forwarding(link.port_index, up, link.name) for up in (False, True)
@@ -105,8 +106,9 @@ class BuiltLab:
         taps, self._taps = self._taps, []
         namespaces, self._namespaces = self._namespaces, []
         captures, self._captures = self._captures, []
-        # The stack runs its callbacks from the last to the first, and all of them even if one raises. So captures
-        # write their end while their devices are still there, and the relay ends before its devices go.
+        # The stack runs its callbacks from the last to the first, and all of them even if one raises. So
+        # captures write their end while their devices are still there, and the relay ends before its devices
+        # go.
         with contextlib.ExitStack() as last:
             for namespace in namespaces:
                 last.callback(namespace.close)
@@ -147,8 +149,9 @@ class BuiltLab:
 
     def block(self, pairs: Sequence[tuple[str, str]], cause: object) -> None:
         """Makes all frames from the first node of each pair to the second vanish at the switch."""
-        # The sender gets a MAC address for the target that the switch does not know. The switch floods no unknown
-        # addresses and so drops the frame. A filter in the sender's namespace would report an error to the sender.
+        # The sender gets a MAC address for the target that the switch does not know. The switch floods no
+        # unknown addresses and so drops the frame. A filter in the sender's namespace would report an error
+        # to the sender.
         self._redirect(self._blocked.hold(pairs, cause), lambda target: _NOBODY)
 
     def unblock(self, pairs: Sequence[tuple[str, str]], cause: object) -> None:
@@ -163,15 +166,15 @@ class BuiltLab:
             self._nodes[source].route.execute(requests.add_neighbours(NODE_DEVICE_INDEX, neighbours))
 
     def _cut(self, names: Sequence[str]) -> None:
-        """Cuts links, all with one message. A port that is cut forwards nothing, and the packets on their way to
-        the node are lost.
+        """Cuts links, all with one message. A port that is cut forwards nothing, and the packets on their way
+        to the node are lost.
 
-        The port stays up. Taking it down would take the carrier from the node's device; the kernel then empties the
-        queue of that device, and puts it back only some time after the port is up again.
+        The port stays up. Taking it down would take the carrier from the node's device; the kernel then
+        empties the queue of that device, and puts it back only some time after the port is up again.
         """
         links = [self._links[name] for name in names]
-        # The order matters: first nothing more enters a queue, then the queues are emptied, and the ports' counters
-        # are read when nothing passes any more.
+        # The order matters: first nothing more enters a queue, then the queues are emptied, and the ports'
+        # counters are read when nothing passes any more.
         wanted = [self._port_requests[link.name][False] for link in links]
         for link in links:
             wanted += self._flush_requests(link)
@@ -184,8 +187,8 @@ class BuiltLab:
             self._cuts[name].cut(port)
 
     def _join(self, names: Sequence[str]) -> None:
-        """Joins links that were cut. The counters are read in the same message, so that hardly a frame comes between
-        the two and is counted as discarded."""
+        """Joins links that were cut. The counters are read in the same message, so that hardly a frame comes
+        between the two and is counted as discarded."""
         links = [self._links[name] for name in names]
         answers = self._switch.route.execute(
             [self._port_requests[link.name][True] for link in links]
@@ -195,8 +198,8 @@ class BuiltLab:
             self._cuts[name].join(port)
 
     def _flush_requests(self, link: LinkPlan) -> list[NetlinkRequest]:
-        """Requests that empty the queue towards a node, by making it anew. The first asks for the queue's counters,
-        which are lost with it."""
+        """Requests that empty the queue towards a node, by making it anew. The first asks for the queue's
+        counters, which are lost with it."""
         chain, what = self._directions[link.name, "ingress"].qdiscs, f"{link.name} ingress"
         if not chain:
             return []
@@ -207,7 +210,8 @@ class BuiltLab:
         ]
 
     def _account_for_flushed(self, answers: Sequence[NetlinkAnswer]) -> None:
-        """Keeps the counts that are lost with the emptied queues. The packets in them count as dropped too."""
+        """Keeps the counts that are lost with the emptied queues. The packets in them count as dropped
+        too."""
         for kind, body in answers:
             if kind == RTM_NEWQDISC:
                 _, index, *_ = TCMSG.unpack_from(body)
@@ -216,8 +220,8 @@ class BuiltLab:
                 self._drops_before[link.name, "ingress"] += found.drops + found.backlog_packets
 
     def set_shapes(self, name: str, shapes: dict[Direction, Shape], *, least_frame_bytes: int = 0) -> None:
-        """Changes directions of a link. Packets that are queued or under way stay. Until the next change, the rate
-        limit charges a shorter frame as if it had ``least_frame_bytes``.
+        """Changes directions of a link. Packets that are queued or under way stay. Until the next change, the
+        rate limit charges a shorter frame as if it had ``least_frame_bytes``.
 
         Raises: ``CapabilityError`` if the wire cannot do it; then nothing was changed.
         """
@@ -242,7 +246,8 @@ class BuiltLab:
         )
 
     def limit_rate(self, name: str, which: Direction, cause: object, rate_bps: float | None) -> None:
-        """Limits the rate of a direction on account of ``cause``, or with None takes the limit of that cause away."""
+        """Limits the rate of a direction on account of ``cause``, or with None takes the limit of that cause
+        away."""
         limits = self._limits[name, which].limits
         if rate_bps is None:
             limits.pop(cause, None)
@@ -339,7 +344,8 @@ class BuiltLab:
         self._start_relay(taps)
 
     def _new_namespace(self, name: str) -> Namespace:
-        # Noted at once, here and for the TAP devices: close() removes what is in the list when a later step fails.
+        # Noted at once, here and for the TAP devices: close() removes what is in the list when a later step
+        # fails.
         made = Namespace(name)
         self._namespaces.append(made)
         return made
@@ -414,7 +420,9 @@ def _line(link: LinkPlan, which: Direction) -> int:
     return 2 * link.index + DIRECTIONS.index(which)
 
 
-def _devices(links: Sequence[LinkPlan], answers: Sequence[NetlinkAnswer]) -> Iterator[tuple[str, DeviceStats]]:
+def _devices(
+    links: Sequence[LinkPlan], answers: Sequence[NetlinkAnswer]
+) -> Iterator[tuple[str, DeviceStats]]:
     """The names of the links with the counters of their ports, which were asked for in the links' order."""
     found = (device_stats(body) for kind, body in answers if kind == RTM_NEWLINK)
     return zip((link.name for link in links), found, strict=True)

@@ -1,4 +1,5 @@
-"""Counts the packets that a link has carried and lost, from the counters of devices, qdiscs and the relay. Pure."""
+"""Counts the packets that a link has carried and lost, from the counters of devices, qdiscs and the relay.
+Pure."""
 
 from __future__ import annotations
 
@@ -12,10 +13,10 @@ from netns.relay.client import LineCounters
 class DirectionCounters:
     """One direction since the lab was built, in Ethernet frames.
 
-    ``bytes`` and ``packets`` have arrived at the far end. ``drops`` is the number of packets that entered and will
-    never arrive (queue full, lost on purpose, link cut). ``backlog_bytes`` are waiting or under way. ``marks`` is the
-    number of packets that were marked for congestion instead of dropped (ECN, RFC 3168). It is always 0, since the
-    queues of this lab drop packets and do not mark them.
+    ``bytes`` and ``packets`` have arrived at the far end. ``drops`` is the number of packets that entered and
+    will never arrive (queue full, lost on purpose, link cut). ``backlog_bytes`` are waiting or under way.
+    ``marks`` is the number of packets that were marked for congestion instead of dropped (ECN, RFC 3168). It
+    is always 0, since the queues of this lab drop packets and do not mark them.
     """
 
     bytes: int
@@ -42,8 +43,8 @@ class Frames:
 
 
 class CutLedger:
-    """The frames that reached a port of the switch while it was cut. The device counts them as received, but the
-    bridge has discarded them."""
+    """The frames that reached a port of the switch while it was cut. The device counts them as received, but
+    the bridge has discarded them."""
 
     def __init__(self) -> None:
         self._before = Frames()
@@ -80,8 +81,9 @@ def direction_counters(
 ) -> DirectionCounters:
     """The counters of the direction from ``sender`` to ``receiver``, the two devices of a link.
 
-    ``qdisc`` is the sender's root qdisc and ``line`` the relay's line; both may be missing. ``drops_before`` were
-    dropped by qdiscs that have been made anew since, and ``discarded`` by the receiving port while it was cut.
+    ``qdisc`` is the sender's root qdisc and ``line`` the relay's line; both may be missing. ``drops_before``
+    were dropped by qdiscs that have been made anew since, and ``discarded`` by the receiving port while it
+    was cut.
     """
     queue = qdisc or QdiscStats("", 0, 0, 0, 0, 0)
     relay = line or LineCounters()

@@ -21,7 +21,7 @@ from netns.spec import DIRECTIONS, RATE_RANGE_BPS, Direction
 
 if TYPE_CHECKING:
     from netns.build import BuiltLab
-    from netns.thread import Worker
+    from netns.thread import LabThread
 
 
 class Fault:
@@ -32,8 +32,8 @@ class Fault:
         raise NotImplementedError
 
     def timeline(self, for_s: float | None) -> list[tuple[float, bool]]:
-        """The times at which it breaks (True) and mends (False), in seconds from its beginning, for a duration of
-        ``for_s`` seconds (None: it lasts)."""
+        """The times at which it breaks (True) and mends (False), in seconds from its beginning, for a
+        duration of ``for_s`` seconds (None: it lasts)."""
         return [(0.0, True)] if for_s is None else [(0.0, True), (for_s, False)]
 
     def apply(self, lab: BuiltLab, cause: object) -> None:
@@ -67,7 +67,8 @@ class Down(Fault):
 
 
 class Flap(Down):
-    """Links go down for ``down_s`` and up for ``up_s``, again and again: ``times`` times, or until the fault ends."""
+    """Links go down for ``down_s`` and up for ``up_s``, again and again: ``times`` times, or until the fault
+    ends."""
 
     def __init__(self, *links: str, down_s: float, up_s: float, times: int | None = None) -> None:
         super().__init__(*links)
@@ -160,8 +161,9 @@ class Partition(Fault):
 
 
 class Blackhole(Fault):
-    """All packets from a node (``egress``), or all packets to it (``ingress``), vanish at the switch. The other
-    direction works, and the senders notice nothing. A packet that has left its node before it begins still arrives."""
+    """All packets from a node (``egress``), or all packets to it (``ingress``), vanish at the switch. The
+    other direction works, and the senders notice nothing. A packet that has left its node before it begins
+    still arrives."""
 
     def __init__(self, link: str, direction: Direction) -> None:
         self.link, self.direction = link, _direction(direction)
@@ -193,8 +195,8 @@ def _direction(direction: Direction) -> Direction:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """One change that a fault has made. ``requested_s`` is the time for which it was asked for and ``applied_s`` the
-    time when it was done, both on the clock of ``time.monotonic``."""
+    """One change that a fault has made. ``requested_s`` is the time for which it was asked for and
+    ``applied_s`` the time when it was done, both on the clock of ``time.monotonic``."""
 
     fault: str
     breaks: bool
@@ -219,7 +221,8 @@ class FaultHandle:
         await self._wait(self._steps[:1])
 
     async def ended(self) -> None:
-        """Waits for the last change of the fault. If it has no end, that is the change that broke something."""
+        """Waits for the last change of the fault. If it has no end, that is the change that broke
+        something."""
         await self._wait(self._steps)
 
     async def end(self, *, in_s: float = 0.0) -> None:
@@ -245,7 +248,8 @@ class FaultHandle:
 def start(
     fault: Fault, built: BuiltLab, thread: LabThread, *, begin_s: float, for_s: float | None
 ) -> FaultHandle:
-    """Puts the changes of a fault on the schedule of the lab's thread. It begins at ``begin_s`` on that clock.
+    """Puts the changes of a fault on the schedule of the lab's thread. It begins at ``begin_s`` on that
+    clock.
 
     Raises: ``SpecError`` for nodes that the lab does not have and for an impossible duration.
     """

@@ -1,7 +1,8 @@
-"""The impairments of a wire (delay, jitter, loss, reordering, duplication, corruption) and the distributions of jitter.
+"""The impairments of a wire (delay, jitter, loss, reordering, duplication, corruption) and the distributions
+of jitter.
 
-Both engines draw a packet's jitter from the same tables, in netem's format. The kernel gets the table with every
-change, the relay when one of its lines first needs it.
+Both engines draw a packet's jitter from the same tables, in netem's format. The kernel gets the table with
+every change, the relay when one of its lines first needs it.
 """
 
 from __future__ import annotations
@@ -22,21 +23,21 @@ _TABLE_SIZE = {"uniform": 1024, "normal": 4096, "pareto": 4096}
 _PARETO_SHAPE = 3.0
 """Over 2: a Pareto distribution with a smaller shape has no standard deviation."""
 _CUTS = 8
-"""Cutting off a tail changes mean and standard deviation, and correcting those moves the tail. So both are repeated
-until nothing changes any more."""
+"""Cutting off a tail changes mean and standard deviation, and correcting those moves the tail. So both are
+repeated until nothing changes any more."""
 _TAIL = 32767 / TABLE_SCALE
-"""The most by which a packet's delay can differ from the mean, in units of ``jitter_s``: the table's integers have
-16 bits."""
+"""The most by which a packet's delay can differ from the mean, in units of ``jitter_s``: the table's integers
+have 16 bits."""
 
 
 @dataclass(frozen=True, slots=True)
 class BurstLoss:
-    """The Gilbert-Elliott model of loss: a good and a bad state, with a possible transition at each packet, as in
-    netem's ``gemodel``.
+    """The Gilbert-Elliott model of loss: a good and a bad state, with a possible transition at each packet,
+    as in netem's ``gemodel``.
 
-    ``enter`` is the probability of a transition from the good state to the bad one, ``leave`` that of the way back.
-    ``loss_bad`` and ``loss_good`` are the probabilities that a packet is lost in these states. The state before the
-    transition decides about the packet.
+    ``enter`` is the probability of a transition from the good state to the bad one, ``leave`` that of the way
+    back. ``loss_bad`` and ``loss_good`` are the probabilities that a packet is lost in these states. The
+    state before the transition decides about the packet.
 
     Source: E. N. Gilbert, Bell System Technical Journal 39 (1960); E. O. Elliott, the same 42 (1963).
     Raises: ``SpecError`` for values that are no probabilities.
@@ -55,14 +56,14 @@ class BurstLoss:
 
     @classmethod
     def of(cls, mean_loss: float, burst_packets: float) -> BurstLoss:
-        """The model that loses the share ``mean_loss`` of all packets, in bursts of ``burst_packets`` on average.
-        Every packet is lost in its bad state and none in the good one."""
+        """The model that loses the share ``mean_loss`` of all packets, in bursts of ``burst_packets`` on
+        average. Every packet is lost in its bad state and none in the good one."""
         if not 0 < mean_loss < 1:
             raise SpecError(f"a mean burst loss of {mean_loss:g} is not between 0 and 1")
         if burst_packets < 1:
             raise SpecError(f"a burst of {burst_packets:g} packets is shorter than one")
-        # A stay in the bad state is geometric with mean 1 / leave. In the long run the state is bad for the share
-        # enter / (enter + leave) of the packets, which is mean_loss, solved for enter.
+        # A stay in the bad state is geometric with mean 1 / leave. In the long run the state is bad for the
+        # share enter / (enter + leave) of the packets, which is mean_loss, solved for enter.
         leave = 1 / burst_packets
         return cls(enter=leave * mean_loss / (1 - mean_loss), leave=leave)
 
@@ -128,8 +129,8 @@ def jitter_table(distribution: JitterDistribution) -> array[int]:
     """Deviations from the mean delay, all equally likely, in units of ``jitter_s / TABLE_SCALE``.
 
     ``uniform`` reaches from ``-jitter_s`` to ``jitter_s``. The other two have mean 0 and standard deviation
-    ``jitter_s``, and are cut off at 4 ``jitter_s``. With ``pareto``, of shape 3, most packets are a little early and a
-    few are very late.
+    ``jitter_s``, and are cut off at 4 ``jitter_s``. With ``pareto``, of shape 3, most packets are a little
+    early and a few are very late.
     """
     size = _TABLE_SIZE[distribution]
     # The quantiles at the middles of equal steps: a uniformly drawn index gives the distribution.

@@ -1,5 +1,5 @@
-"""The asyncio interface of a lab. Every call is carried out in the lab's own thread, so the event loop's thread never
-blocks and never changes its namespace. Works on asyncio's loop and on uvloop.
+"""The asyncio interface of a lab. Every call is carried out in the lab's own thread, so the event loop's
+thread never blocks and never changes its namespace. Works on asyncio's loop and on uvloop.
 """
 
 from __future__ import annotations
@@ -23,13 +23,14 @@ from netns.faults import Fault, FaultHandle, start
 from netns.impairment import BurstLoss, JitterDistribution
 from netns.planning import Plan, changed_shape, plan
 from netns.spec import DIRECTIONS, Direction, EngineName, LabSpec, Shape
+from netns.thread import LabThread
 from netns.traces import Playback, Trace, play
-from netns.thread import Worker
 
 T = TypeVar("T")
 
 _COUNTED_AT_ONCE = 8
-"""Links whose counters are read before others get their turn."""
+"""The number of links whose counters are read in one call. At some 0.2 ms a link, a scheduled change waits
+for about 2 ms at most."""
 _LEAST_BUFFER_BYTES, _MOST_BUFFER_BYTES = 1 << 20, 1 << 28
 
 
@@ -40,15 +41,15 @@ class Keep(enum.Enum):
 
 
 KEEP = Keep.KEEP
-"""The default of ``Link.set``: leave the parameter as it is. It is not None, because None is a value that can be set:
-no rate limit."""
+"""The default of ``Link.set``: leave the parameter as it is. It is not None, because None is a value that can
+be set: no rate limit."""
 
 
 class Lab:
     """A lab, which exists inside ``async with``. Nothing of it is there before or afterwards.
 
-    A socket that was made with ``udp_socket`` belongs to the caller. If it is open when the lab ends, it keeps the
-    namespace of its node, but its link does not work any more.
+    A socket that was made with ``udp_socket`` belongs to the caller. If it is open when the lab ends, it
+    keeps the namespace of its node, but its link does not work any more.
     """
 
     def __init__(self, spec: LabSpec) -> None:
@@ -58,8 +59,8 @@ class Lab:
         self._thread: LabThread | None = None
 
     async def __aenter__(self) -> Lab:
-        """Builds the lab. Raises: ``LabError`` or one of its subclasses if it cannot be built; then everything that
-        was made is removed first."""
+        """Builds the lab. Raises: ``LabError`` or one of its subclasses if it cannot be built; then
+        everything that was made is removed first."""
         if self._thread is not None:
             raise LabError("this lab is in use; make another Lab for another lab")
         self._thread = LabThread("netns-lab")
@@ -94,8 +95,8 @@ class Lab:
 
     @property
     def relay_real_time(self) -> bool | None:
-        """True if the relay runs at real-time priority, and None without a relay. Without that priority the relay
-        is late when the host's CPUs are busy."""
+        """True if the relay runs at real-time priority, and None without a relay. Without that priority the
+        relay is late when the host's CPUs are busy."""
         relay = self._live().relay
         return relay.real_time if relay is not None else None
 
@@ -110,10 +111,10 @@ class Lab:
     async def udp_socket(self, node: str, port: int = 0, buffer_bytes: int | None = None) -> socket.socket:
         """A non-blocking UDP socket in the node's namespace, bound to its address.
 
-        The kernel charges the packets in a node's egress queue to the socket that sent them. With a send buffer
-        smaller than the queue, ``send`` therefore blocks, and the queue never drops a packet. ``buffer_bytes`` sets
-        the send and the receive buffer, even beyond the system's limits; by default they are large enough for the
-        node's queue.
+        The kernel charges the packets in a node's egress queue to the socket that sent them. With a send
+        buffer smaller than the queue, ``send`` therefore blocks, and the queue never drops a packet.
+        ``buffer_bytes`` sets the send and the receive buffer, even beyond the system's limits; by default
+        they are large enough for the node's queue.
         """
         built = self._live()
         namespace, address = built.node(self._known(node)), self.address(node)
@@ -124,7 +125,9 @@ class Lab:
         made = self._running_thread().call(make)
         try:
             return await asyncio.wrap_future(made)
-        except asyncio.CancelledError:  # the thread may be making it at this moment, and nobody would close it
+        except (
+            asyncio.CancelledError
+        ):  # the thread may be making it at this moment, and nobody would close it
             made.add_done_callback(_close_unwanted)
             raise
 
@@ -141,9 +144,9 @@ class Lab:
         snap_bytes: int = 65_535,
         max_bytes: int = 1 << 30,
     ) -> Capture:
-        """Captures the frames that pass the node's device, or with ``at="port"`` the switch's end of its link, into
-        a pcapng file. It goes on until the lab ends or ``Capture.stop`` is called, which blocks and so belongs in a
-        thread. Raises: ``SpecError``, or ``LabError`` if the file cannot be written."""
+        """Captures the frames that pass the node's device, or with ``at="port"`` the switch's end of its
+        link, into a pcapng file. It goes on until the lab ends or ``Capture.stop`` is called, which blocks
+        and so belongs in a thread. Raises: ``SpecError``, or ``LabError`` if the file cannot be written."""
         if at not in ("node", "port"):
             raise SpecError(f"a capture is at the node or the port, not {at!r}")
         if snap_bytes < 64 or max_bytes < 4096:
@@ -171,15 +174,15 @@ class Lab:
         return start(fault, self._live(), thread, begin_s=thread.now() + in_s, for_s=for_s)
 
     async def check(self) -> None:
-        """Raises ``RelayDiedError`` or ``LinkVanishedError`` if the lab is no longer whole. Without this call, that
-        is noticed only when something else is asked of the lab. Takes some milliseconds."""
+        """Raises ``RelayDiedError`` or ``LinkVanishedError`` if the lab is no longer whole. Without this
+        call, that is noticed only when something else is asked of the lab. Takes some milliseconds."""
         await self._call(self._live().check)
 
     async def counters(self) -> dict[str, LinkCounters]:
         """The counters of every link since the lab was built, by node.
 
-        They are read in small portions, so that neither a scheduled change nor the event loop waits for all of them.
-        Raises: ``RelayDiedError``, ``LinkVanishedError``.
+        They are read in small portions, so that neither a scheduled change nor the event loop waits for all
+        of them. Raises: ``RelayDiedError``, ``LinkVanishedError``.
         """
         built = self._live()
         names = [link.name for link in self._spec.links]
@@ -244,7 +247,8 @@ def _close_unwanted(made: Future[socket.socket]) -> None:
 
 
 def _buffer_bytes(built: BuiltLab, node: str) -> int:
-    # Eight times the queue, because the kernel charges a small packet to its socket with several times its size.
+    # Eight times the queue, because the kernel charges a small packet to its socket with several times its
+    # size.
     limit = built.rate_limit(node, "egress")
     return max(_LEAST_BUFFER_BYTES, min(8 * limit.limit_bytes if limit else 0, _MOST_BUFFER_BYTES))
 
@@ -257,7 +261,8 @@ class Link:
         self.name = name
 
     async def down(self) -> None:
-        """Cuts the link: nothing arrives any more. Sockets, addresses and routes stay, and work again after ``up``."""
+        """Cuts the link: nothing arrives any more. Sockets, addresses and routes stay, and work again after
+        ``up``."""
         built = self._lab._live()
         await self._lab._call(lambda: built.set_up(self.name, False))
 
@@ -284,11 +289,11 @@ class Link:
     ) -> None:
         """Changes the parameters that are given, at once. Packets that are queued or under way are not lost.
 
-        The values are those of ``Shape``. A new ``burst_loss`` takes the place of ``loss`` and the other way round;
-        so do ``queue_s`` and ``queue_bytes``.
+        The values are those of ``Shape``. A new ``burst_loss`` takes the place of ``loss`` and the other way
+        round; so do ``queue_s`` and ``queue_bytes``.
 
-        Raises: ``SpecError`` for values that no link can have, ``CapabilityError`` for delay, jitter or loss on a
-        link that was built without them (see ``LinkSpec.live_impairments``). Then nothing was changed.
+        Raises: ``SpecError`` for values that no link can have, ``CapabilityError`` for delay, jitter or loss
+        on a link that was built without them (see ``LinkSpec.live_impairments``). Then nothing was changed.
         """
         if direction not in (*DIRECTIONS, "both"):
             raise SpecError(f"direction {direction!r} is none of egress, ingress, both")
@@ -309,8 +314,8 @@ class Link:
         which = DIRECTIONS if direction == "both" else (direction,)
         built = self._lab._live()
 
-        # The present shape is read in the lab's thread too, so that two changes at the same time do not undo each
-        # other.
+        # The present shape is read in the lab's thread too, so that two changes at the same time do not undo
+        # each other.
         def apply() -> None:
             built.set_shapes(
                 self.name, {one: changed_shape(built.own_shape(self.name, one), changes) for one in which}
@@ -326,9 +331,9 @@ class Link:
         loop: bool = True,
         start_s: float = 0.0,
     ) -> Playback:
-        """Replays a trace on a direction, from the trace's second ``start_s`` on: the trace sets the rate, delay and
-        loss for which it has values. It goes on until the trace ends (with ``loop``, never), ``Playback.stop`` is
-        called or the lab ends. Raises what ``set`` raises."""
+        """Replays a trace on a direction, from the trace's second ``start_s`` on: the trace sets the rate,
+        delay and loss for which it has values. It goes on until the trace ends (with ``loop``, never),
+        ``Playback.stop`` is called or the lab ends. Raises what ``set`` raises."""
         if direction not in DIRECTIONS:
             raise SpecError(f"a trace is replayed on egress or ingress, not on {direction!r}")
         return play(

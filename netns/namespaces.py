@@ -1,8 +1,8 @@
-"""Anonymous network namespaces. Only a descriptor holds such a namespace: no command lists it by name, and the
-kernel removes it when the descriptor closes, also when the process is killed.
+"""Anonymous network namespaces. Only a descriptor holds such a namespace: no command lists it by name, and
+the kernel removes it when the descriptor closes, also when the process is killed.
 
-The functions here change the namespace of the calling *thread* and put it back. They must therefore run in a thread
-that does nothing else meanwhile, and never in the thread of an event loop.
+The functions here change the namespace of the calling *thread* and put it back. They must therefore run in a
+thread that does nothing else meanwhile, and never in the thread of an event loop.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ _QUIET = (
     ("bridge/bridge-nf-call-ip6tables", "0"),
     ("bridge/bridge-nf-call-arptables", "0"),
 )
-"""Settings of a namespace, as paths under /proc/sys/net, which shows the namespace of the thread that opens it."""
+"""Settings of a namespace, as paths under /proc/sys/net, which shows the namespace of the thread that opens
+it."""
 
 _TUNSETIFF, _TUNSETPERSIST, _TUNSETIFINDEX = 0x400454CA, 0x400454CB, 0x400454DA
 _IFF_TAP, _IFF_NO_PI, _IFF_TUN_EXCL = 0x0002, 0x1000, 0x8000
@@ -47,8 +48,8 @@ class Namespace:
     def __init__(self, name: str) -> None:
         """Makes it. Raises ``PrivilegeError`` or ``CapabilityError`` where the host does not allow that."""
         self.name = name
-        # unshare in this thread, and not a child process as pyroute2 does by default: 0.5 ms instead of some 6 ms,
-        # and no fork of a process with threads.
+        # unshare in this thread, and not a child process as pyroute2 does by default: 0.5 ms instead of some
+        # 6 ms, and no fork of a process with threads.
         with restored():
             if _libc.unshare(_CLONE_NEWNET) != 0:
                 raise _unshare_error(ctypes.get_errno())
@@ -68,8 +69,8 @@ class Namespace:
     def udp_socket(self, address: str, port: int, buffer_bytes: int | None) -> socket.socket:
         """A non-blocking UDP socket in this namespace, bound to ``address``.
 
-        ``buffer_bytes`` sets its send and its receive buffer, even beyond the system's limits (net.core.wmem_max,
-        rmem_max). Raises: ``LabError`` if the address cannot be bound.
+        ``buffer_bytes`` sets its send and its receive buffer, even beyond the system's limits
+        (net.core.wmem_max, rmem_max). Raises: ``LabError`` if the address cannot be bound.
         """
         # A socket stays in the namespace in which it was made, so only the making must happen inside.
         with entered(self.fd):
@@ -92,15 +93,15 @@ class Namespace:
             return open_tap(name, index)
 
     def close(self) -> None:
-        """Lets go of the namespace. Unless something else holds it too, the kernel removes it with all its devices,
-        some time later."""
+        """Lets go of the namespace. Unless something else holds it too, the kernel removes it with all its
+        devices, some time later."""
         self.route.close()
         os.close(self.fd)
 
 
 def open_tap(name: str, index: int) -> int:
-    """Makes a TAP device in the calling thread's namespace. Returns its non-blocking descriptor; the device carries
-    frames while the descriptor is open. Raises: ``CapabilityError``."""
+    """Makes a TAP device in the calling thread's namespace. Returns its non-blocking descriptor; the device
+    carries frames while the descriptor is open. Raises: ``CapabilityError``."""
     try:
         fd = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
@@ -116,8 +117,8 @@ def open_tap(name: str, index: int) -> int:
         fcntl.ioctl(
             fd, _TUNSETIFF, struct.pack("16sH22x", name.encode(), _IFF_TAP | _IFF_NO_PI | _IFF_TUN_EXCL)
         )
-        # A persistent device stays when its descriptor closes. Removing each device takes the kernel some 20 ms;
-        # like this, all go together with their namespaces.
+        # A persistent device stays when its descriptor closes. Removing each device takes the kernel some 20
+        # ms; like this, all go together with their namespaces.
         fcntl.ioctl(fd, _TUNSETPERSIST, 1)
     except OSError as error:
         os.close(fd)
@@ -134,8 +135,8 @@ def entered(fd: int) -> Iterator[None]:
 
 
 def enter(path: str) -> None:
-    """Moves the calling thread into the namespace at ``path`` and leaves it there. It is for a process that is about
-    to become another program (exec). Raises: ``LabError``."""
+    """Moves the calling thread into the namespace at ``path`` and leaves it there. It is for a process that
+    is about to become another program (exec). Raises: ``LabError``."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
@@ -157,8 +158,8 @@ def restored() -> Iterator[None]:
         yield
     finally:
         try:
-            # setns needs privileges even into one's own namespace. A thread that could not leave for want of them
-            # would otherwise fail here, and hide the error that says why.
+            # setns needs privileges even into one's own namespace. A thread that could not leave for want of
+            # them would otherwise fail here, and hide the error that says why.
             if os.stat(_OWN).st_ino != os.fstat(home).st_ino:
                 _setns(home)
         finally:

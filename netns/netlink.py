@@ -1,8 +1,9 @@
 """A blocking rtnetlink socket that sends requests in batches and reads counters.
 
-pyroute2's sockets are not used: its synchronous ones bring an event loop of their own, and its asynchronous one
-does not run on uvloop. A socket stays in the namespace that its thread was in when the socket was made, so it can
-be used from any thread afterwards. Layouts and numbers: linux/netlink.h, linux/rtnetlink.h, linux/if_link.h.
+pyroute2's sockets are not used: its synchronous ones bring an event loop of their own, and its asynchronous
+one does not run on uvloop. A socket stays in the namespace that its thread was in when the socket was made,
+so it can be used from any thread afterwards. Layouts and numbers: linux/netlink.h, linux/rtnetlink.h,
+linux/if_link.h.
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ _TIMEOUT_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class NetlinkRequest:
-    """One rtnetlink request: its type, flags and body, and ``what`` it does, in words for an error message."""
+    """One rtnetlink request: its type, flags and body, and ``what`` it does, in words for an error
+    message."""
 
     kind: int
     flags: int
@@ -62,8 +64,8 @@ class DeviceStats:
 
 @dataclass(frozen=True, slots=True)
 class QdiscStats:
-    """The counters of a root qdisc, its children included: ``bytes`` and ``packets`` have left it, ``drops`` were
-    dropped, the ``backlog`` waits in it."""
+    """The counters of a root qdisc, its children included: ``bytes`` and ``packets`` have left it, ``drops``
+    were dropped, the ``backlog`` waits in it."""
 
     kind: str
     bytes: int
@@ -99,8 +101,8 @@ class RouteSocket:
         """Carries out all requests in order, many with one system call. Returns the answers to those requests
         that ask for something.
 
-        Raises: ``LabError``, or the subclass that fits, for the first request that failed. The kernel has tried
-        the requests that follow it in the same batch all the same.
+        Raises: ``LabError``, or the subclass that fits, for the first request that failed. The kernel has
+        tried the requests that follow it in the same batch all the same.
         """
         answers: list[NetlinkAnswer] = []
         chunk: list[NetlinkRequest] = []
@@ -140,8 +142,8 @@ class RouteSocket:
         message = bytearray()
         for request in requests:
             self._sequence += 1
-            # Without NLM_F_ACK only a failure is answered. The kernel takes the requests in order, so the answer
-            # to the last one says that the whole batch is done.
+            # Without NLM_F_ACK only a failure is answered. The kernel takes the requests in order, so the
+            # answer to the last one says that the whole batch is done.
             flags = request.flags | _NLM_REQUEST | (_NLM_ACK if request is requests[-1] else 0)
             message += HEADER.pack(HEADER.size + len(request.body), request.kind, flags, self._sequence, 0)
             message += request.body
@@ -156,7 +158,8 @@ class RouteSocket:
             code = -struct.unpack_from("=i", body)[0]
             if code and failed is None:  # later failures mostly follow from the first one
                 failed = _error(code, _extended_message(flags, body), requests[sequence - first].what)
-            # Raised only after the last answer: what is left unread would be taken for answers to the next batch.
+            # Raised only after the last answer: what is left unread would be taken for answers to the next
+            # batch.
             if sequence == self._sequence:
                 break
         if failed is not None:
@@ -223,7 +226,8 @@ def qdisc_stats(body: bytes) -> QdiscStats:
 def _extended_message(flags: int, body: bytes) -> str:
     if not flags & _NLM_F_ACK_TLVS:
         return ""
-    # With NETLINK_CAP_ACK the error code is followed by the request's header alone, and that by the attributes.
+    # With NETLINK_CAP_ACK the error code is followed by the request's header alone, and that by the
+    # attributes.
     text = dict(parse_attributes(body, 4 + HEADER.size)).get(_NLMSGERR_ATTR_MSG, b"")
     return text.rstrip(b"\0").decode(errors="replace")
 

@@ -1,11 +1,12 @@
 """Turns a specification into a plan of namespaces, devices, addresses and qdiscs. Pure, and needs no root.
 
-Each node has a namespace, and so has the switch. A link is a pair of devices: ``eth0`` in the node's namespace
-and a port of the switch's bridge. Its rates are qdiscs on these: egress on ``eth0``, ingress on the port.
+Each node has a namespace, and so has the switch. A link is a pair of devices: ``eth0`` in the node's
+namespace and a port of the switch's bridge. Its rates are qdiscs on these: egress on ``eth0``, ingress on the
+port.
 
-The connection between the two devices is called the wire. It is a veth pair where packets are neither delayed nor
-lost. Where they are, it is a veth pair with netem on both devices (kernel engine), or two TAP devices with the
-relay process between them (relay engine).
+The connection between the two devices is called the wire. It is a veth pair where packets are neither delayed
+nor lost. Where they are, it is a veth pair with netem on both devices (kernel engine), or two TAP devices
+with the relay process between them (relay engine).
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ _RELAY_MOST_BPS = 100e6
 """The rate for which the relay has room in a direction that has no rate limit."""
 FIRST_PORT_INDEX = 1000
 """The plan chooses the indices of devices, so that all requests can be made before the first device is there.
-Low ones may be taken: with some modules the kernel puts fallback tunnels (tunl0, sit0) into each new namespace."""
+Low ones may be taken: with some modules the kernel puts fallback tunnels (tunl0, sit0) into each new
+namespace."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +124,8 @@ class Plan:
 def plan(spec: LabSpec, capabilities: Capabilities | None = None) -> Plan:
     """The plan for building ``spec`` on a host with ``capabilities`` (None: a host that can do everything).
 
-    Raises: ``PrivilegeError`` or ``CapabilityError`` if the host or the engine cannot do all of it. Nothing that
-    the specification asks for is ever left out.
+    Raises: ``PrivilegeError`` or ``CapabilityError`` if the host or the engine cannot do all of it. Nothing
+    that the specification asks for is ever left out.
     """
     engine = _choose_engine(spec, capabilities)
     if capabilities is not None:
@@ -138,8 +140,8 @@ def plan(spec: LabSpec, capabilities: Capabilities | None = None) -> Plan:
 def plan_direction(
     shape: Shape, *, seed: int, wire: Wire, mtu_bytes: int, has_queue: bool = False
 ) -> DirectionPlan:
-    """The plan that gives one direction its shape, when it is built and at every later change. ``has_queue`` says
-    that the device has a rate limit already, whose queue must not be lost.
+    """The plan that gives one direction its shape, when it is built and at every later change. ``has_queue``
+    says that the device has a rate limit already, whose queue must not be lost.
 
     Raises: ``CapabilityError`` if the wire or its engine cannot do it.
     """
@@ -147,8 +149,8 @@ def plan_direction(
     if limit is None and has_queue:
         limit = lifted_rate_limit(mtu_bytes)
     rate = (limit,) if limit else ()
-    # A wire of an impaired link gets its netem, or its place in the relay, even while the shape asks for nothing:
-    # an impairment can then be set later without replacing a qdisc and losing the packets in it.
+    # A wire of an impaired link gets its netem, or its place in the relay, even while the shape asks for
+    # nothing: an impairment can then be set later without replacing a qdisc and losing the packets in it.
     if wire == "relay":
         return DirectionPlan(shape, seed, rate, shape.impairment, _relay_limit_bytes(shape))
     if wire == "netem":
@@ -252,8 +254,8 @@ def changed_shape(shape: Shape, changes: Mapping[str, object]) -> Shape:
     """A shape with some of its fields replaced. A new queue in bytes takes the place of one in seconds, a new
     ``burst_loss`` that of ``loss``, and the other way round in both cases. Raises: ``SpecError``."""
     changed = dict(changes)
-    # Each row: a field, the field that it excludes, and the value with which that one is empty. If a change sets
-    # both, both stay, and Shape refuses them.
+    # Each row: a field, the field that it excludes, and the value with which that one is empty. If a change
+    # sets both, both stay, and Shape refuses them.
     for one, other, nothing in (
         ("queue_s", "queue_bytes", None),
         ("queue_bytes", "queue_s", None),

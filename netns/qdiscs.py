@@ -3,15 +3,16 @@
 They are encoded here rather than with pyroute2 0.9, which refuses netem's rate (ERANGE), rounds times to
 microseconds and cannot encode gemodel, distribution or seed. Layouts: linux/pkt_sched.h.
 
-A rate is an htb with one class and a bfifo in it. It is not a tbf, because every change of a tbf fills its bucket:
-a tbf that is changed every 100 ms lets 4 to 8 % too much through. An htb keeps its debt when it is changed. It also
-counts in time, so a frame that is on the wire when the rate changes ends at the rate with which it began.
+A rate is an htb with one class and a bfifo in it. It is not a tbf, because every change of a tbf fills its
+bucket: a tbf that is changed every 100 ms lets 4 to 8 % too much through. An htb keeps its debt when it is
+changed. It also counts in time, so a frame that is on the wire when the rate changes ends at the rate with
+which it began.
 
-Where netem is used, it is the root and htb is its child, as in tc-netem(8). The rate then has a queue of its own,
-which is limited exactly in bytes. With htb as the root, the queue would be netem's, which is limited in packets and
-also holds the packets that are merely being delayed. This order has two consequences. A packet is lost before it
-has taken any of the rate, not after. And a packet that netem reorders passes by the rate, so ``planning`` refuses
-to combine the two.
+Where netem is used, it is the root and htb is its child, as in tc-netem(8). The rate then has a queue of its
+own, which is limited exactly in bytes. With htb as the root, the queue would be netem's, which is limited in
+packets and also holds the packets that are merely being delayed. This order has two consequences. A packet is
+lost before it has taken any of the rate, not after. And a packet that netem reorders passes by the rate, so
+``planning`` refuses to combine the two.
 """
 
 from __future__ import annotations
@@ -44,20 +45,22 @@ _LINKLAYER_ETHERNET = 1
 _NESTED = 0x8000
 
 _ORDERING_RATE_BYTES_S = 1_250_000_000
-"""The rate that netem gets together with jitter. Without a rate, netem sorts packets by their due times and so
-reorders them; with one, it lets each wait for the one before it. 10 Gbit/s adds only 1.2 µs per 1514-byte frame."""
+"""The rate that netem gets together with jitter. Without a rate, netem sorts packets by their due times and
+so reorders them; with one, it lets each wait for the one before it. 10 Gbit/s adds only 1.2 µs per 1514-byte
+frame."""
 
 
 @dataclass(frozen=True, slots=True)
 class RateLimit:
-    """An htb with one class of ``rate_bps``, which may be ``burst_bytes`` ahead of its rate, and with a queue of
-    ``limit_bytes``."""
+    """An htb with one class of ``rate_bps``, which may be ``burst_bytes`` ahead of its rate, and with a queue
+    of ``limit_bytes``."""
 
     rate_bps: float
     burst_bytes: int
     limit_bytes: int
     least_bytes: int = 0
-    """A shorter frame is charged as if it had this many bytes. 0: every frame is charged with its own length."""
+    """A shorter frame is charged as if it had this many bytes. 0: every frame is charged with its own
+    length."""
 
     kind = "htb"
     minor = 1
@@ -74,11 +77,11 @@ class RateLimit:
         rate = max(1, round(self.rate_bps / 8))
         # htb takes its burst as the time that so many bytes take at the rate.
         ticks = min(math.ceil(self.burst_bytes / rate * 1e9 / _TICK_NS), _U32_MAX)
-        # tc_ratespec: cell_log, linklayer, overhead, cell_align, mpu, rate. The rate tables that tc also sends are
-        # not used by kernels since 3.8.
+        # tc_ratespec: cell_log, linklayer, overhead, cell_align, mpu, rate. The rate tables that tc also
+        # sends are not used by kernels since 3.8.
         ratespec = struct.pack("=BBHhHI", 0, _LINKLAYER_ETHERNET, 0, 0, self.least_bytes, min(rate, _U32_MAX))
-        # Twice the same, since the ceiling is the rate: one class has nobody to borrow from. Then buffer, cbuffer,
-        # quantum (without effect for one class, but the kernel complains about 0), level, prio.
+        # Twice the same, since the ceiling is the rate: one class has nobody to borrow from. Then buffer,
+        # cbuffer, quantum (without effect for one class, but the kernel complains about 0), level, prio.
         parms = ratespec + ratespec + struct.pack("=5I", ticks, ticks, 10_000, 0, 0)
         encoded = attribute(_TCA_HTB_PARMS, parms)
         if rate > _U32_MAX:  # over 34 Gbit/s
@@ -93,7 +96,8 @@ class RateLimit:
 
 @dataclass(frozen=True, slots=True)
 class Netem:
-    """A netem, which does everything but the rate on the kernel engine. It holds at most ``limit_packets``."""
+    """A netem, which does everything but the rate on the kernel engine. It holds at most
+    ``limit_packets``."""
 
     impairment: Impairment
     limit_packets: int
@@ -106,7 +110,8 @@ class Netem:
         parameter that a change leaves out."""
         wire = self.impairment
         latency_ns, jitter_ns = round(wire.delay_s * 1e9), round(wire.jitter_s * 1e9)
-        # tc_netem_qopt. Where the kernel knows LATENCY64 and JITTER64 (below), these replace its times in ticks.
+        # tc_netem_qopt. Where the kernel knows LATENCY64 and JITTER64 (below), these replace its times in
+        # ticks.
         head = struct.pack(
             "=IIIIII",
             min(latency_ns // _TICK_NS, _U32_MAX),
@@ -133,8 +138,8 @@ class Netem:
         # This one may be left out: netem then goes back to the independent loss in the head.
         if wire.burst_loss is not None:
             burst = wire.burst_loss
-            # tc_netem_gemodel: p, r, h, k1. h is the probability that a packet survives the bad state, but k1 that
-            # one is lost in the good state.
+            # tc_netem_gemodel: p, r, h, k1. h is the probability that a packet survives the bad state, but k1
+            # that one is lost in the good state.
             model = (burst.enter, burst.leave, 1 - burst.loss_bad, burst.loss_good)
             packed = struct.pack("=4I", *map(_probability, model))
             encoded += attribute(_TCA_NETEM_LOSS | _NESTED, attribute(_NETEM_LOSS_GE, packed))
@@ -152,17 +157,17 @@ def rate_limit_for(shape: Shape, mtu_bytes: int) -> RateLimit | None:
 
 
 def lifted_rate_limit(mtu_bytes: int) -> RateLimit:
-    """The rate limit of a direction whose rate was taken away. Deleting its qdisc would lose the packets that wait
-    in it, so it stays, at the highest rate."""
+    """The rate limit of a direction whose rate was taken away. Deleting its qdisc would lose the packets that
+    wait in it, so it stays, at the highest rate."""
     return _rate_limit(RATE_RANGE_BPS[1], _LIFTED_QUEUE_BYTES, mtu_bytes)
 
 
 def netem_for(shape: Shape, seed: int) -> Netem:
-    """netem for a shape's impairment. Its limit is twice the number of the smallest frames that can be under way at
-    the rate, and at least 1000 packets, which is netem's own default."""
+    """netem for a shape's impairment. Its limit is twice the number of the smallest frames that can be under
+    way at the rate, and at least 1000 packets, which is netem's own default."""
     rate_bps = shape.rate_bps if shape.rate_bps is not None else _LIVE_LIMIT_BPS
-    # netem must never be the queue that overflows. It has room for the queue of its child as well, because in most
-    # kernels the packets of a child count towards the limit.
+    # netem must never be the queue that overflows. It has room for the queue of its child as well, because in
+    # most kernels the packets of a child count towards the limit.
     held_bytes = rate_bps / 8 * shape.impairment.longest_delay_s + _queue_bytes(shape)
     limit = max(1000, math.ceil(2 * held_bytes / _SMALLEST_FRAME_BYTES))
     return Netem(shape.impairment, min(limit, _U32_MAX), seed)

@@ -32,8 +32,8 @@ RTM_DELQDISC, RTM_NEWTCLASS = 37, 40
 _NLM_ECHO = 0x8
 _NLM_REPLACE, _NLM_EXCL, _NLM_CREATE = 0x100, 0x200, 0x400
 _HANDLE_STEP, _QUEUE_HANDLE_STEP = 0x10000, 0x100000
-"""A handle is 16 bits of number and 16 bits of class. The qdiscs of a chain are 1:, 2: and so on, and the queue
-below an htb has the number of the htb and 16 more, so that the two never meet."""
+"""A handle is 16 bits of number and 16 bits of class. The qdiscs of a chain are 1:, 2: and so on, and the
+queue below an htb has the number of the htb and 16 more, so that the two never meet."""
 _TCA_OPTIONS = 2
 _IFF_UP = 1
 _AF_BRIDGE, _NLA_NESTED = 7, 0x8000
@@ -49,8 +49,8 @@ def add_veth(
     peer_namespace_fd: int,
     mtu_bytes: int,
 ) -> NetlinkRequest:
-    """A veth pair. Its peer is created directly in another namespace, with its own address and index, which saves
-    a request to move it there."""
+    """A veth pair. Its peer is created directly in another namespace, with its own address and index, which
+    saves a request to move it there."""
     peer = _link(
         [
             ("IFLA_IFNAME", peer_name),
@@ -79,8 +79,8 @@ def add_veth(
 
 
 def add_bridge(name: str, index: int, mtu_bytes: int) -> NetlinkRequest:
-    """A bridge without spanning tree and multicast snooping: it sends no packets of its own, and forwards by the
-    table it was given."""
+    """A bridge without spanning tree and multicast snooping: it sends no packets of its own, and forwards by
+    the table it was given."""
     data = [("IFLA_BR_STP_STATE", 0), ("IFLA_BR_FORWARD_DELAY", 0), ("IFLA_BR_MCAST_SNOOPING", 0)]
     attributes = [
         ("IFLA_IFNAME", name),
@@ -111,7 +111,8 @@ def enslave(index: int, bridge_index: int, alias: str, mtu_bytes: int) -> Netlin
 
 def set_port_static(index: int, alias: str) -> NetlinkRequest:
     """Makes a port learn no addresses, and send no frames to addresses that the bridge does not know. The lab
-    puts all addresses into the bridge's table, and a blocked pair of nodes relies on unknown ones being dropped."""
+    puts all addresses into the bridge's table, and a blocked pair of nodes relies on unknown ones being
+    dropped."""
     settings = [("IFLA_BRPORT_LEARNING", 0), ("IFLA_BRPORT_UNICAST_FLOOD", 0)]
     return _set_port(index, settings, f"set up the switch's port to {alias}")
 
@@ -124,14 +125,18 @@ def set_port_forwarding(index: int, forwarding: bool, alias: str) -> NetlinkRequ
 
 def get_device(index: int, what: str) -> NetlinkRequest:
     """Asks for a device, its counters included."""
-    return NetlinkRequest(RTM_GETLINK, 0, struct.pack("=BxHiII", 0, 0, index, 0, 0), f"read counters of {what}")
+    return NetlinkRequest(
+        RTM_GETLINK, 0, struct.pack("=BxHiII", 0, 0, index, 0, 0), f"read counters of {what}"
+    )
 
 
 def get_root_qdisc(index: int, what: str) -> NetlinkRequest:
     """Asks for a device's root qdisc, its counters included."""
-    # Before Linux 6.7 the kernel answers such a request only through the notice that it sends to listeners, and
-    # the asking socket gets a copy of that only with NLM_F_ECHO.
-    return NetlinkRequest(RTM_GETQDISC, _NLM_ECHO, TCMSG.pack(0, index, 0, TC_ROOT, 0), f"read the queue of {what}")
+    # Before Linux 6.7 the kernel answers such a request only through the notice that it sends to listeners,
+    # and the asking socket gets a copy of that only with NLM_F_ECHO.
+    return NetlinkRequest(
+        RTM_GETQDISC, _NLM_ECHO, TCMSG.pack(0, index, 0, TC_ROOT, 0), f"read the queue of {what}"
+    )
 
 
 def _set_port(index: int, settings: Sequence[tuple[str, int]], what: str) -> NetlinkRequest:
@@ -145,8 +150,8 @@ def _set_port(index: int, settings: Sequence[tuple[str, int]], what: str) -> Net
 
 def configure_device(index: int, mac: str, mtu_bytes: int) -> NetlinkRequest:
     """Gives a node's device its address and MTU and brings it up."""
-    # At most one segment: the kernel would otherwise send several packets as one large one, which a queue counts
-    # as one, and which a loss would lose as one.
+    # At most one segment: the kernel would otherwise send several packets as one large one, which a queue
+    # counts as one, and which a loss would lose as one.
     attributes = [("IFLA_ADDRESS", mac), ("IFLA_MTU", mtu_bytes), ("IFLA_GSO_MAX_SEGS", 1)]
     message = _link(attributes, index=index, flags=_IFF_UP, change=_IFF_UP)
     return NetlinkRequest(RTM_SETLINK, 0, _encode(message), "configure eth0")
@@ -163,8 +168,8 @@ def add_address(index: int, address: str, prefix_length: int) -> NetlinkRequest:
 def add_neighbours(index: int, neighbours: Sequence[tuple[str, str]]) -> list[NetlinkRequest]:
     """Permanent ARP entries on a device, from (address, mac) pairs: no packet ever waits for an ARP request.
 
-    A lab of a hundred nodes needs ten thousand of them, and they differ in ten bytes. So only the first is encoded,
-    and the others are copies of it with these bytes replaced.
+    A lab of a hundred nodes needs ten thousand of them, and they differ in ten bytes. So only the first is
+    encoded, and the others are copies of it with these bytes replaced.
     """
     if not neighbours:
         return []
@@ -194,7 +199,6 @@ def add_forwarding(index: int, mac: str) -> NetlinkRequest:
     return NetlinkRequest(RTM_NEWNEIGH, _NLM_CREATE | _NLM_REPLACE, _encode(message), f"forward to {mac}")
 
 
-
 def add_qdiscs(index: int, chain: Sequence[Qdisc], what: str) -> list[NetlinkRequest]:
     """Puts a chain of qdiscs on a device. The first is the root, and each other one is the child of the one
     before it."""
@@ -202,8 +206,8 @@ def add_qdiscs(index: int, chain: Sequence[Qdisc], what: str) -> list[NetlinkReq
 
 
 def change_qdiscs(index: int, chain: Sequence[Qdisc], existing: int, what: str) -> list[NetlinkRequest]:
-    """Changes the first ``existing`` qdiscs of a chain in place, which keeps the packets in them, and adds the
-    others below them."""
+    """Changes the first ``existing`` qdiscs of a chain in place, which keeps the packets in them, and adds
+    the others below them."""
     return _shape(index, chain, what, existing=existing)
 
 

@@ -1,8 +1,8 @@
 """The specification of a lab: its nodes, their links to a common switch, and the shape of each direction.
 
-All values are in wall units: bit/s, seconds, bytes. Each node has one link. A link has two directions, named from its
-node: ``egress`` runs from the node to the switch, ``ingress`` from the switch to the node. A bottleneck that many
-nodes share on their way to a server is therefore the server's ``ingress``.
+All values are in wall units: bit/s, seconds, bytes. Each node has one link. A link has two directions, named
+from its node: ``egress`` runs from the node to the switch, ``ingress`` from the switch to the node. A
+bottleneck that many nodes share on their way to a server is therefore the server's ``ingress``.
 """
 
 from __future__ import annotations
@@ -41,15 +41,15 @@ def _check_number(name: str, value: object) -> None:
 class Shape:
     """One direction of a link.
 
-    ``rate_bps`` counts Ethernet frames without preamble and checksum; None means as fast as the host.
-    The queue before the rate limit holds ``queue_bytes``, or the bytes of ``queue_s`` seconds at the rate, and
+    ``rate_bps`` counts Ethernet frames without preamble and checksum; None means as fast as the host. The
+    queue before the rate limit holds ``queue_bytes``, or the bytes of ``queue_s`` seconds at the rate, and
     then follows a rate that is changed later. Without either it is 0.1 s long. It always holds two frames.
 
-    ``delay_s`` is the mean one-way delay. The delay of each packet differs from it by a random value with the scale
-    ``jitter_s``, drawn from ``jitter_distribution`` (see ``impairment.jitter_table``). Packets keep their order
-    all the same. ``reorder`` is the probability that a packet skips the delay and so overtakes those before it.
-    ``loss``, ``duplicate`` and ``corrupt`` (one bit of the frame is inverted) are probabilities per packet,
-    independent of each other. ``burst_loss`` takes the place of ``loss``.
+    ``delay_s`` is the mean one-way delay. The delay of each packet differs from it by a random value with the
+    scale ``jitter_s``, drawn from ``jitter_distribution`` (see ``impairment.jitter_table``). Packets keep
+    their order all the same. ``reorder`` is the probability that a packet skips the delay and so overtakes
+    those before it. ``loss``, ``duplicate`` and ``corrupt`` (one bit of the frame is inverted) are
+    probabilities per packet, independent of each other. ``burst_loss`` takes the place of ``loss``.
 
     Raises: ``SpecError`` for values that no link can have.
     """
@@ -109,7 +109,8 @@ class Shape:
 
     @property
     def impairment(self) -> Impairment:
-        """All but the rate and its queue. The engine provides these, and htb provides the rate on both engines."""
+        """All but the rate and its queue. The engine provides these, and htb provides the rate on both
+        engines."""
         return Impairment(**{item.name: getattr(self, item.name) for item in fields(Impairment)})
 
 
@@ -117,8 +118,8 @@ class Shape:
 class LinkSpec:
     """A node and its link.
 
-    A link that starts without delay, loss and the like can get them later only with ``live_impairments``. Such a
-    link costs CPU time per packet, most of all on the relay engine.
+    A link that starts without delay, loss and the like can get them later only with ``live_impairments``.
+    Such a link costs CPU time per packet, most of all on the relay engine.
     """
 
     name: str
@@ -143,8 +144,9 @@ class LinkSpec:
 class LabSpec:
     """A whole lab: a star of links around one switch.
 
-    ``engine`` delays and loses packets. It is ``kernel`` (netem), ``relay`` (a process), or ``auto``: the kernel
-    where it can do all that the links need, else the relay. ``seed`` makes losses and jitter repeatable on the relay.
+    ``engine`` delays and loses packets. It is ``kernel`` (netem), ``relay`` (a process), or ``auto``: the
+    kernel where it can do all that the links need, else the relay. ``seed`` makes losses and jitter
+    repeatable on the relay.
 
     Raises: ``SpecError`` for duplicate names, too many links, or a subnet that is too small.
     """

@@ -1,8 +1,9 @@
-"""The lab's own thread. It runs calls in the order in which they were made, and scheduled actions at their time.
+"""The lab's own thread. It runs calls in the order in which they were made, and scheduled actions at their
+time.
 
-There is one thread for everything: a namespace is a property of a thread, and the kernel ends the relay process
-when the thread that started it ends. It is not the event loop's thread, because a change that is due must not
-wait for a loop that is busy with something else.
+There is one thread for everything: a namespace is a property of a thread, and the kernel ends the relay
+process when the thread that started it ends. It is not the event loop's thread, because a change that is due
+must not wait for a loop that is busy with something else.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ busy. It is below the relay's 50, so that packets do not wait for a change."""
 
 
 _Entry = tuple[float, int, bool, Callable[[], Any], Future[Any]]
-"""The time at which it is due, its number in the order of calls, True if it was scheduled, the action, and the
-future of its result. The number is unique, so that the heap never compares two actions."""
+"""The time at which it is due, its number in the order of calls, True if it was scheduled, the action, and
+the future of its result. The number is unique, so that the heap never compares two actions."""
 
 
 class LabThread:
@@ -91,7 +92,8 @@ class LabThread:
                 future.set_result(result)
             if not scheduled:
                 _be_prompt(True)
-            # These variables would otherwise keep the result (a socket, a lab) alive until the next entry comes.
+            # These variables would otherwise keep the result (a socket, a lab) alive until the next entry
+            # comes.
             del entry, action, future
 
     def _next(self) -> _Entry | None:

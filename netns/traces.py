@@ -1,10 +1,10 @@
 """Traces: the rate, delay and loss of a link over time. They are read from files and replayed on a link.
 
-In Mahimahi's format (Netravali et al., USENIX ATC 2015) each line is a whole number: the time in milliseconds at which
-one packet of 1500 bytes may pass. A number that is repeated stands for several packets.
+In Mahimahi's format (Netravali et al., USENIX ATC 2015) each line is a whole number: the time in milliseconds
+at which one packet of 1500 bytes may pass. A number that is repeated stands for several packets.
 
-A CSV file has a header, ``time_s`` and then one or more of ``rate_bps``, ``delay_s`` and ``loss``. Its rows have
-growing times, the first 0. A row holds until the next one, and the last one only ends the trace.
+A CSV file has a header, ``time_s`` and then one or more of ``rate_bps``, ``delay_s`` and ``loss``. Its rows
+have growing times, the first 0. A row holds until the next one, and the last one only ends the trace.
 
 An error in a file names the file and the line.
 """
@@ -27,11 +27,12 @@ from netns.spec import ETHERNET_HEADER_BYTES, RATE_RANGE_BPS, Direction, Shape
 
 if TYPE_CHECKING:
     from netns.build import BuiltLab
-    from netns.thread import Worker
+    from netns.thread import LabThread
 
 MAHIMAHI_PACKET_BYTES = 1500
 INTERVAL_S = 0.1
-"""The length of the intervals over which the packets of a Mahimahi trace are averaged to a rate, in seconds."""
+"""The length of the intervals over which the packets of a Mahimahi trace are averaged to a rate, in
+seconds."""
 _FRAME_BITS = 8 * (MAHIMAHI_PACKET_BYTES + ETHERNET_HEADER_BYTES)
 _COLUMNS = ("time_s", "rate_bps", "delay_s", "loss")
 _LONGEST_S = 86_400.0
@@ -56,7 +57,8 @@ class Trace:
 
     @classmethod
     def load(cls, path: str | Path) -> Trace:
-        """Reads a file: as CSV if its name ends in ``.csv``, else in Mahimahi's format. Raises: ``SpecError``."""
+        """Reads a file: as CSV if its name ends in ``.csv``, else in Mahimahi's format. Raises:
+        ``SpecError``."""
         path = Path(path)
         try:
             text = path.read_text(encoding="utf-8")
@@ -71,8 +73,8 @@ class Trace:
 
     @property
     def impairs(self) -> bool:
-        """True if the trace also sets delay or loss. Only a link with impairments can follow such a trace (see
-        ``LinkSpec.live_impairments``)."""
+        """True if the trace also sets delay or loss. Only a link with impairments can follow such a trace
+        (see ``LinkSpec.live_impairments``)."""
         return any(point.delay_s is not None or point.loss is not None for point in self.points)
 
     def stretched(self, factor: float) -> Trace:
@@ -89,8 +91,8 @@ class Trace:
         return Trace(tuple(points), self.duration_s * factor)
 
     def bits_until(self, time_s: float, *, loop: bool = True) -> float:
-        """The bits that a link with this trace can carry within ``time_s`` seconds of its beginning. After its end
-        the trace begins again, or without ``loop`` goes on at its last rate."""
+        """The bits that a link with this trace can carry within ``time_s`` seconds of its beginning. After
+        its end the trace begins again, or without ``loop`` goes on at its last rate."""
         turns, rest_s = divmod(time_s, self.duration_s) if loop else (0.0, time_s)
         ends = [*(point.time_s for point in self.points[1:]), self.duration_s if loop else math.inf]
 
@@ -104,8 +106,8 @@ class Trace:
 
 
 def parse_mahimahi(text: str, name: str, interval_s: float = INTERVAL_S) -> Trace:
-    """Reads Mahimahi's format and averages it over intervals of about ``interval_s``. ``name`` is the file's name for
-    error messages. Raises: ``SpecError`` with file and line."""
+    """Reads Mahimahi's format and averages it over intervals of about ``interval_s``. ``name`` is the file's
+    name for error messages. Raises: ``SpecError`` with file and line."""
     times_ms: list[int] = []
     for number, line in enumerate(text.splitlines(), start=1):
         line = line.strip()
@@ -135,8 +137,8 @@ def parse_mahimahi(text: str, name: str, interval_s: float = INTERVAL_S) -> Trac
 
 
 def _merged(points: Iterator[TracePoint]) -> Iterator[TracePoint]:
-    """Leaves out points that change nothing. An outage must be one point, because its rate depends on its length
-    (see ``outage_rate_bps``)."""
+    """Leaves out points that change nothing. An outage must be one point, because its rate depends on its
+    length (see ``outage_rate_bps``)."""
     before: TracePoint | None = None
     for point in points:
         if before is None or point.rate_bps != before.rate_bps:
@@ -197,9 +199,9 @@ def _limits(column: str) -> tuple[float, float]:
 def outage_rate_bps(length_s: float, mtu_bytes: int) -> float:
     """The rate that stands for an outage of ``length_s`` seconds, since htb cannot have the rate 0.
 
-    One frame passes at the beginning of the outage, and the debt for it is paid off exactly at the end. This holds
-    if every frame is charged as a full one (``RateLimit.least_bytes``). If the rate for one frame were below the
-    least rate of a link, it is the rate for as many frames as are needed to reach that.
+    One frame passes at the beginning of the outage, and the debt for it is paid off exactly at the end. This
+    holds if every frame is charged as a full one (``RateLimit.least_bytes``). If the rate for one frame were
+    below the least rate of a link, it is the rate for as many frames as are needed to reach that.
     """
     frame_bits = 8 * (mtu_bytes + ETHERNET_HEADER_BYTES)
     frames = max(1, math.ceil(RATE_RANGE_BPS[0] * length_s / frame_bits))
@@ -212,7 +214,8 @@ class Playback:
     def __init__(self, trace: Trace, loop: bool, start_s: float, apply: _Apply, thread: LabThread) -> None:
         self._trace, self._loop, self._apply, self._thread = trace, loop, apply, thread
         self._start = thread.now() - start_s
-        # The point that holds now: its turn through the trace and its index, -1 before the first point of a turn.
+        # The point that holds now: its turn through the trace and its index, -1 before the first point of a
+        # turn.
         self._turn, self._index = 0, -1
         self._done: Future[None] = Future()
         self._next: Future[None] = thread.call(self._step)
@@ -249,7 +252,7 @@ class Playback:
                 if not self._loop:
                     self._finish()
                     return
-        # -1 only when it wakes exactly between the end of a turn and the first point of the next.
+        # It is -1 only if rounding puts the end of a turn just before the beginning of the next one.
         if self._index >= 0:
             end_s = points[self._index + 1].time_s if self._index + 1 < len(points) else duration_s
             try:
@@ -290,7 +293,8 @@ class _Apply:
         """The shape that the direction gets. Raises: ``SpecError`` if no link can have it."""
         changes: dict[str, object] = {}
         if point.rate_bps is not None:
-            # The lower bound also takes a rate of a Mahimahi interval with few packets, or of a stretched trace.
+            # The lower bound also takes a rate of a Mahimahi interval with few packets, or of a stretched
+            # trace.
             mtu_bytes = self._built.plan.mtu_bytes
             changes["rate_bps"] = max(RATE_RANGE_BPS[0], point.rate_bps or outage_rate_bps(for_s, mtu_bytes))
         if point.delay_s is not None:
