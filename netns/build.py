@@ -77,8 +77,7 @@ class BuiltLab:
         self._down: Causes[str] = Causes()
         self._blocked: Causes[tuple[str, str]] = Causes()
         self._cuts = {link.name: CutLedger() for link in plan.links}
-        # Encoded beforehand: that takes longer than the kernel takes to carry them out, and a cut is to be
-        # prompt.
+        # Encoded beforehand: encoding takes longer than the kernel takes to carry them out.
         self._port_requests = {
             link.name: {
                 up: requests.set_port_forwarding(link.port_index, up, link.name) for up in (False, True)
@@ -107,8 +106,7 @@ class BuiltLab:
         namespaces, self._namespaces = self._namespaces, []
         captures, self._captures = self._captures, []
         # The stack runs its callbacks from the last to the first, and all of them even if one raises. So
-        # captures write their end while their devices are still there, and the relay ends before its devices
-        # go.
+        # captures and the relay end while their devices are still there.
         with contextlib.ExitStack() as last:
             for namespace in namespaces:
                 last.callback(namespace.close)
@@ -210,8 +208,7 @@ class BuiltLab:
         ]
 
     def _account_for_flushed(self, answers: Sequence[NetlinkAnswer]) -> None:
-        """Keeps the counts that are lost with the emptied queues. The packets in them count as dropped
-        too."""
+        """Keeps the drops that the emptied queues had counted. The packets in them count as dropped too."""
         for kind, body in answers:
             if kind == RTM_NEWQDISC:
                 _, index, *_ = TCMSG.unpack_from(body)
@@ -246,13 +243,13 @@ class BuiltLab:
         )
 
     def limit_rate(self, name: str, which: Direction, cause: object, rate_bps: float | None) -> None:
-        """Limits the rate of a direction on account of ``cause``, or with None takes the limit of that cause
-        away."""
+        """Limits the rate of a direction on account of ``cause``. None takes the limit of that cause away."""
         limits = self._limits[name, which].limits
         if rate_bps is None:
             limits.pop(cause, None)
         else:
             limits[cause] = rate_bps
+        # check_shape applies the limits to the direction's own shape.
         self.set_shapes(name, {which: self._base[name, which]})
 
     def _apply(self, link: LinkPlan, which: Direction, new: DirectionPlan) -> None:
@@ -278,7 +275,7 @@ class BuiltLab:
         return self._base[name, which]
 
     def sample_shared(self) -> Shared:
-        """Reads the counters of which every link has a part."""
+        """Reads the counters that ``counters`` needs for every link: all ports and lines in one call each."""
         route = self._switch.route
         lines = self.relay.counters() if self.relay is not None else {}
         return Shared(lines, route.device_stats(), route.qdisc_stats())
@@ -300,6 +297,7 @@ class BuiltLab:
         name = link.name
         port = _device(shared.ports, link.port, name)
         wanted = [self._node_counters]
+        # A device without qdiscs of the lab has the kernel's default one, whose counters are not asked for.
         if self._directions[name, "egress"].qdiscs:
             wanted.append(self._node_queue)
         node, node_queue = None, None

@@ -221,8 +221,7 @@ class FaultHandle:
         await self._wait(self._steps[:1])
 
     async def ended(self) -> None:
-        """Waits for the last change of the fault. If it has no end, that is the change that broke
-        something."""
+        """Waits for the last change of the fault. A fault without an end has only its first change."""
         await self._wait(self._steps)
 
     async def end(self, *, in_s: float = 0.0) -> None:
@@ -248,8 +247,7 @@ class FaultHandle:
 def start(
     fault: Fault, built: BuiltLab, thread: LabThread, *, begin_s: float, for_s: float | None
 ) -> FaultHandle:
-    """Puts the changes of a fault on the schedule of the lab's thread. It begins at ``begin_s`` on that
-    clock.
+    """Puts the changes of a fault on the schedule of the lab's thread, from ``begin_s`` of its clock on.
 
     Raises: ``SpecError`` for nodes that the lab does not have and for an impossible duration.
     """

@@ -125,9 +125,8 @@ class Lab:
         made = self._running_thread().call(make)
         try:
             return await asyncio.wrap_future(made)
-        except (
-            asyncio.CancelledError
-        ):  # the thread may be making it at this moment, and nobody would close it
+        except asyncio.CancelledError:
+            # The thread may be making the socket at this moment, and nobody else would close it.
             made.add_done_callback(_close_unwanted)
             raise
 

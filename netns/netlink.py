@@ -2,8 +2,7 @@
 
 pyroute2's sockets are not used: its synchronous ones bring an event loop of their own, and its asynchronous
 one does not run on uvloop. A socket stays in the namespace that its thread was in when the socket was made,
-so it can be used from any thread afterwards. Layouts and numbers: linux/netlink.h, linux/rtnetlink.h,
-linux/if_link.h.
+so it can be used from any thread afterwards. Layouts: linux/netlink.h, rtnetlink.h and if_link.h.
 """
 
 from __future__ import annotations
@@ -41,8 +40,7 @@ _TIMEOUT_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class NetlinkRequest:
-    """One rtnetlink request: its type, flags and body, and ``what`` it does, in words for an error
-    message."""
+    """One rtnetlink request: its type, flags and body. ``what`` names its purpose in an error message."""
 
     kind: int
     flags: int
@@ -52,7 +50,7 @@ class NetlinkRequest:
 
 @dataclass(frozen=True, slots=True)
 class DeviceStats:
-    """The kernel's counters of one device (struct rtnl_link_stats64). ``rx`` is what the device received."""
+    """The kernel's counters of one device (struct rtnl_link_stats64), ``rx`` for frames that it received."""
 
     rx_packets: int
     tx_packets: int

@@ -59,8 +59,7 @@ class RateLimit:
     burst_bytes: int
     limit_bytes: int
     least_bytes: int = 0
-    """A shorter frame is charged as if it had this many bytes. 0: every frame is charged with its own
-    length."""
+    """A shorter frame is charged as if it had this many bytes. 0: each is charged with its own length."""
 
     kind = "htb"
     minor = 1
@@ -96,8 +95,7 @@ class RateLimit:
 
 @dataclass(frozen=True, slots=True)
 class Netem:
-    """A netem, which does everything but the rate on the kernel engine. It holds at most
-    ``limit_packets``."""
+    """A netem. It does everything but the rate on the kernel engine, and holds at most ``limit_packets``."""
 
     impairment: Impairment
     limit_packets: int
@@ -110,8 +108,7 @@ class Netem:
         parameter that a change leaves out."""
         wire = self.impairment
         latency_ns, jitter_ns = round(wire.delay_s * 1e9), round(wire.jitter_s * 1e9)
-        # tc_netem_qopt. Where the kernel knows LATENCY64 and JITTER64 (below), these replace its times in
-        # ticks.
+        # tc_netem_qopt. In a kernel that knows LATENCY64 and JITTER64 (below), they replace its times.
         head = struct.pack(
             "=IIIIII",
             min(latency_ns // _TICK_NS, _U32_MAX),

@@ -66,8 +66,7 @@ class LabThread:
         return future
 
     def close(self) -> None:
-        """Runs the calls that are waiting, cancels the scheduled actions, and returns when the thread has
-        ended."""
+        """Runs the calls that wait, cancels the scheduled actions, and returns when the thread has ended."""
         with self._changed:
             self._closing = True
             self._changed.notify()
@@ -92,8 +91,7 @@ class LabThread:
                 future.set_result(result)
             if not scheduled:
                 _be_prompt(True)
-            # These variables would otherwise keep the result (a socket, a lab) alive until the next entry
-            # comes.
+            # These variables would otherwise keep the result (a socket) alive until the next entry comes.
             del entry, action, future
 
     def _next(self) -> _Entry | None:

@@ -31,8 +31,7 @@ if TYPE_CHECKING:
 
 MAHIMAHI_PACKET_BYTES = 1500
 INTERVAL_S = 0.1
-"""The length of the intervals over which the packets of a Mahimahi trace are averaged to a rate, in
-seconds."""
+"""The packets of a Mahimahi trace are averaged to a rate over intervals of about this length."""
 _FRAME_BITS = 8 * (MAHIMAHI_PACKET_BYTES + ETHERNET_HEADER_BYTES)
 _COLUMNS = ("time_s", "rate_bps", "delay_s", "loss")
 _LONGEST_S = 86_400.0
@@ -214,8 +213,7 @@ class Playback:
     def __init__(self, trace: Trace, loop: bool, start_s: float, apply: _Apply, thread: LabThread) -> None:
         self._trace, self._loop, self._apply, self._thread = trace, loop, apply, thread
         self._start = thread.now() - start_s
-        # The point that holds now: its turn through the trace and its index, -1 before the first point of a
-        # turn.
+        # The point that holds now: its turn through the trace and its index, -1 before a turn's first point.
         self._turn, self._index = 0, -1
         self._done: Future[None] = Future()
         self._next: Future[None] = thread.call(self._step)
@@ -293,8 +291,7 @@ class _Apply:
         """The shape that the direction gets. Raises: ``SpecError`` if no link can have it."""
         changes: dict[str, object] = {}
         if point.rate_bps is not None:
-            # The lower bound also takes a rate of a Mahimahi interval with few packets, or of a stretched
-            # trace.
+            # A stretched trace may have rates below the least rate of a link.
             mtu_bytes = self._built.plan.mtu_bytes
             changes["rate_bps"] = max(RATE_RANGE_BPS[0], point.rate_bps or outage_rate_bps(for_s, mtu_bytes))
         if point.delay_s is not None:

@@ -42,8 +42,7 @@ class RelayClient:
 
     def __init__(self) -> None:
         """Starts the process. ``wait_ready`` must be called before anything else is asked of it."""
-        # SEQPACKET keeps the bounds of messages: a request is read whole, with the descriptors that belong to
-        # it.
+        # SEQPACKET keeps the bounds of messages: a request is read whole, with its descriptors.
         self._control, child_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._control.settimeout(_TIMEOUT_S)
         # A file and not a pipe: the process would block when a pipe that nobody reads is full.

@@ -87,12 +87,11 @@ class DelayLine:
         return count
 
     def push(self, packet: bytes, now: float) -> bool:
-        """Takes in a packet at the time ``now`` (seconds, never decreasing). False if it will not come
-        out."""
+        """Takes in a packet at ``now`` (seconds, never decreasing). False if it will not come out."""
         if self._plain:
             return self._enqueue(packet, now + self._delay_s)
         passed = False
-        # Duplicated first, as in netem: each copy may be lost, delayed and corrupted on its own.
+        # Duplicated before everything else: each copy may be lost, delayed and corrupted on its own.
         copies = 2 if self._duplicate and self._draw("duplicate") < self._duplicate else 1
         for _ in range(copies):
             if self._loses():

@@ -38,8 +38,7 @@ _BURST_PACKETS = 32
 _BURST_GAP_S = 0.0002
 """If a device was last read less than this many seconds ago, more than one packet is expected."""
 _EARLY_S = 0.00006
-"""A packet may come out this many seconds too early: going to sleep and waking up for it would take as
-long."""
+"""A packet may come out this many seconds early, because going to sleep and waking up takes as long."""
 _NEVER = float("inf")
 _LINE_LIMIT_BYTES = 8 << 20
 """The limit of a line until it is set."""
@@ -92,8 +91,7 @@ class Relay:
         while True:
             due = self._due
             timeout_s = max(0.0, due[0][0] - clock()) if due else None
-            # The timeout of epoll is in whole milliseconds, so it is select that waits, for epoll's
-            # descriptor.
+            # The timeout of epoll is in whole milliseconds, so select waits, for epoll's descriptor.
             if wait(waiting_on, nothing, nothing, timeout_s)[0]:
                 now = clock()
                 for fd, _ in poll(0):
@@ -118,7 +116,7 @@ class Relay:
             self._epoll.unregister(source)
         line.last_read = now
         due = delay.next_due
-        # A new entry only if the line's next packet became earlier: mostly it is one that came before.
+        # Mostly the line's next packet is one that came before this one, and its entry is in the heap.
         if due is not None and due < line.due:
             line.due = due
             heappush(self._due, (due, line))
@@ -191,12 +189,11 @@ def _count(line: RelayLine) -> list[int]:
 def main() -> None:
     """Runs the relay. Arguments: the control socket's descriptor and the parent's process id."""
     control_fd, parent_pid = int(sys.argv[1]), int(sys.argv[2])
-    # Ctrl-C goes to all processes of a terminal. It is the parent that ends the lab, and this process with
-    # it.
+    # Ctrl-C goes to all processes of a terminal. The parent ends the lab, and this process with it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     prctl = ctypes.CDLL(None).prctl
     prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent_pid:  # the parent ended before the call above, which then tells of nothing
+    if os.getppid() != parent_pid:  # the parent ended before the call above, so no signal will come
         return
     # 1 ns instead of 50 µs. It matters where the priority below is refused: real-time threads have no slack.
     prctl(_PR_SET_TIMERSLACK, 1)

@@ -1,4 +1,4 @@
-"""Bookkeeping of what is broken by whom, fault timelines, and the lab's thread."""
+"""The bookkeeping of causes, the timelines of faults, and the lab's thread."""
 
 from __future__ import annotations
 
