@@ -3,11 +3,13 @@
     async with Lab(LabSpec(links=(LinkSpec("cam1", egress=Shape(rate_bps=1e6)), LinkSpec("server")))) as lab:
         sock = await lab.udp_socket("cam1")
 
-``spec`` says what a lab should be, ``planning`` what that takes (pure), ``build`` makes it (blocking, in one
-thread), ``lab`` is the asyncio face of it. ``relay`` is the process that delays and loses packets where
-the kernel cannot. Knows nothing of what the links are used for; wall units everywhere.
+``spec`` describes a lab. ``planning`` turns the description into a list of devices, addresses and queueing
+disciplines (pure). ``build`` makes these and removes them (blocking, in one thread). ``lab`` is the asyncio
+interface to it. ``relay`` is the process that delays and loses packets where the kernel cannot. The package
+knows nothing of the traffic on its links. All its values are in wall units: bit/s, seconds, bytes.
 
-Names are imported when first used: the relay process needs none of them and must start quickly.
+A name is imported when it is first used, because the relay process imports this package too, needs none of
+the names and must start quickly.
 """
 
 from __future__ import annotations

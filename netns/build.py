@@ -1,7 +1,7 @@
 """Carries out a plan: makes namespaces, devices and qdiscs, changes them, and removes them.
 
-Blocking, and everything must happen in one thread (see ``namespaces`` and ``relay.client``), which
-``lab`` provides. A build is all or nothing.
+Everything here blocks, and must happen in one thread (``namespaces`` and ``relay.client`` say why), which
+``lab`` provides. A build that fails leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from netns.netlink import (
     RTM_NEWLINK,
     RTM_NEWQDISC,
     TCMSG,
-    Answer,
     DeviceStats,
+    NetlinkAnswer,
+    NetlinkRequest,
     QdiscStats,
-    Request,
     device_stats,
     qdisc_stats,
 )
@@ -46,12 +46,13 @@ from netns.spec import DIRECTIONS, Direction, Shape
 
 _LOOPBACK_INDEX = 1
 _NOBODY = "02:ec:ff:ff:ff:ff"
-"""An address that no node has: theirs end in their IPv4 address."""
+"""A MAC address that no node has: theirs end in their IPv4 address, and none is 255.255.255.255."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """A sample of the relay's lines, and of the switch's devices and queues."""
+    """A sample of the counters that are read for all links at once: the relay's lines by number, the switch's
+    devices by name, and the switch's queues by device index."""
 
     lines: dict[int, LineCounters]
     ports: dict[str, DeviceStats]
@@ -59,7 +60,7 @@ class Shared:
 
 
 class BuiltLab:
-    """The live thing. Exists only while it is whole: a constructor that fails leaves nothing."""
+    """A lab that is up. A constructor that fails removes what it has made before it raises."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
@@ -70,12 +71,13 @@ class BuiltLab:
             (link.name, which): link.direction(which) for link in plan.links for which in DIRECTIONS
         }
         self._drops_before: dict[tuple[str, Direction], int] = dict.fromkeys(self._directions, 0)
+        # The shapes that the caller has set. Those in _directions include the rate limits of faults.
         self._base = {key: direction.shape for key, direction in self._directions.items()}
         self._limits: dict[tuple[str, Direction], Layers] = {key: Layers({}) for key in self._directions}
         self._down: Causes[str] = Causes()
         self._blocked: Causes[tuple[str, str]] = Causes()
         self._cuts = {link.name: CutLedger() for link in plan.links}
-        # ready beforehand: encoding them takes longer than the kernel takes to carry them out
+        # Encoded beforehand: encoding takes longer than the kernel takes to carry them out.
         self._port_requests = {
             link.name: {
                 up: requests.set_port_forwarding(link.port_index, up, link.name) for up in (False, True)
@@ -97,11 +99,14 @@ class BuiltLab:
             raise
 
     def close(self) -> None:
-        """Removes everything. The kernel finishes with the namespaces in its own time."""
+        """Removes everything. The kernel takes down the namespaces some time later."""
+        # Each is forgotten before it is closed, so that a second call closes nothing again.
         relay, self.relay = self.relay, None
         taps, self._taps = self._taps, []
         namespaces, self._namespaces = self._namespaces, []
         captures, self._captures = self._captures, []
+        # The stack runs its callbacks from the last to the first, and all of them even if one raises. So
+        # captures and the relay end while their devices are still there.
         with contextlib.ExitStack() as last:
             for namespace in namespaces:
                 last.callback(namespace.close)
@@ -117,7 +122,7 @@ class BuiltLab:
         return self._nodes[name]
 
     def capture(self, name: str, path: Path, at: Where, *, snap_bytes: int, max_bytes: int) -> Capture:
-        """Captures what passes a node's device, or its port of the switch."""
+        """Begins to capture the frames at a node's device, or at its port of the switch."""
         namespace, device = (
             (self._nodes[name], NODE_DEVICE) if at == "node" else (self._switch, self._links[name].port)
         )
@@ -126,27 +131,29 @@ class BuiltLab:
         return made
 
     def set_up(self, name: str, up: bool) -> None:
-        """Cuts a link, or joins it whoever has cut it."""
+        """Cuts a link, or joins it again, no matter which causes hold it down."""
         if not up:
             self.hold_down((name,), BY_HAND)
         elif self._down.free(name):
             self._join([name])
 
     def hold_down(self, names: Sequence[str], cause: object) -> None:
-        """Cuts links until every cause is gone."""
+        """Cuts links on account of ``cause``. A link stays cut until all of its causes are gone."""
         self._cut(self._down.hold(names, cause))
 
     def release(self, names: Sequence[str], cause: object) -> None:
-        """Takes a cause away, and joins the links that no other holds."""
+        """Takes a cause away, and joins the links that no other cause holds down."""
         self._join(self._down.release(names, cause))
 
     def block(self, pairs: Sequence[tuple[str, str]], cause: object) -> None:
-        """What the first node of a pair sends to the second vanishes at the switch: the sender gets an
-        address for it that the switch does not know and, as it floods nothing, drops."""
+        """Makes all frames from the first node of each pair to the second vanish at the switch."""
+        # The sender gets a MAC address for the target that the switch does not know. The switch floods no
+        # unknown addresses and so drops the frame. A filter in the sender's namespace would report an error
+        # to the sender.
         self._redirect(self._blocked.hold(pairs, cause), lambda target: _NOBODY)
 
     def unblock(self, pairs: Sequence[tuple[str, str]], cause: object) -> None:
-        """Takes a cause away, and lets those pairs speak again that no other blocks."""
+        """Takes a cause away, and unblocks the pairs that no other cause blocks."""
         self._redirect(self._blocked.release(pairs, cause), lambda target: self._links[target].mac)
 
     def _redirect(self, pairs: Sequence[tuple[str, str]], mac: Callable[[str], str]) -> None:
@@ -157,13 +164,15 @@ class BuiltLab:
             self._nodes[source].route.execute(requests.add_neighbours(NODE_DEVICE_INDEX, neighbours))
 
     def _cut(self, names: Sequence[str]) -> None:
-        """Cuts links, all with one message. A port that is cut forwards nothing, and what was on its way to
-        the node is lost.
+        """Cuts links, all with one message. A port that is cut forwards nothing, and the packets on their way
+        to the node are lost.
 
-        The port stays up: taking it down would take the carrier from the node's device, whose queue the
-        kernel then empties and some time after the port is up again puts back.
+        The port stays up. Taking it down would take the carrier from the node's device; the kernel then
+        empties the queue of that device, and puts it back only some time after the port is up again.
         """
         links = [self._links[name] for name in names]
+        # The order matters: first nothing more enters a queue, then the queues are emptied, and the ports'
+        # counters are read when nothing passes any more.
         wanted = [self._port_requests[link.name][False] for link in links]
         for link in links:
             wanted += self._flush_requests(link)
@@ -176,7 +185,8 @@ class BuiltLab:
             self._cuts[name].cut(port)
 
     def _join(self, names: Sequence[str]) -> None:
-        """Joins links that were cut."""
+        """Joins links that were cut. The counters are read in the same message, so that hardly a frame comes
+        between the two and is counted as discarded."""
         links = [self._links[name] for name in names]
         answers = self._switch.route.execute(
             [self._port_requests[link.name][True] for link in links]
@@ -185,8 +195,9 @@ class BuiltLab:
         for name, port in _devices(links, answers):
             self._cuts[name].join(port)
 
-    def _flush_requests(self, link: LinkPlan) -> list[Request]:
-        """Empties the queue towards a node, after asking what it has dropped and holds."""
+    def _flush_requests(self, link: LinkPlan) -> list[NetlinkRequest]:
+        """Requests that empty the queue towards a node, by making it anew. The first asks for the queue's
+        counters, which are lost with it."""
         chain, what = self._directions[link.name, "ingress"].qdiscs, f"{link.name} ingress"
         if not chain:
             return []
@@ -196,8 +207,8 @@ class BuiltLab:
             *requests.add_qdiscs(link.port_index, chain, what),
         ]
 
-    def _account_for_flushed(self, answers: Sequence[Answer]) -> None:
-        """Keeps the counts that went with the qdiscs: what they had dropped, and what was in them."""
+    def _account_for_flushed(self, answers: Sequence[NetlinkAnswer]) -> None:
+        """Keeps the drops that the emptied queues had counted. The packets in them count as dropped too."""
         for kind, body in answers:
             if kind == RTM_NEWQDISC:
                 _, index, *_ = TCMSG.unpack_from(body)
@@ -206,12 +217,13 @@ class BuiltLab:
                 self._drops_before[link.name, "ingress"] += found.drops + found.backlog_packets
 
     def set_shapes(self, name: str, shapes: dict[Direction, Shape], *, least_frame_bytes: int = 0) -> None:
-        """Changes a link's directions; packets that are queued or under way stay. The rate is charged with
-        ``least_frame_bytes`` for shorter frames, until the next change.
+        """Changes directions of a link. Packets that are queued or under way stay. Until the next change, the
+        rate limit charges a shorter frame as if it had ``least_frame_bytes``.
 
-        Raises: ``CapabilityError`` if the wire cannot do that; then nothing was changed.
+        Raises: ``CapabilityError`` if the wire cannot do it; then nothing was changed.
         """
         link = self._links[name]
+        # All are planned before the first is applied, so that a refusal leaves both directions as they were.
         planned = {which: self.check_shape(name, which, shape) for which, shape in shapes.items()}
         if least_frame_bytes:
             planned = {which: one.with_least_frame(least_frame_bytes) for which, one in planned.items()}
@@ -220,7 +232,7 @@ class BuiltLab:
             self._base[name, which] = shapes[which]
 
     def check_shape(self, name: str, which: Direction, shape: Shape) -> DirectionPlan:
-        """What setting a shape would take. Raises: ``CapabilityError`` if the wire cannot do that."""
+        """The plan for setting a shape. Raises: ``CapabilityError`` if the wire cannot do it."""
         now = self._directions[name, which]
         return plan_direction(
             replace(shape, rate_bps=self._limits[name, which].effective(shape.rate_bps)),
@@ -231,12 +243,13 @@ class BuiltLab:
         )
 
     def limit_rate(self, name: str, which: Direction, cause: object, rate_bps: float | None) -> None:
-        """Lays a limit over a direction's own rate, or, with None, takes the cause's limit away."""
+        """Limits the rate of a direction on account of ``cause``. None takes the limit of that cause away."""
         limits = self._limits[name, which].limits
         if rate_bps is None:
             limits.pop(cause, None)
         else:
             limits[cause] = rate_bps
+        # check_shape applies the limits to the direction's own shape.
         self.set_shapes(name, {which: self._base[name, which]})
 
     def _apply(self, link: LinkPlan, which: Direction, new: DirectionPlan) -> None:
@@ -250,19 +263,19 @@ class BuiltLab:
         self._directions[link.name, which] = new
 
     def rate_limit(self, name: str, which: Direction) -> RateLimit | None:
-        """The qdisc that limits a direction now."""
+        """The qdisc that limits the rate of a direction now."""
         return self._directions[name, which].rate_limit
 
     def shape(self, name: str, which: Direction) -> Shape:
-        """The shape a direction has now, limits by faults included."""
+        """The shape that a direction has now, with the rate limits of faults."""
         return self._directions[name, which].shape
 
     def own_shape(self, name: str, which: Direction) -> Shape:
-        """The shape a direction has without faults."""
+        """The shape that a direction would have without faults."""
         return self._base[name, which]
 
     def sample_shared(self) -> Shared:
-        """What all links' counters have a part in: the switch's devices and queues, and the relay's lines."""
+        """Reads the counters that ``counters`` needs for every link: all ports and lines in one call each."""
         route = self._switch.route
         lines = self.relay.counters() if self.relay is not None else {}
         return Shared(lines, route.device_stats(), route.qdisc_stats())
@@ -271,18 +284,20 @@ class BuiltLab:
         """Raises ``RelayDiedError`` or ``LinkVanishedError`` if the lab is no longer whole."""
         if self.relay is not None:
             self.relay.counters()  # a dead one does not answer
+        # A veth goes with its peer, so the ports tell of the nodes' devices too.
         ports = self._switch.route.device_stats()
         for link in self.plan.links:
             _device(ports, link.port, link.name)
 
     def counters(self, names: Sequence[str], shared: Shared) -> dict[str, LinkCounters]:
-        """Counters of some links, some 0.2 ms each."""
+        """The counters of some links. Takes some 0.2 ms for each."""
         return {name: self._counters_of(self._links[name], shared) for name in names}
 
     def _counters_of(self, link: LinkPlan, shared: Shared) -> LinkCounters:
         name = link.name
         port = _device(shared.ports, link.port, name)
         wanted = [self._node_counters]
+        # A device without qdiscs of the lab has the kernel's default one, whose counters are not asked for.
         if self._directions[name, "egress"].qdiscs:
             wanted.append(self._node_queue)
         node, node_queue = None, None
@@ -306,16 +321,20 @@ class BuiltLab:
             shared.queues.get(link.port_index),
             shared.lines.get(_line(link, "ingress")),
             drops_before=self._drops_before[name, "ingress"],
+            # A cut port sends nothing towards the node, so the node's device receives nothing in vain.
             discarded=Frames(),
         )
         return LinkCounters(egress, ingress)
 
     def _build(self) -> None:
-        if self.plan.needs_relay:  # first: it starts while the rest is being made
+        # First, because the process starts while the rest is being made.
+        if self.plan.needs_relay:
             self.relay = RelayClient()
         self._switch = self._new_namespace("switch")
+        # All namespaces before the switch's devices: a veth's peer is created in its node's namespace.
         taps = {link.name: self._make_node(link) for link in self.plan.links}
         self._switch.route.execute(list(self._switch_requests()))
+        # One list for all nodes, encoded once. A node's entry for itself does no harm.
         neighbours = [(link.address, link.mac) for link in self.plan.links]
         known = requests.add_neighbours(NODE_DEVICE_INDEX, neighbours)
         for link in self.plan.links:
@@ -323,6 +342,8 @@ class BuiltLab:
         self._start_relay(taps)
 
     def _new_namespace(self, name: str) -> Namespace:
+        # Noted at once, here and for the TAP devices: close() removes what is in the list when a later step
+        # fails.
         made = Namespace(name)
         self._namespaces.append(made)
         return made
@@ -341,7 +362,7 @@ class BuiltLab:
             descriptors.append(fd)
         return descriptors[0], descriptors[1]
 
-    def _switch_requests(self) -> Iterator[Request]:
+    def _switch_requests(self) -> Iterator[NetlinkRequest]:
         mtu_bytes = self.plan.mtu_bytes
         yield requests.add_bridge(BRIDGE, BRIDGE_INDEX, mtu_bytes)
         yield requests.set_up(BRIDGE_INDEX, True, BRIDGE)
@@ -362,7 +383,7 @@ class BuiltLab:
             if link.ingress.qdiscs:
                 yield from requests.add_qdiscs(link.port_index, link.ingress.qdiscs, f"{link.name} ingress")
 
-    def _node_requests(self, link: LinkPlan) -> Iterator[Request]:
+    def _node_requests(self, link: LinkPlan) -> Iterator[NetlinkRequest]:
         yield requests.set_up(_LOOPBACK_INDEX, True, "loopback")
         yield requests.configure_device(NODE_DEVICE_INDEX, link.mac, self.plan.mtu_bytes)
         yield requests.add_address(NODE_DEVICE_INDEX, link.address, link.prefix_length)
@@ -382,6 +403,7 @@ class BuiltLab:
             )
             for which in DIRECTIONS:
                 planned = link.direction(which)
+                # A line starts without impairments, so one that is to have none need not be told.
                 if planned.relayed:
                     self.relay.set(_line(link, which), planned.relayed, planned.relay_limit_bytes)
 
@@ -392,11 +414,14 @@ class BuiltLab:
 
 
 def _line(link: LinkPlan, which: Direction) -> int:
+    # The relay numbers its lines like this when a link is attached.
     return 2 * link.index + DIRECTIONS.index(which)
 
 
-def _devices(links: Sequence[LinkPlan], answers: Sequence[Answer]) -> Iterator[tuple[str, DeviceStats]]:
-    """The counters of the links' ports, which were asked for in their order."""
+def _devices(
+    links: Sequence[LinkPlan], answers: Sequence[NetlinkAnswer]
+) -> Iterator[tuple[str, DeviceStats]]:
+    """The names of the links with the counters of their ports, which were asked for in the links' order."""
     found = (device_stats(body) for kind, body in answers if kind == RTM_NEWLINK)
     return zip((link.name for link in links), found, strict=True)
 

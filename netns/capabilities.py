@@ -1,4 +1,5 @@
-"""What this host can do, found out by doing it in a scratch namespace that leaves nothing behind."""
+"""Finds out which parts of a lab this host can make, by making them in a scratch namespace that leaves
+nothing behind."""
 
 from __future__ import annotations
 
@@ -13,10 +14,11 @@ from netns import requests
 from netns.errors import LabError, PrivilegeError
 from netns.impairment import BurstLoss, Impairment
 from netns.namespaces import Namespace
-from netns.netlink import Request
+from netns.netlink import NetlinkRequest
 from netns.qdiscs import Netem, RateLimit
 
 _LOOPBACK_INDEX = 1
+# All impairments at once: a netem that refuses one of them is no use for a lab that may ask for it later.
 _EVERYTHING = Impairment(
     delay_s=0.01, jitter_s=0.001, burst_loss=BurstLoss(0.1, 0.5), reorder=0.1, duplicate=0.1, corrupt=0.1
 )
@@ -24,7 +26,7 @@ _EVERYTHING = Impairment(
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """One flag per ability, and in ``reasons``, by the flag's name, why one is missing."""
+    """One flag for each ability. ``reasons`` says why an ability is missing, by the name of its flag."""
 
     privileged: bool = False
     namespaces: bool = False
@@ -38,12 +40,14 @@ class Capabilities:
 
 
 async def probe() -> Capabilities:
-    """Tries everything out (some milliseconds). Works without privileges, and says so."""
+    """Tries out every ability, which takes some milliseconds. Without privileges it raises nothing: the
+    result says what is missing."""
     return await asyncio.to_thread(probe_blocking)
 
 
 def probe_blocking() -> Capabilities:
-    """``probe`` without an event loop. Uses a thread of its own, so the caller's is not touched."""
+    """``probe`` without an event loop. It uses a thread of its own, because it changes the namespace and the
+    scheduling of the thread in which it runs."""
     result: list[Capabilities] = []
     thread = threading.Thread(target=lambda: result.append(_probe()), name="netns-probe")
     thread.start()
@@ -53,7 +57,8 @@ def probe_blocking() -> Capabilities:
 
 @functools.cache
 def host_capabilities() -> Capabilities:
-    """``probe_blocking``, once per process: a host does not change between two labs."""
+    """The result of ``probe_blocking``, which is asked once per process: a host does not change between two
+    labs."""
     return probe_blocking()
 
 
@@ -71,6 +76,7 @@ def _probe() -> Capabilities:
             reasons[name] = f"{error.strerror}"
 
     attempt("sched_fifo", _try_real_time)
+    # Without a namespace nothing else can be tried: the host's own is never touched.
     try:
         scratch = Namespace("probe")
     except PrivilegeError as error:
@@ -90,6 +96,7 @@ def _probe() -> Capabilities:
                 requests.add_qdiscs(_LOOPBACK_INDEX, [RateLimit(1e6, 2000, 9000)], "a device")
             ),
         )
+        # On the veth of above, as in a lab. The devices are never taken down: they go with the namespace.
         route_netem = Netem(_EVERYTHING, 1000, 1)
         attempt("netem", lambda: route.execute(requests.add_qdiscs(10, [route_netem], "a device")))
         attempt("tun", lambda: os.close(scratch.tap("tap0", 30)))
@@ -98,12 +105,12 @@ def _probe() -> Capabilities:
     return Capabilities(**found, reasons=reasons)
 
 
-def _scratch_veth(scratch: Namespace) -> Request:
+def _scratch_veth(scratch: Namespace) -> NetlinkRequest:
     return requests.add_veth("v0", 10, "v1", 11, "02:00:00:00:00:01", scratch.fd, 1500)
 
 
 def _try_real_time() -> None:
-    # The scheduling class is the thread's, and this thread ends with the probe.
+    # The policy is set for this thread only, which ends with the probe.
     try:
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
     except PermissionError as error:

@@ -1,4 +1,5 @@
-"""What a link carried and lost, put together from devices, qdiscs and relay. Pure."""
+"""Counts the packets that a link has carried and lost, from the counters of devices, qdiscs and the relay.
+Pure."""
 
 from __future__ import annotations
 
@@ -12,9 +13,10 @@ from netns.relay.client import LineCounters
 class DirectionCounters:
     """One direction since the lab was built, in Ethernet frames.
 
-    ``bytes`` and ``packets`` arrived at the far end; ``drops`` entered but never will (queue full, lost on
-    purpose, link cut); ``backlog_bytes`` are waiting or under way. ``marks`` were marked as having met
-    congestion (ECN) instead of being dropped: none here, since a queue of this lab drops what does not fit.
+    ``bytes`` and ``packets`` have arrived at the far end. ``drops`` is the number of packets that entered and
+    will never arrive (queue full, lost on purpose, link cut). ``backlog_bytes`` are waiting or under way.
+    ``marks`` is the number of packets that were marked for congestion instead of dropped (ECN, RFC 3168). It
+    is always 0, since the queues of this lab drop packets and do not mark them.
     """
 
     bytes: int
@@ -41,27 +43,25 @@ class Frames:
 
 
 class CutLedger:
-    """Frames that reached the switch's port while it was cut: the device counts them as received, but
-    they went no further."""
+    """The frames that reached a port of the switch while it was cut. The device counts them as received, but
+    the bridge has discarded them."""
 
     def __init__(self) -> None:
         self._before = Frames()
+        """Discarded in earlier cuts, which have ended."""
         self._cut_at: Frames | None = None
-
-    @property
-    def is_cut(self) -> bool:
-        return self._cut_at is not None
+        """The frames that the port had received when the present cut began."""
 
     def cut(self, port: DeviceStats) -> None:
-        """The port was cut when it had counted ``port``."""
+        """Notes that the port was cut when its counters were ``port``."""
         self._cut_at = Frames(port.rx_packets, port.rx_bytes)
 
     def join(self, port: DeviceStats) -> None:
-        """The port was joined again."""
+        """Notes that the port was joined again when its counters were ``port``."""
         self._before, self._cut_at = self.discarded(port), None
 
     def discarded(self, port: DeviceStats) -> Frames:
-        """What went no further, up to now."""
+        """The frames that were discarded in all cuts up to now, when the port's counters are ``port``."""
         if self._cut_at is None:
             return self._before
         return Frames(
@@ -79,14 +79,18 @@ def direction_counters(
     drops_before: int,
     discarded: Frames,
 ) -> DirectionCounters:
-    """Counters of the direction that runs from ``sender`` to ``receiver``, two devices joined by a wire,
-    through ``qdisc`` (the sender's root) and the relay's ``line``, where there are such; qdiscs that
-    are no longer there dropped ``drops_before``, and the receiving port ``discarded`` what it got."""
+    """The counters of the direction from ``sender`` to ``receiver``, the two devices of a link.
+
+    ``qdisc`` is the sender's root qdisc and ``line`` the relay's line; both may be missing. ``drops_before``
+    were dropped by qdiscs that have been made anew since, and ``discarded`` by the receiving port while it
+    was cut.
+    """
     queue = qdisc or QdiscStats("", 0, 0, 0, 0, 0)
     relay = line or LineCounters()
     return DirectionCounters(
         bytes=receiver.rx_bytes - discarded.bytes,
         packets=receiver.rx_packets - discarded.packets,
+        # A packet is in one of these at most: each place passes on only the packets that it does not drop.
         drops=sum(
             (drops_before, queue.drops, sender.tx_dropped, relay.lost, relay.dropped, discarded.packets)
         ),

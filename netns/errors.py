@@ -1,4 +1,4 @@
-"""Errors of the link lab: each says whose fault it was and the way out."""
+"""The errors of the link lab. The type says whose fault it was, and the message says what to do about it."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ class LabError(Exception):
 
 
 class SpecError(LabError):
-    """The caller's: a value out of range, an unknown node, too many links."""
+    """The caller's fault: a value out of range, an unknown node, too many links."""
 
 
 class PrivilegeError(LabError):
-    """The host's: this process may not make namespaces or network devices."""
+    """The host's fault: it does not allow this process to make namespaces or network devices."""
 
 
 class CapabilityError(LabError):
-    """The host's or the kernel's: something that the spec needs is not there."""
+    """The host's fault, or its kernel's: something that the specification needs is not there."""
 
 
 class LinkVanishedError(LabError):
-    """A device of a running lab was removed by somebody else."""
+    """Another program removed a device of a running lab."""
 
 
 class RelayDiedError(LabError):
-    """The relay process ended while the lab was running: its links carry nothing any more."""
+    """The relay process ended while the lab was running. Its links carry nothing any more."""

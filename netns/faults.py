@@ -1,11 +1,11 @@
-"""Faults: what can be broken in a lab, for how long and when. They end by themselves and may overlap.
+"""Faults break parts of a lab at a given time and for a given time. They end by themselves and may overlap.
 
     await lab.inject(Down("cam1", "cam2"), for_s=5)
     handle = lab.schedule(Partition({"cam1"}, {"server"}), in_s=10, for_s=3)
     await handle.ended()
     print(handle.log)
 
-Times are kept by the lab's own thread, so a busy event loop does not delay them.
+The lab's own thread keeps the times, so a busy event loop does not delay a fault.
 """
 
 from __future__ import annotations
@@ -21,31 +21,32 @@ from netns.spec import DIRECTIONS, RATE_RANGE_BPS, Direction
 
 if TYPE_CHECKING:
     from netns.build import BuiltLab
-    from netns.worker import Worker
+    from netns.thread import LabThread
 
 
 class Fault:
-    """Something that can be broken and mended. Not for use itself."""
+    """The base class of all faults."""
 
     def nodes(self) -> Iterable[str]:
-        """The nodes it names."""
+        """The nodes that the fault names."""
         raise NotImplementedError
 
     def timeline(self, for_s: float | None) -> list[tuple[float, bool]]:
-        """When it breaks (True) and mends (False), in seconds from its beginning."""
+        """The times at which it breaks (True) and mends (False), in seconds from its beginning, for a
+        duration of ``for_s`` seconds (None: it lasts)."""
         return [(0.0, True)] if for_s is None else [(0.0, True), (for_s, False)]
 
     def apply(self, lab: BuiltLab, cause: object) -> None:
-        """Breaks it."""
+        """Breaks the lab on account of ``cause``. Called in the lab's thread, as ``undo`` is."""
         raise NotImplementedError
 
     def undo(self, lab: BuiltLab, cause: object) -> None:
-        """Takes back what ``apply`` did for the same cause."""
+        """Mends everything that ``apply`` broke on account of the same cause."""
         raise NotImplementedError
 
 
 class Down(Fault):
-    """Links are cut at the switch, both ways; what is under way to their nodes is lost."""
+    """Links are cut at the switch, in both directions. Packets that are under way to their nodes are lost."""
 
     def __init__(self, *links: str) -> None:
         if not links:
@@ -66,7 +67,8 @@ class Down(Fault):
 
 
 class Flap(Down):
-    """Links go down for ``down_s`` and up for ``up_s``, ``times`` over, or until the fault ends."""
+    """Links go down for ``down_s`` and up for ``up_s``, again and again: ``times`` times, or until the fault
+    ends."""
 
     def __init__(self, *links: str, down_s: float, up_s: float, times: int | None = None) -> None:
         super().__init__(*links)
@@ -85,6 +87,7 @@ class Flap(Down):
         if times is None:
             if for_s is None:
                 raise SpecError("a flap needs times or for_s, or it would never end")
+            # One more than has room, because the loop below cuts off at for_s.
             times = int(for_s / period_s) + 1
         steps: list[tuple[float, bool]] = []
         for number in range(times):
@@ -92,12 +95,13 @@ class Flap(Down):
             if for_s is not None and start >= for_s:
                 break
             end = start + self.down_s
+            # The links are up at the end, also if that comes in the middle of a time down.
             steps += [(start, True), (end if for_s is None else min(end, for_s), False)]
         return steps
 
 
 class RateCliff(Fault):
-    """One direction has at most ``rate_bps`` for a time; its own rate, if lower, holds all the same."""
+    """One direction has at most ``rate_bps`` for a time. If its own rate is lower, that one stays."""
 
     def __init__(self, link: str, direction: Direction, rate_bps: float) -> None:
         low, high = RATE_RANGE_BPS
@@ -119,9 +123,9 @@ class RateCliff(Fault):
 
 
 class Partition(Fault):
-    """Nodes of different sets do not reach each other; nodes in none of the sets reach all.
+    """Nodes of different sets do not reach each other. A node that is in none of the sets reaches all.
 
-    The senders are not told. What has left its node when the partition begins still arrives.
+    The senders notice nothing. A packet that has left its node before the partition begins still arrives.
     """
 
     def __init__(self, *sets: Collection[str]) -> None:
@@ -157,8 +161,9 @@ class Partition(Fault):
 
 
 class Blackhole(Fault):
-    """What a node sends (``egress``) or what is sent to it (``ingress``) vanishes at the switch, one way
-    only; nobody is told. What has left its sender when it begins still arrives."""
+    """All packets from a node (``egress``), or all packets to it (``ingress``), vanish at the switch. The
+    other direction works, and the senders notice nothing. A packet that has left its node before it begins
+    still arrives."""
 
     def __init__(self, link: str, direction: Direction) -> None:
         self.link, self.direction = link, _direction(direction)
@@ -190,11 +195,12 @@ def _direction(direction: Direction) -> Direction:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """One change: when it was asked for and when it held, on ``time.monotonic``'s clock."""
+    """One change that a fault has made. ``requested_s`` is the time for which it was asked for and
+    ``applied_s`` the time when it was done, both on the clock of ``time.monotonic``."""
 
     fault: str
     breaks: bool
-    """False: this change mends."""
+    """True if this change broke something, False if it mended it."""
     requested_s: float
     applied_s: float
 
@@ -205,43 +211,45 @@ class FaultHandle:
 
     fault: Fault
     log: list[Applied] = field(default_factory=list)
-    """What was done so far."""
+    """The changes that were made so far."""
     _steps: list[Future[None]] = field(default_factory=list)
-    _worker: Worker | None = None
+    _thread: LabThread | None = None
     _undo: Callable[[float | None], None] | None = None
 
     async def began(self) -> None:
-        """Waits until it is applied. Raises what went wrong."""
+        """Waits until the fault is applied for the first time. Raises the error if that failed."""
         await self._wait(self._steps[:1])
 
     async def ended(self) -> None:
-        """Waits for its last change. Returns at once for a fault that was to last, once it is applied."""
+        """Waits for the last change of the fault. A fault without an end has only its first change."""
         await self._wait(self._steps)
 
     async def end(self, *, in_s: float = 0.0) -> None:
-        """Ends it now, or ``in_s`` from now, whatever its schedule says."""
-        if self._worker is None or self._undo is None:
+        """Ends the fault now, or in ``in_s`` seconds, no matter what its schedule says."""
+        if self._thread is None or self._undo is None:
             return
-        at = self._worker.now() + in_s if in_s > 0 else None
+        at = self._thread.now() + in_s if in_s > 0 else None
         undo = self._undo
-        await asyncio.wrap_future(self._worker.call(lambda: undo(at), at))
+        await asyncio.wrap_future(self._thread.call(lambda: undo(at), at))
 
     @staticmethod
     async def _wait(steps: Iterable[Future[None]]) -> None:
         for step in steps:
             try:
+                # Without the shield, cancelling a task that waits would cancel the step itself.
                 await asyncio.shield(asyncio.wrap_future(step))
             except asyncio.CancelledError:
+                # Either the step was cancelled, by an early end or with the lab, or the task that waits here.
                 if not step.cancelled():
                     raise
 
 
 def start(
-    fault: Fault, built: BuiltLab, worker: Worker, *, begin_s: float, for_s: float | None
+    fault: Fault, built: BuiltLab, thread: LabThread, *, begin_s: float, for_s: float | None
 ) -> FaultHandle:
-    """Puts a fault on the worker's schedule, to begin at ``begin_s`` on its clock.
+    """Puts the changes of a fault on the schedule of the lab's thread, from ``begin_s`` of its clock on.
 
-    Raises: ``SpecError`` for nodes that are not there or a duration that cannot be.
+    Raises: ``SpecError`` for nodes that the lab does not have and for an impossible duration.
     """
     known = {link.name for link in built.plan.links}
     unknown = sorted(set(fault.nodes()) - known)
@@ -250,23 +258,25 @@ def start(
     if for_s is not None and not for_s > 0:
         raise SpecError(f"a fault cannot last {for_s:g} s")
     handle = FaultHandle(fault)
+    # A new object is equal to nothing else, so the same fault may be injected twice at once.
     cause = object()
 
     def change(breaks: bool, requested_s: float) -> None:
         (fault.apply if breaks else fault.undo)(built, cause)
-        handle.log.append(Applied(repr(fault), breaks, requested_s, worker.now()))
+        handle.log.append(Applied(repr(fault), breaks, requested_s, thread.now()))
 
     def step(breaks: bool, at: float) -> Callable[[], None]:
         return lambda: change(breaks, at)
 
     def end(at: float | None) -> None:
         for planned in handle._steps:
-            planned.cancel()
+            planned.cancel()  # does nothing to a step that has run
+        # It may not have begun, or may be between two times down of a flap: then there is nothing to mend.
         if handle.log and handle.log[-1].breaks:
-            change(False, worker.now() if at is None else at)
+            change(False, thread.now() if at is None else at)
 
-    handle._worker, handle._undo = worker, end
+    handle._thread, handle._undo = thread, end
     for offset, breaks in fault.timeline(for_s):
         at = begin_s + offset
-        handle._steps.append(worker.call(step(breaks, at), at))
+        handle._steps.append(thread.call(step(breaks, at), at))
     return handle

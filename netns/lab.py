@@ -1,5 +1,5 @@
-"""The asyncio face of a lab: every call goes to the lab's own thread, so the loop never waits and
-never changes namespace. Works on asyncio's loop and on uvloop.
+"""The asyncio interface of a lab. Every call is carried out in the lab's own thread, so the event loop's
+thread never blocks and never changes its namespace. Works on asyncio's loop and on uvloop.
 """
 
 from __future__ import annotations
@@ -23,13 +23,14 @@ from netns.faults import Fault, FaultHandle, start
 from netns.impairment import BurstLoss, JitterDistribution
 from netns.planning import Plan, changed_shape, plan
 from netns.spec import DIRECTIONS, Direction, EngineName, LabSpec, Shape
+from netns.thread import LabThread
 from netns.traces import Playback, Trace, play
-from netns.worker import Worker
 
 T = TypeVar("T")
 
 _COUNTED_AT_ONCE = 8
-"""Links whose counters are read before others get their turn."""
+"""The number of links whose counters are read in one call. At some 0.2 ms a link, a scheduled change waits
+for about 2 ms at most."""
 _LEAST_BUFFER_BYTES, _MOST_BUFFER_BYTES = 1 << 20, 1 << 28
 
 
@@ -40,30 +41,32 @@ class Keep(enum.Enum):
 
 
 KEEP = Keep.KEEP
-"""For ``Link.set``: leave this as it is (None is a value: no rate limit)."""
+"""The default of ``Link.set``: leave the parameter as it is. It is not None, because None is a value that can
+be set: no rate limit."""
 
 
 class Lab:
-    """A lab that exists inside ``async with``, and nothing of it before or afterwards.
+    """A lab, which exists inside ``async with``. Nothing of it is there before or afterwards.
 
-    Sockets that were made with ``udp_socket`` belong to the caller; one that stays open keeps its node's
-    namespace, without a working link.
+    A socket that was made with ``udp_socket`` belongs to the caller. If it is open when the lab ends, it
+    keeps the namespace of its node, but its link does not work any more.
     """
 
     def __init__(self, spec: LabSpec) -> None:
         self._spec = spec
         self._plan: Plan | None = None
         self._built: BuiltLab | None = None
-        self._worker: Worker | None = None
+        self._thread: LabThread | None = None
 
     async def __aenter__(self) -> Lab:
-        """Builds it. Raises ``LabError`` (see its subclasses) if that cannot be done, having undone all."""
-        if self._worker is not None:
+        """Builds the lab. Raises: ``LabError`` or one of its subclasses if it cannot be built; then
+        everything that was made is removed first."""
+        if self._thread is not None:
             raise LabError("this lab is in use; make another Lab for another lab")
-        self._worker = Worker("netns-lab")
+        self._thread = LabThread("netns-lab")
         try:
             await self._call(self._build)
-        except BaseException:
+        except BaseException:  # a cancellation too: __aexit__ is not called when __aenter__ fails
             await self._destroy()
             raise
         return self
@@ -71,28 +74,29 @@ class Lab:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Removes everything, after a cancellation too."""
+        """Removes everything, even if the task was cancelled."""
         await self._destroy()
 
     @property
     def plan(self) -> Plan:
-        """What was built."""
+        """The plan that was built."""
         return self._live().plan
 
     @property
     def engine(self) -> EngineName:
-        """Who delays and loses packets here."""
+        """The engine that delays and loses packets in this lab."""
         return self.plan.engine
 
     @property
     def relay_pid(self) -> int | None:
-        """The relay process, if a link needed one."""
+        """The process id of the relay, or None if no link passes through one."""
         relay = self._live().relay
         return relay.pid if relay is not None else None
 
     @property
     def relay_real_time(self) -> bool | None:
-        """Whether the relay runs at real-time priority: its lateness under load depends on it."""
+        """True if the relay runs at real-time priority, and None without a relay. Without that priority the
+        relay is late when the host's CPUs are busy."""
         relay = self._live().relay
         return relay.real_time if relay is not None else None
 
@@ -101,15 +105,16 @@ class Lab:
         return next(link.address for link in self.plan.links if link.name == self._known(node))
 
     def namespace_path(self, node: str) -> str:
-        """A path for ``nsenter --net=``, valid while the lab is up."""
+        """A path for ``nsenter --net=``. It is valid while the lab is up."""
         return self._live().node(self._known(node)).path
 
     async def udp_socket(self, node: str, port: int = 0, buffer_bytes: int | None = None) -> socket.socket:
         """A non-blocking UDP socket in the node's namespace, bound to its address.
 
-        A node's egress queue is charged to the socket that fills it: with a send buffer smaller than
-        the queue it is ``send`` that blocks, not the network that drops. ``buffer_bytes`` sets both
-        buffers, beyond the system's limits; by default they are large enough for the node's queue.
+        The kernel charges the packets in a node's egress queue to the socket that sent them. With a send
+        buffer smaller than the queue, ``send`` therefore blocks, and the queue never drops a packet.
+        ``buffer_bytes`` sets the send and the receive buffer, even beyond the system's limits; by default
+        they are large enough for the node's queue.
         """
         built = self._live()
         namespace, address = built.node(self._known(node)), self.address(node)
@@ -117,10 +122,11 @@ class Lab:
         def make() -> socket.socket:
             return namespace.udp_socket(address, port, buffer_bytes or _buffer_bytes(built, node))
 
-        made = self._thread().call(make)
+        made = self._running_thread().call(make)
         try:
             return await asyncio.wrap_future(made)
         except asyncio.CancelledError:
+            # The thread may be making the socket at this moment, and nobody else would close it.
             made.add_done_callback(_close_unwanted)
             raise
 
@@ -137,8 +143,9 @@ class Lab:
         snap_bytes: int = 65_535,
         max_bytes: int = 1 << 30,
     ) -> Capture:
-        """Captures into a pcapng file what passes the node's device, or with ``at="port"`` the switch's end
-        of its link, until the capture is stopped (in a thread: it waits) or the lab ends."""
+        """Captures the frames that pass the node's device, or with ``at="port"`` the switch's end of its
+        link, into a pcapng file. It goes on until the lab ends or ``Capture.stop`` is called, which blocks
+        and so belongs in a thread. Raises: ``SpecError``, or ``LabError`` if the file cannot be written."""
         if at not in ("node", "port"):
             raise SpecError(f"a capture is at the node or the port, not {at!r}")
         if snap_bytes < 64 or max_bytes < 4096:
@@ -149,27 +156,32 @@ class Lab:
         )
 
     async def inject(self, fault: Fault, *, for_s: float | None = None) -> FaultHandle:
-        """Breaks something now, and with ``for_s`` mends it by itself. Returns when it is applied."""
+        """Breaks something now, and mends it after ``for_s`` seconds. Returns when it is broken.
+        Raises what ``schedule`` raises."""
         handle = self.schedule(fault, for_s=for_s)
         await handle.began()
         return handle
 
     def schedule(self, fault: Fault, *, in_s: float = 0.0, for_s: float | None = None) -> FaultHandle:
-        """Breaks something ``in_s`` from now. Raises: ``SpecError`` for nodes that are not there."""
-        if not in_s >= 0:
+        """Breaks something in ``in_s`` seconds, and mends it ``for_s`` seconds later (None: never).
+
+        Raises: ``SpecError`` for nodes that the lab does not have and for impossible times.
+        """
+        if not in_s >= 0:  # "not at least 0" rather than "less than 0", which would let NaN through
             raise SpecError(f"a fault cannot begin in {in_s:g} s")
-        worker = self._thread()
-        return start(fault, self._live(), worker, begin_s=worker.now() + in_s, for_s=for_s)
+        thread = self._running_thread()
+        return start(fault, self._live(), thread, begin_s=thread.now() + in_s, for_s=for_s)
 
     async def check(self) -> None:
-        """Raises ``RelayDiedError`` or ``LinkVanishedError`` if the lab is no longer whole, which is
-        otherwise noticed only by who asks something of it. Takes some milliseconds."""
+        """Raises ``RelayDiedError`` or ``LinkVanishedError`` if the lab is no longer whole. Without this
+        call, that is noticed only when something else is asked of the lab. Takes some milliseconds."""
         await self._call(self._live().check)
 
     async def counters(self) -> dict[str, LinkCounters]:
-        """What every link carried and lost so far. Raises ``RelayDiedError``, ``LinkVanishedError``.
+        """The counters of every link since the lab was built, by node.
 
-        Asked for in small portions, so that neither what is scheduled nor the event loop waits for all.
+        They are read in small portions, so that neither a scheduled change nor the event loop waits for all
+        of them. Raises: ``RelayDiedError``, ``LinkVanishedError``.
         """
         built = self._live()
         names = [link.name for link in self._spec.links]
@@ -201,56 +213,60 @@ class Lab:
 
     async def _call(self, action: Callable[[], T]) -> T:
         """Runs ``action`` in the lab's thread. It is finished there even if the caller is cancelled."""
-        return await asyncio.wrap_future(self._thread().call(action))
+        return await asyncio.wrap_future(self._running_thread().call(action))
 
-    def _thread(self) -> Worker:
-        if self._worker is None:
+    def _running_thread(self) -> LabThread:
+        if self._thread is None:
             raise LabError("the lab is not up: use it inside `async with Lab(spec) as lab`")
-        return self._worker
+        return self._thread
 
     async def _destroy(self) -> None:
-        worker, self._worker = self._worker, None
-        if worker is None:
+        thread, self._thread = self._thread, None
+        if thread is None:
             return
-        done = asyncio.wrap_future(worker.call(self._unbuild))
+        # The thread works in order, so a build whose caller was cancelled is finished before it is undone.
+        done = asyncio.wrap_future(thread.call(self._unbuild))
         cancelled: asyncio.CancelledError | None = None
-        while not done.done():  # the thread works in order, so an interrupted build is finished first
+        # A cancellation that comes meanwhile must not leave half a lab: it is kept, and raised at the end.
+        while not done.done():
             try:
                 await asyncio.shield(done)
             except asyncio.CancelledError as error:
                 cancelled = error
-        worker.close()
+        thread.close()
         done.result()
         if cancelled is not None:
             raise cancelled
 
 
 def _close_unwanted(made: Future[socket.socket]) -> None:
-    """For a socket whose receiver was cancelled while it was being made."""
+    """Closes a socket whose caller was cancelled while it was being made."""
     if not made.cancelled() and made.exception() is None:
         made.result().close()
 
 
 def _buffer_bytes(built: BuiltLab, node: str) -> int:
-    # The kernel charges a small packet with several times its size.
+    # Eight times the queue, because the kernel charges a small packet to its socket with several times its
+    # size.
     limit = built.rate_limit(node, "egress")
     return max(_LEAST_BUFFER_BYTES, min(8 * limit.limit_bytes if limit else 0, _MOST_BUFFER_BYTES))
 
 
 class Link:
-    """One node's link, to be broken and changed while it is in use."""
+    """The link of one node. It can be cut and changed while it is in use."""
 
     def __init__(self, lab: Lab, name: str) -> None:
         self._lab = lab
         self.name = name
 
     async def down(self) -> None:
-        """Cuts it: nothing arrives any more, but sockets, addresses and routes stay and work after ``up``."""
+        """Cuts the link: nothing arrives any more. Sockets, addresses and routes stay, and work again after
+        ``up``."""
         built = self._lab._live()
         await self._lab._call(lambda: built.set_up(self.name, False))
 
     async def up(self) -> None:
-        """Joins it again."""
+        """Joins the link again, even if a fault holds it down."""
         built = self._lab._live()
         await self._lab._call(lambda: built.set_up(self.name, True))
 
@@ -270,11 +286,13 @@ class Link:
         duplicate: float | Keep = KEEP,
         corrupt: float | Keep = KEEP,
     ) -> None:
-        """Changes what is given, at once and without losing packets that are queued or under way.
+        """Changes the parameters that are given, at once. Packets that are queued or under way are not lost.
 
-        The values are those of ``Shape``; a ``burst_loss`` takes the place of a ``loss`` and the other way
-        round. Raises: ``SpecError`` for bad values; ``CapabilityError`` for delay, jitter or loss on a link
-        that was built without them (see ``LinkSpec.live_impairments``); then nothing was changed.
+        The values are those of ``Shape``. A new ``burst_loss`` takes the place of ``loss`` and the other way
+        round; so do ``queue_s`` and ``queue_bytes``.
+
+        Raises: ``SpecError`` for values that no link can have, ``CapabilityError`` for delay, jitter or loss
+        on a link that was built without them (see ``LinkSpec.live_impairments``). Then nothing was changed.
         """
         if direction not in (*DIRECTIONS, "both"):
             raise SpecError(f"direction {direction!r} is none of egress, ingress, both")
@@ -295,6 +313,8 @@ class Link:
         which = DIRECTIONS if direction == "both" else (direction,)
         built = self._lab._live()
 
+        # The present shape is read in the lab's thread too, so that two changes at the same time do not undo
+        # each other.
         def apply() -> None:
             built.set_shapes(
                 self.name, {one: changed_shape(built.own_shape(self.name, one), changes) for one in which}
@@ -310,8 +330,9 @@ class Link:
         loop: bool = True,
         start_s: float = 0.0,
     ) -> Playback:
-        """Lets a trace, from ``start_s`` of it on, set the direction's rate, and delay and loss where it has
-        such, until it ends (looped, never), is stopped, or the lab ends. Raises what ``set`` raises."""
+        """Replays a trace on a direction, from the trace's second ``start_s`` on: the trace sets the rate,
+        delay and loss for which it has values. It goes on until the trace ends (with ``loop``, never),
+        ``Playback.stop`` is called or the lab ends. Raises what ``set`` raises."""
         if direction not in DIRECTIONS:
             raise SpecError(f"a trace is replayed on egress or ingress, not on {direction!r}")
         return play(
@@ -321,9 +342,9 @@ class Link:
             loop=loop,
             start_s=start_s,
             built=self._lab._live(),
-            worker=self._lab._thread(),
+            thread=self._lab._running_thread(),
         )
 
     def shape(self, direction: Direction) -> Shape:
-        """The shape a direction has now, limits by faults included."""
+        """The shape that a direction has now, with the rate limits of faults."""
         return self._lab._live().shape(self.name, direction)

@@ -1,9 +1,12 @@
-"""From a specification to what will be made: namespaces, devices, addresses, qdiscs. Pure, needs no root.
+"""Turns a specification into a plan of namespaces, devices, addresses and qdiscs. Pure, and needs no root.
 
-One namespace per node, one for the switch. A link is a pair of devices, ``eth0`` in the node's namespace
-and a port of the switch's bridge. Its rates are qdiscs on the two: egress on ``eth0``, ingress on the port.
-What joins the two devices is the wire: a veth pair; where packets must be delayed or lost, one with
-netem on both sides, or, on the relay engine, two TAP devices with the relay process between them.
+Each node has a namespace, and so has the switch. A link is a pair of devices: ``eth0`` in the node's
+namespace and a port of the switch's bridge. Its rates are qdiscs on these: egress on ``eth0``, ingress on the
+port.
+
+The connection between the two devices is called the wire. It is a veth pair where packets are neither delayed
+nor lost. Where they are, it is a veth pair with netem on both devices (kernel engine), or two TAP devices
+with the relay process between them (relay engine).
 """
 
 from __future__ import annotations
@@ -25,28 +28,32 @@ NODE_DEVICE, NODE_DEVICE_INDEX = "eth0", 100
 BRIDGE, BRIDGE_INDEX = "br0", 100
 _RELAY_LEAST_BYTES, _RELAY_MOST_BYTES = 8 << 20, 512 << 20
 _RELAY_MOST_BPS = 100e6
-"""What the relay is expected to carry where no rate is set."""
+"""The rate for which the relay has room in a direction that has no rate limit."""
 FIRST_PORT_INDEX = 1000
-"""Device indices are chosen, not asked for; low ones may be taken by the kernel's fallback tunnels."""
+"""The plan chooses the indices of devices, so that all requests can be made before the first device is there.
+Low ones may be taken: with some modules the kernel puts fallback tunnels (tunl0, sit0) into each new
+namespace."""
 
 
 @dataclass(frozen=True, slots=True)
 class DirectionPlan:
-    """One direction: its shape, the qdiscs on its sending device (root first), what the relay does."""
+    """One direction: its shape, the qdiscs on its sending device (root first), and on the relay engine the
+    impairments that the relay applies (None: the wire does not pass through the relay)."""
 
     shape: Shape
     seed: int
     qdiscs: tuple[Qdisc, ...]
     relayed: Impairment | None = None
     relay_limit_bytes: int = 0
-    """What the relay may hold for this direction."""
+    """The most that the relay holds for this direction."""
 
     @property
     def rate_limit(self) -> RateLimit | None:
+        """The qdisc that limits the rate, if there is one."""
         return next((qdisc for qdisc in self.qdiscs if isinstance(qdisc, RateLimit)), None)
 
     def with_least_frame(self, least_bytes: int) -> DirectionPlan:
-        """The same, with shorter frames charged as if they were so long."""
+        """The same plan, in which the rate limit charges each shorter frame as if it had ``least_bytes``."""
         qdiscs = (
             replace(qdisc, least_bytes=least_bytes) if isinstance(qdisc, RateLimit) else qdisc
             for qdisc in self.qdiscs
@@ -56,7 +63,7 @@ class DirectionPlan:
 
 @dataclass(frozen=True, slots=True)
 class LinkPlan:
-    """One node's devices and addresses. ``index`` counts links from 0."""
+    """The devices and addresses of one node. ``index`` counts the links from 0."""
 
     name: str
     index: int
@@ -69,20 +76,23 @@ class LinkPlan:
 
     @property
     def port(self) -> str:
-        """The switch's port (a node's name may be longer than a device's)."""
+        """The name of the switch's port. It is a number, because the name of a node may be longer than the 15
+        characters of a device's."""
         return f"p{self.index}"
 
     @property
     def port_index(self) -> int:
+        """The device index of the switch's port, in the switch's namespace."""
         return FIRST_PORT_INDEX + self.index
 
     def direction(self, which: Direction) -> DirectionPlan:
+        """The plan of one direction."""
         return self.egress if which == "egress" else self.ingress
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """All that a build makes."""
+    """Everything that a build makes."""
 
     engine: EngineName
     links: tuple[LinkPlan, ...]
@@ -90,10 +100,12 @@ class Plan:
 
     @property
     def namespaces(self) -> tuple[str, ...]:
+        """The names of all namespaces, the switch's first."""
         return ("switch", *(link.name for link in self.links))
 
     @property
     def needs_relay(self) -> bool:
+        """True if a link passes through the relay process."""
         return any(link.wire == "relay" for link in self.links)
 
     def describe(self) -> list[str]:
@@ -110,10 +122,10 @@ class Plan:
 
 
 def plan(spec: LabSpec, capabilities: Capabilities | None = None) -> Plan:
-    """What building ``spec`` makes on a host with ``capabilities`` (None: one that can do everything).
+    """The plan for building ``spec`` on a host with ``capabilities`` (None: a host that can do everything).
 
-    Raises: ``PrivilegeError`` or ``CapabilityError`` for what such a host cannot do; nothing that was
-    asked for is ever left out.
+    Raises: ``PrivilegeError`` or ``CapabilityError`` if the host or the engine cannot do all of it. Nothing
+    that the specification asks for is ever left out.
     """
     engine = _choose_engine(spec, capabilities)
     if capabilities is not None:
@@ -128,15 +140,17 @@ def plan(spec: LabSpec, capabilities: Capabilities | None = None) -> Plan:
 def plan_direction(
     shape: Shape, *, seed: int, wire: Wire, mtu_bytes: int, has_queue: bool = False
 ) -> DirectionPlan:
-    """How one direction gets its shape; used for building and for every later change. ``has_queue`` says
-    that the device has a rate limit already, whose queue must not be lost.
+    """The plan that gives one direction its shape, when it is built and at every later change. ``has_queue``
+    says that the device has a rate limit already, whose queue must not be lost.
 
-    Raises: ``CapabilityError`` if the wire cannot do that.
+    Raises: ``CapabilityError`` if the wire or its engine cannot do it.
     """
     limit = rate_limit_for(shape, mtu_bytes)
     if limit is None and has_queue:
         limit = lifted_rate_limit(mtu_bytes)
     rate = (limit,) if limit else ()
+    # A wire of an impaired link gets its netem, or its place in the relay, even while the shape asks for
+    # nothing: an impairment can then be set later without replacing a qdisc and losing the packets in it.
     if wire == "relay":
         return DirectionPlan(shape, seed, rate, shape.impairment, _relay_limit_bytes(shape))
     if wire == "netem":
@@ -153,7 +167,7 @@ def plan_direction(
 
 
 def netem_refusal(shape: Shape) -> str | None:
-    """What netem cannot do right in this shape, or None."""
+    """A message about something in this shape that netem cannot do right, or None."""
     if shape.reorder and shape.rate_bps is not None:
         return (
             "the kernel engine cannot reorder in a direction with a rate: netem sends such a packet past the "
@@ -163,9 +177,11 @@ def netem_refusal(shape: Shape) -> str | None:
 
 
 def _relay_limit_bytes(shape: Shape) -> int:
-    """Twice what can be under way, since small packets cost the relay more than their bytes."""
+    # Twice the bytes that can be under way, because each packet costs the relay memory beside its bytes (see
+    # delay_line.PACKET_OVERHEAD_BYTES).
     rate_bps = shape.rate_bps if shape.rate_bps is not None else _RELAY_MOST_BPS
     limit = 2 * rate_bps / 8 * shape.impairment.longest_delay_s
+    # Without a rate the bytes under way are a guess, which refuses nothing.
     if shape.rate_bps is not None and limit > _RELAY_MOST_BYTES:
         raise CapabilityError(
             f"the relay would have to hold {limit / 2**20:.0f} MiB for {shape.rate_bps:g} bit/s with a "
@@ -180,6 +196,7 @@ def _choose_engine(spec: LabSpec, capabilities: Capabilities | None) -> EngineNa
         return spec.engine
     if capabilities is not None and not capabilities.netem:
         return "relay"
+    # A shape that netem would get wrong puts the whole lab on the relay: a lab has one engine.
     refused = any(netem_refusal(shape) for link in spec.links for shape in (link.egress, link.ingress))
     return "relay" if refused else "kernel"
 
@@ -190,6 +207,7 @@ def _check(spec: LabSpec, engine: EngineName, capabilities: Capabilities) -> Non
 
     if not capabilities.privileged:
         raise PrivilegeError(f"this process may not build a lab: {missing('privileged')}")
+    # Only the abilities that this lab uses: a host without netem or tun can still build a lab without delays.
     needs = ["namespaces", "veth", "bridge"]
     if any(shape.rate_bps is not None for link in spec.links for shape in (link.egress, link.ingress)):
         needs.append("htb")
@@ -220,6 +238,7 @@ def _plan_link(spec: LabSpec, link: LinkSpec, index: int, engine: EngineName) ->
         index=index,
         address=str(address),
         prefix_length=spec.network.prefixlen,
+        # 02 marks a locally administered unicast address (IEEE 802). The address makes it unique.
         mac="02:ec:" + address.packed.hex(":"),
         wire=wire,
         **directions,
@@ -232,9 +251,11 @@ def _seed(seed: int, name: str, which: Direction) -> int:
 
 
 def changed_shape(shape: Shape, changes: Mapping[str, object]) -> Shape:
-    """A shape with some of its fields replaced. What excludes another takes its place: a queue in bytes
-    one in seconds, a burst loss a plain one, and the other way round. Raises ``SpecError``."""
+    """A shape with some of its fields replaced. A new queue in bytes takes the place of one in seconds, a new
+    ``burst_loss`` that of ``loss``, and the other way round in both cases. Raises: ``SpecError``."""
     changed = dict(changes)
+    # Each row: a field, the field that it excludes, and the value with which that one is empty. If a change
+    # sets both, both stay, and Shape refuses them.
     for one, other, nothing in (
         ("queue_s", "queue_bytes", None),
         ("queue_bytes", "queue_s", None),

@@ -1,16 +1,18 @@
 """Parameters of the kernel's queueing disciplines and their encoding for rtnetlink.
 
-Encoded here rather than with pyroute2 0.9, which refuses netem's rate (ERANGE), rounds times to
-microseconds and has no gemodel, distribution or seed. Layouts: linux/pkt_sched.h.
+They are encoded here rather than with pyroute2 0.9, which refuses netem's rate (ERANGE), rounds times to
+microseconds and cannot encode gemodel, distribution or seed. Layouts: linux/pkt_sched.h.
 
-Rates are htb with one class and a bfifo in it, not tbf: every change of a tbf fills its bucket, so that one
-changed every 100 ms lets 4 to 8 % too much through, while htb keeps what it owes. It also counts in time,
-so a frame that is on the wire when the rate changes ends at the rate it began with.
+A rate is an htb with one class and a bfifo in it. It is not a tbf, because every change of a tbf fills its
+bucket: a tbf that is changed every 100 ms lets 4 to 8 % too much through. An htb keeps its debt when it is
+changed. It also counts in time, so a frame that is on the wire when the rate changes ends at the rate with
+which it began.
 
-netem, where it is used, is the root and htb its child, as tc-netem(8) shows it: the rate then has its own
-queue, limited exactly in bytes. The other way round it would be netem's, limited in packets and holding
-those that are merely being delayed. The price: a packet is lost before it has taken any of the rate, not
-after it, and one that netem reorders passes by the rate, which is therefore refused.
+Where netem is used, it is the root and htb is its child, as in tc-netem(8). The rate then has a queue of its
+own, which is limited exactly in bytes. With htb as the root, the queue would be netem's, which is limited in
+packets and also holds the packets that are merely being delayed. This order has two consequences. A packet is
+lost before it has taken any of the rate, not after. And a packet that netem reorders passes by the rate, so
+``planning`` refuses to combine the two.
 """
 
 from __future__ import annotations
@@ -24,12 +26,14 @@ from netns.spec import ETHERNET_HEADER_BYTES, RATE_RANGE_BPS, Shape
 
 _DEFAULT_QUEUE_S = 0.1
 _TIMER_LATENCY_S = 0.004
+"""How late the timer that lets htb send again may be without costing throughput."""
 _LIVE_LIMIT_BPS = 1e9
+"""The rate for which netem has room in a direction that has no rate limit."""
 _SMALLEST_FRAME_BYTES = 64
 _LIFTED_QUEUE_BYTES = 1 << 24
 _U32_MAX = 2**32 - 1
 _TICK_NS = 64
-"""psched ticks, fixed in the kernel since 2.6.31 (PSCHED_SHIFT 6)."""
+"""The kernel's unit of time in these messages, fixed since 2.6.31 (PSCHED_SHIFT 6)."""
 
 _TCA_HTB_PARMS, _TCA_HTB_INIT, _TCA_HTB_RATE64, _TCA_HTB_CEIL64 = 1, 2, 6, 7
 _HTB_VERSION = 3
@@ -41,37 +45,45 @@ _LINKLAYER_ETHERNET = 1
 _NESTED = 0x8000
 
 _ORDERING_RATE_BYTES_S = 1_250_000_000
-"""netem sorts packets by their time unless it has a rate; 10 Gbit/s costs 1.2 us a frame."""
+"""The rate that netem gets together with jitter. Without a rate, netem sorts packets by their due times and
+so reorders them; with one, it lets each wait for the one before it. 10 Gbit/s adds only 1.2 µs per 1514-byte
+frame."""
 
 
 @dataclass(frozen=True, slots=True)
 class RateLimit:
-    """htb with one class of ``rate_bps``, at most ``burst_bytes`` ahead, and a queue of ``limit_bytes``."""
+    """An htb with one class of ``rate_bps``, which may be ``burst_bytes`` ahead of its rate, and with a queue
+    of ``limit_bytes``."""
 
     rate_bps: float
     burst_bytes: int
     limit_bytes: int
     least_bytes: int = 0
-    """What a shorter frame is charged with."""
+    """A shorter frame is charged as if it had this many bytes. 0: each is charged with its own length."""
 
     kind = "htb"
     minor = 1
-    """The class's number within its qdisc."""
+    """The number of the class within its qdisc."""
 
     def options(self) -> bytes:
-        """TCA_OPTIONS of the qdisc, which never change."""
+        """TCA_OPTIONS of the qdisc. They are the same for every rate."""
+        # tc_htb_glob: version, rate2quantum, default class, debug, direct packets. Every packet goes to the
+        # default class, so no filter is needed.
         return attribute(_TCA_HTB_INIT, struct.pack("=5I", _HTB_VERSION, 10, self.minor, 0, 0))
 
     def class_options(self) -> bytes:
         """TCA_OPTIONS of the class."""
         rate = max(1, round(self.rate_bps / 8))
+        # htb takes its burst as the time that so many bytes take at the rate.
         ticks = min(math.ceil(self.burst_bytes / rate * 1e9 / _TICK_NS), _U32_MAX)
-        # tc_ratespec: cell_log, linklayer, overhead, cell_align, mpu, rate. Rate tables went with 3.8.
+        # tc_ratespec: cell_log, linklayer, overhead, cell_align, mpu, rate. The rate tables that tc also
+        # sends are not used by kernels since 3.8.
         ratespec = struct.pack("=BBHhHI", 0, _LINKLAYER_ETHERNET, 0, 0, self.least_bytes, min(rate, _U32_MAX))
-        # buffer, cbuffer, quantum (of no effect with one class, but 0 makes the kernel complain), level, prio
+        # Twice the same, since the ceiling is the rate: one class has nobody to borrow from. Then buffer,
+        # cbuffer, quantum (without effect for one class, but the kernel complains about 0), level, prio.
         parms = ratespec + ratespec + struct.pack("=5I", ticks, ticks, 10_000, 0, 0)
         encoded = attribute(_TCA_HTB_PARMS, parms)
-        if rate > _U32_MAX:
+        if rate > _U32_MAX:  # over 34 Gbit/s
             wide = struct.pack("=Q", rate)
             encoded += attribute(_TCA_HTB_RATE64, wide) + attribute(_TCA_HTB_CEIL64, wide)
         return encoded
@@ -83,7 +95,7 @@ class RateLimit:
 
 @dataclass(frozen=True, slots=True)
 class Netem:
-    """Everything but the rate by the kernel; ``limit_packets`` bounds what is under way."""
+    """A netem. It does everything but the rate on the kernel engine, and holds at most ``limit_packets``."""
 
     impairment: Impairment
     limit_packets: int
@@ -92,15 +104,17 @@ class Netem:
     kind = "netem"
 
     def options(self) -> bytes:
-        """The value of TCA_OPTIONS. Every parameter is sent each time: a change keeps what is left out."""
+        """The value of TCA_OPTIONS. It has every parameter each time, because netem keeps the old value of a
+        parameter that a change leaves out."""
         wire = self.impairment
         latency_ns, jitter_ns = round(wire.delay_s * 1e9), round(wire.jitter_s * 1e9)
+        # tc_netem_qopt. In a kernel that knows LATENCY64 and JITTER64 (below), they replace its times.
         head = struct.pack(
             "=IIIIII",
             min(latency_ns // _TICK_NS, _U32_MAX),
             self.limit_packets,
             _probability(wire.loss),
-            1 if wire.reorder else 0,  # gap: every packet may be reordered, or none
+            1 if wire.reorder else 0,  # gap 1: each packet may be reordered; 0: none
             _probability(wire.duplicate),
             min(jitter_ns // _TICK_NS, _U32_MAX),
         )
@@ -115,10 +129,14 @@ class Netem:
             + attribute(_TCA_NETEM_JITTER64, struct.pack("=q", jitter_ns))
             + attribute(_TCA_NETEM_PRNG_SEED, struct.pack("=Q", self.seed))
         )
-        if wire.jitter_s:  # the uniform one too: the kernel keeps a table that it once had
+        # For uniform jitter too, which netem has built in: it would go on using a table that it got before.
+        if wire.jitter_s:
             encoded += attribute(_TCA_NETEM_DELAY_DIST, jitter_table(wire.jitter_distribution).tobytes())
-        if wire.burst_loss is not None:  # left out, the kernel goes back to the loss in the head
+        # This one may be left out: netem then goes back to the independent loss in the head.
+        if wire.burst_loss is not None:
             burst = wire.burst_loss
+            # tc_netem_gemodel: p, r, h, k1. h is the probability that a packet survives the bad state, but k1
+            # that one is lost in the good state.
             model = (burst.enter, burst.leave, 1 - burst.loss_bad, burst.loss_good)
             packed = struct.pack("=4I", *map(_probability, model))
             encoded += attribute(_TCA_NETEM_LOSS | _NESTED, attribute(_NETEM_LOSS_GE, packed))
@@ -129,26 +147,24 @@ Qdisc = RateLimit | Netem
 
 
 def rate_limit_for(shape: Shape, mtu_bytes: int) -> RateLimit | None:
-    """The rate limit of a shape, or None where it has none.
-
-    It may be ahead by one frame and by what the rate earns in 4 ms, so that a late timer does not cost
-    throughput.
-    """
+    """The rate limit of a shape, or None for a shape without a rate."""
     if shape.rate_bps is None:
         return None
     return _rate_limit(shape.rate_bps, _queue_bytes(shape), mtu_bytes)
 
 
 def lifted_rate_limit(mtu_bytes: int) -> RateLimit:
-    """For a direction without a rate whose device has a queue already: taking the qdisc away would lose
-    what waits in it, so it stays and limits nothing."""
+    """The rate limit of a direction whose rate was taken away. Deleting its qdisc would lose the packets that
+    wait in it, so it stays, at the highest rate."""
     return _rate_limit(RATE_RANGE_BPS[1], _LIFTED_QUEUE_BYTES, mtu_bytes)
 
 
 def netem_for(shape: Shape, seed: int) -> Netem:
-    """netem for a shape's impairment. It must never be the queue that overflows: its limit is twice
-    what can be under way at the rate, in the smallest frames, and at least the kernel's 1000 packets."""
+    """netem for a shape's impairment. Its limit is twice the number of the smallest frames that can be under
+    way at the rate, and at least 1000 packets, which is netem's own default."""
     rate_bps = shape.rate_bps if shape.rate_bps is not None else _LIVE_LIMIT_BPS
+    # netem must never be the queue that overflows. It has room for the queue of its child as well, because in
+    # most kernels the packets of a child count towards the limit.
     held_bytes = rate_bps / 8 * shape.impairment.longest_delay_s + _queue_bytes(shape)
     limit = max(1000, math.ceil(2 * held_bytes / _SMALLEST_FRAME_BYTES))
     return Netem(shape.impairment, min(limit, _U32_MAX), seed)
@@ -163,12 +179,15 @@ def _rate_limit(rate_bps: float, queue_bytes: int, mtu_bytes: int) -> RateLimit:
     frame_bytes = mtu_bytes + ETHERNET_HEADER_BYTES
     return RateLimit(
         rate_bps=rate_bps,
+        # With less than the bytes that the rate earns meanwhile, a late timer would cost throughput.
         burst_bytes=frame_bytes + math.ceil(rate_bps / 8 * _TIMER_LATENCY_S),
+        # A shorter queue would drop the second of two frames that come together.
         limit_bytes=max(2 * frame_bytes, queue_bytes),
     )
 
 
 def _probability(value: float) -> int:
+    # The kernel compares with a random 32-bit number.
     return round(value * _U32_MAX)
 
 

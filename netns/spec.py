@@ -1,8 +1,8 @@
-"""What a lab should be: nodes, one link each to a common switch, and how each direction is shaped.
+"""The specification of a lab: its nodes, their links to a common switch, and the shape of each direction.
 
-Wall units throughout: bit/s, seconds, bytes. A link has two directions, named from its node:
-``egress`` runs from the node to the switch, ``ingress`` from the switch to the node. A bottleneck
-that many nodes share on their way to a server is therefore the server's ``ingress``.
+All values are in wall units: bit/s, seconds, bytes. Each node has one link. A link has two directions, named
+from its node: ``egress`` runs from the node to the switch, ``ingress`` from the switch to the node. A
+bottleneck that many nodes share on their way to a server is therefore the server's ``ingress``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ DIRECTIONS: tuple[Direction, Direction] = ("egress", "ingress")
 
 ETHERNET_HEADER_BYTES = 14
 MAX_LINKS = 1000
-"""A Linux bridge has 1023 ports."""
+"""A Linux bridge has at most 1023 ports."""
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,31}")
 RATE_RANGE_BPS = (8_000.0, 100e9)
@@ -32,6 +32,7 @@ _MAX_QUEUE_BYTES = 2**31
 
 
 def _check_number(name: str, value: object) -> None:
+    # For Python a bool is an int, and True would be a rate of 1 bit/s.
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         raise SpecError(f"{name}={value!r} is not a finite number")
 
@@ -40,15 +41,15 @@ def _check_number(name: str, value: object) -> None:
 class Shape:
     """One direction of a link.
 
-    ``rate_bps`` counts Ethernet frames without preamble and checksum; None means as fast as the host.
-    The queue before the rate limit is ``queue_bytes`` long, or as long as ``queue_s`` seconds of the
-    rate (so it follows a rate that is changed later); it is never shorter than two frames.
+    ``rate_bps`` counts Ethernet frames without preamble and checksum; None means as fast as the host. The
+    queue before the rate limit holds ``queue_bytes``, or the bytes of ``queue_s`` seconds at the rate, and
+    then follows a rate that is changed later. Without either it is 0.1 s long. It always holds two frames.
 
-    ``delay_s`` is the mean one-way delay. Each packet's own differs by a value drawn from
-    ``jitter_distribution`` (see ``impairment.jitter_table``) with the scale ``jitter_s``; packets
-    keep their order all the same. ``reorder`` is the probability that a packet skips the delay and so
-    overtakes those before it. ``loss``, ``duplicate`` and ``corrupt`` (one bit of the frame is inverted)
-    are probabilities per packet, each on its own; ``burst_loss`` takes the place of ``loss``.
+    ``delay_s`` is the mean one-way delay. The delay of each packet differs from it by a random value with the
+    scale ``jitter_s``, drawn from ``jitter_distribution`` (see ``impairment.jitter_table``). Packets keep
+    their order all the same. ``reorder`` is the probability that a packet skips the delay and so overtakes
+    those before it. ``loss``, ``duplicate`` and ``corrupt`` (one bit of the frame is inverted) are
+    probabilities per packet, independent of each other. ``burst_loss`` takes the place of ``loss``.
 
     Raises: ``SpecError`` for values that no link can have.
     """
@@ -86,6 +87,7 @@ class Shape:
             raise SpecError(f"queue_bytes={self.queue_bytes} is outside 1 to {_MAX_QUEUE_BYTES}")
         if self.queue_s is not None and not 0 < self.queue_s <= _MAX_DELAY_S:
             raise SpecError(f"queue_s={self.queue_s:g} is outside 0 to {_MAX_DELAY_S:g} s")
+        # Each of the two may be in its range while their product is not.
         if (self.queue_s or 0) * (self.rate_bps or 0) / 8 > _MAX_QUEUE_BYTES:
             raise SpecError(f"a queue of {self.queue_s:g} s at {self.rate_bps:g} bit/s is over 2 GiB")
 
@@ -107,14 +109,18 @@ class Shape:
 
     @property
     def impairment(self) -> Impairment:
-        """All but the rate and its queue: what the engine provides."""
+        """All but the rate and its queue. The engine provides these, and htb provides the rate on both
+        engines."""
         return Impairment(**{item.name: getattr(self, item.name) for item in fields(Impairment)})
 
 
 @dataclass(frozen=True, slots=True)
 class LinkSpec:
-    """A node and its link. ``live_impairments`` asks for a wire on which delay, loss and the like can be
-    set while it runs although it starts without any; that costs CPU per packet, most on the relay."""
+    """A node and its link.
+
+    A link that starts without delay, loss and the like can get them later only with ``live_impairments``.
+    Such a link costs CPU time per packet, most of all on the relay engine.
+    """
 
     name: str
     egress: Shape = Shape()
@@ -130,7 +136,7 @@ class LinkSpec:
 
     @property
     def impaired(self) -> bool:
-        """True if the wire must be able to delay or lose packets."""
+        """True if the link's wire must be able to delay or lose packets."""
         return self.live_impairments or bool(self.egress.impairment) or bool(self.ingress.impairment)
 
 
@@ -138,8 +144,9 @@ class LinkSpec:
 class LabSpec:
     """A whole lab: a star of links around one switch.
 
-    ``engine`` says who delays and loses packets: ``kernel`` (netem), ``relay`` (a process), or ``auto``,
-    the kernel where it can. ``seed`` makes the relay's losses and jitter repeatable.
+    ``engine`` delays and loses packets. It is ``kernel`` (netem), ``relay`` (a process), or ``auto``: the
+    kernel where it can do all that the links need, else the relay. ``seed`` makes losses and jitter
+    repeatable on the relay.
 
     Raises: ``SpecError`` for duplicate names, too many links, or a subnet that is too small.
     """
@@ -160,12 +167,13 @@ class LabSpec:
             raise SpecError(f"engine {self.engine!r} is none of auto, kernel, relay")
         if not 576 <= self.mtu_bytes <= 9000:
             raise SpecError(f"mtu_bytes={self.mtu_bytes} is outside 576 to 9000")
+        # The first and the last address of a subnet belong to no node: network and broadcast.
         if self.network.num_addresses - 2 < len(self.links):
             raise SpecError(f"subnet {self.subnet} has too few addresses for {len(self.links)} nodes")
 
     @property
     def network(self) -> ipaddress.IPv4Network:
-        """The subnet that all nodes share."""
+        """The subnet that all nodes share. Raises: ``SpecError`` if ``subnet`` is not one."""
         try:
             return ipaddress.IPv4Network(self.subnet)
         except ValueError as error:

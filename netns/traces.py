@@ -1,9 +1,12 @@
-"""Traces: how a link's rate, delay and loss went over time, read from files and replayed on a link.
+"""Traces: the rate, delay and loss of a link over time. They are read from files and replayed on a link.
 
-Mahimahi's format: one integer per line, the milliseconds at which one packet of 1500 bytes may pass;
-repeated numbers mean several. CSV: a header ``time_s,rate_bps,delay_s,loss`` (``time_s`` first, the others
-as there are), then rows with growing times from 0 on; a row holds until the next, and the last one ends
-the trace. Bad input is refused by file name and line.
+In Mahimahi's format (Netravali et al., USENIX ATC 2015) each line is a whole number: the time in milliseconds
+at which one packet of 1500 bytes may pass. A number that is repeated stands for several packets.
+
+A CSV file has a header, ``time_s`` and then one or more of ``rate_bps``, ``delay_s`` and ``loss``. Its rows
+have growing times, the first 0. A row holds until the next one, and the last one only ends the trace.
+
+An error in a file names the file and the line.
 """
 
 from __future__ import annotations
@@ -24,11 +27,11 @@ from netns.spec import ETHERNET_HEADER_BYTES, RATE_RANGE_BPS, Direction, Shape
 
 if TYPE_CHECKING:
     from netns.build import BuiltLab
-    from netns.worker import Worker
+    from netns.thread import LabThread
 
 MAHIMAHI_PACKET_BYTES = 1500
 INTERVAL_S = 0.1
-"""Over how long Mahimahi's opportunities are averaged to a rate."""
+"""The packets of a Mahimahi trace are averaged to a rate over intervals of about this length."""
 _FRAME_BITS = 8 * (MAHIMAHI_PACKET_BYTES + ETHERNET_HEADER_BYTES)
 _COLUMNS = ("time_s", "rate_bps", "delay_s", "loss")
 _LONGEST_S = 86_400.0
@@ -36,7 +39,7 @@ _LONGEST_S = 86_400.0
 
 @dataclass(frozen=True, slots=True)
 class TracePoint:
-    """From ``time_s`` on; None leaves the link's own value. A rate of 0 is an outage."""
+    """The values from ``time_s`` on. None leaves the link's own value; a rate of 0 is an outage."""
 
     time_s: float
     rate_bps: float | None = None
@@ -46,14 +49,15 @@ class TracePoint:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """Points in the order of their times, the first at 0, and the end."""
+    """Points in the order of their times, the first at 0, and the duration in seconds."""
 
     points: tuple[TracePoint, ...]
     duration_s: float
 
     @classmethod
     def load(cls, path: str | Path) -> Trace:
-        """Reads a file: CSV if its name ends so, else Mahimahi's format. Raises ``SpecError``."""
+        """Reads a file: as CSV if its name ends in ``.csv``, else in Mahimahi's format. Raises:
+        ``SpecError``."""
         path = Path(path)
         try:
             text = path.read_text(encoding="utf-8")
@@ -63,16 +67,17 @@ class Trace:
 
     @property
     def mean_rate_bps(self) -> float:
-        """The average over its duration, of a trace that gives rates."""
+        """The average rate over the duration of the trace, for a trace that gives rates."""
         return self.bits_until(self.duration_s) / self.duration_s
 
     @property
     def impairs(self) -> bool:
-        """It changes more than the rate, for which a link must be made."""
+        """True if the trace also sets delay or loss. Only a link with impairments can follow such a trace
+        (see ``LinkSpec.live_impairments``)."""
         return any(point.delay_s is not None or point.loss is not None for point in self.points)
 
     def stretched(self, factor: float) -> Trace:
-        """The same, ``factor`` times slower: times and delays multiplied, rates divided."""
+        """The same trace, ``factor`` times slower: times and delays are multiplied by it, rates divided."""
         points = (
             TracePoint(
                 point.time_s * factor,
@@ -85,8 +90,8 @@ class Trace:
         return Trace(tuple(points), self.duration_s * factor)
 
     def bits_until(self, time_s: float, *, loop: bool = True) -> float:
-        """What a link with this trace has carried ``time_s`` after its beginning, if it always had to. After
-        the end it begins again, or goes on at its last rate."""
+        """The bits that a link with this trace can carry within ``time_s`` seconds of its beginning. After
+        its end the trace begins again, or without ``loop`` goes on at its last rate."""
         turns, rest_s = divmod(time_s, self.duration_s) if loop else (0.0, time_s)
         ends = [*(point.time_s for point in self.points[1:]), self.duration_s if loop else math.inf]
 
@@ -100,12 +105,14 @@ class Trace:
 
 
 def parse_mahimahi(text: str, name: str, interval_s: float = INTERVAL_S) -> Trace:
-    """Mahimahi's format, averaged over intervals. Raises ``SpecError`` with file and line."""
+    """Reads Mahimahi's format and averages it over intervals of about ``interval_s``. ``name`` is the file's
+    name for error messages. Raises: ``SpecError`` with file and line."""
     times_ms: list[int] = []
     for number, line in enumerate(text.splitlines(), start=1):
         line = line.strip()
         if not line:
             continue
+        # isdigit alone also takes digits such as "²", which int refuses.
         if not (line.isascii() and line.isdigit()):
             raise SpecError(f"{name}:{number}: {line!r} is not a whole number of milliseconds")
         time_ms = int(line)
@@ -119,16 +126,18 @@ def parse_mahimahi(text: str, name: str, interval_s: float = INTERVAL_S) -> Trac
     if times_ms[-1] == 0:
         raise SpecError(f"{name}:{len(times_ms)}: a trace must last for more than 0 ms")
     duration_s = times_ms[-1] / 1e3
+    # Equal intervals that fill the duration exactly, so the last one is no shorter than the others.
     count = max(1, round(duration_s / interval_s))
     width_s = duration_s / count
-    # an opportunity at the very end belongs to the last interval
+    # A packet at the very end belongs to the last interval.
     chances = Counter(min(count - 1, int(time_ms / 1e3 / width_s)) for time_ms in times_ms)
     points = (TracePoint(index * width_s, chances[index] * _FRAME_BITS / width_s) for index in range(count))
     return Trace(tuple(_merged(points)), duration_s)
 
 
 def _merged(points: Iterator[TracePoint]) -> Iterator[TracePoint]:
-    """Leaves out points that change nothing: an outage must be one point, whose length is known."""
+    """Leaves out points that change nothing. An outage must be one point, because its rate depends on its
+    length (see ``outage_rate_bps``)."""
     before: TracePoint | None = None
     for point in points:
         if before is None or point.rate_bps != before.rate_bps:
@@ -137,7 +146,7 @@ def _merged(points: Iterator[TracePoint]) -> Iterator[TracePoint]:
 
 
 def parse_csv(text: str, name: str) -> Trace:
-    """CSV as the module describes it. Raises ``SpecError`` with file and line."""
+    """Reads CSV as the module's first lines describe it. Raises: ``SpecError`` with file and line."""
     lines = text.splitlines()
     header = [column.strip() for column in next(csv.reader(lines[:1]), [])]
     if header[:1] != ["time_s"] or len(header) < 2 or not set(header) <= set(_COLUMNS):
@@ -145,6 +154,7 @@ def parse_csv(text: str, name: str) -> Trace:
     if len(set(header)) < len(header):
         raise SpecError(f"{name}:1: a column is there twice")
     points: list[TracePoint] = []
+    # Line by line rather than with one csv.reader, so that the number of a line is that of the file.
     for number, line in enumerate(lines[1:], start=2):
         if not line.strip():
             continue
@@ -169,6 +179,7 @@ def _csv_point(header: list[str], cells: list[str], where: str) -> TracePoint:
         except ValueError:
             raise SpecError(f"{where}: {column}: {cell.strip()!r} is not a number") from None
         low, high = _limits(column)
+        # A rate of 0 is outside a link's range but stands for an outage.
         if not math.isfinite(value) or not (low <= value <= high or (column == "rate_bps" and value == 0)):
             raise SpecError(f"{where}: {column}={value:g} is outside {low:g} to {high:g}")
         values[column] = value
@@ -185,36 +196,40 @@ def _limits(column: str) -> tuple[float, float]:
 
 
 def outage_rate_bps(length_s: float, mtu_bytes: int) -> float:
-    """The rate that stands for an outage, which no queue can have: one frame passes at its beginning, and is
-    paid off exactly at its end, if every frame is charged as a full one (with more of them if the rate would
-    be lower than a link's least)."""
+    """The rate that stands for an outage of ``length_s`` seconds, since htb cannot have the rate 0.
+
+    One frame passes at the beginning of the outage, and the debt for it is paid off exactly at the end. This
+    holds if every frame is charged as a full one (``RateLimit.least_bytes``). If the rate for one frame were
+    below the least rate of a link, it is the rate for as many frames as are needed to reach that.
+    """
     frame_bits = 8 * (mtu_bytes + ETHERNET_HEADER_BYTES)
     frames = max(1, math.ceil(RATE_RANGE_BPS[0] * length_s / frame_bits))
     return frames * frame_bits / length_s
 
 
 class Playback:
-    """A trace that plays on one direction of a link."""
+    """A trace that is being replayed on one direction of a link."""
 
-    def __init__(self, trace: Trace, loop: bool, start_s: float, apply: _Apply, worker: Worker) -> None:
-        self._trace, self._loop, self._apply, self._worker = trace, loop, apply, worker
-        self._start = worker.now() - start_s
+    def __init__(self, trace: Trace, loop: bool, start_s: float, apply: _Apply, thread: LabThread) -> None:
+        self._trace, self._loop, self._apply, self._thread = trace, loop, apply, thread
+        self._start = thread.now() - start_s
+        # The point that holds now: its turn through the trace and its index, -1 before a turn's first point.
         self._turn, self._index = 0, -1
         self._done: Future[None] = Future()
-        self._next: Future[None] = worker.call(self._step)
+        self._next: Future[None] = thread.call(self._step)
 
     async def ended(self) -> None:
-        """Waits until it ends or is stopped. Raises what went wrong."""
+        """Waits until the trace ends or is stopped. Raises the error if a point could not be applied."""
         await asyncio.shield(asyncio.wrap_future(self._done))
 
     async def stop(self) -> None:
-        """Stops it; the link stays as the trace has left it."""
-        await asyncio.wrap_future(self._worker.call(self._finish))
+        """Stops the trace. The link keeps the values of the last point."""
+        await asyncio.wrap_future(self._thread.call(self._finish))
 
     @property
     def position_s(self) -> float:
-        """How far into the trace it is."""
-        return (self._worker.now() - self._start) % self._trace.duration_s
+        """The time within the trace, in seconds."""
+        return (self._thread.now() - self._start) % self._trace.duration_s
 
     def _finish(self) -> None:
         self._next.cancel()
@@ -222,18 +237,20 @@ class Playback:
             self._done.set_result(None)
 
     def _step(self) -> None:
-        """Applies the latest point that is due (a late thread skips some) and schedules the next."""
+        """Applies the latest point that is due and schedules the next one."""
         if self._done.done():
             return
         points, duration_s = self._trace.points, self._trace.duration_s
-        now = self._worker.now()
+        now = self._thread.now()
+        # A thread that is late skips points, rather than applying them late one by one.
         while self._due(self._turn, self._index + 1) <= now:
             self._index += 1
-            if self._index == len(points):
+            if self._index == len(points):  # the end of the trace
                 self._turn, self._index = self._turn + 1, -1
                 if not self._loop:
                     self._finish()
                     return
+        # It is -1 only if rounding puts the end of a turn just before the beginning of the next one.
         if self._index >= 0:
             end_s = points[self._index + 1].time_s if self._index + 1 < len(points) else duration_s
             try:
@@ -241,7 +258,7 @@ class Playback:
             except BaseException as error:
                 self._done.set_exception(error)
                 return
-        self._next = self._worker.call(self._step, self._due(self._turn, self._index + 1))
+        self._next = self._thread.call(self._step, self._due(self._turn, self._index + 1))
         self._next.add_done_callback(self._scheduled)
 
     def _scheduled(self, step: Future[None]) -> None:
@@ -249,19 +266,21 @@ class Playback:
             self._done.set_result(None)
 
     def _due(self, turn: int, index: int) -> float:
+        # Counted from the start and not from the point before, so that lateness does not add up.
         points = self._trace.points
         offset = points[index].time_s if index < len(points) else self._trace.duration_s
         return self._start + turn * self._trace.duration_s + offset
 
 
 class _Apply:
-    """Sets a link to a point of a trace that holds for some seconds."""
+    """Sets one direction of a link to a point of a trace that holds for ``for_s`` seconds."""
 
     def __init__(self, built: BuiltLab, link: str, direction: Direction) -> None:
         self._built, self._link, self._direction = built, link, direction
 
     def __call__(self, point: TracePoint, for_s: float) -> None:
         outage = point.rate_bps == 0
+        # In an outage every frame is charged as a full one; see outage_rate_bps.
         self._built.set_shapes(
             self._link,
             {self._direction: self.shape(point, for_s)},
@@ -269,9 +288,10 @@ class _Apply:
         )
 
     def shape(self, point: TracePoint, for_s: float) -> Shape:
-        """What the link would become. Raises ``SpecError`` if it cannot."""
+        """The shape that the direction gets. Raises: ``SpecError`` if no link can have it."""
         changes: dict[str, object] = {}
         if point.rate_bps is not None:
+            # A stretched trace may have rates below the least rate of a link.
             mtu_bytes = self._built.plan.mtu_bytes
             changes["rate_bps"] = max(RATE_RANGE_BPS[0], point.rate_bps or outage_rate_bps(for_s, mtu_bytes))
         if point.delay_s is not None:
@@ -289,12 +309,13 @@ def play(
     loop: bool,
     start_s: float,
     built: BuiltLab,
-    worker: Worker,
+    thread: LabThread,
 ) -> Playback:
-    """Starts to replay a trace; see ``Link.replay``."""
+    """Starts to replay a trace; see ``Link.replay``. Raises: ``SpecError``, ``CapabilityError``."""
     if not 0 <= start_s < trace.duration_s:
         raise SpecError(f"a trace of {trace.duration_s:g} s cannot begin at {start_s:g} s")
     apply = _Apply(built, link, direction)
-    for point in trace.points:  # better now than in the middle of it
+    # A point that the link cannot have is refused now, rather than in the middle of the trace.
+    for point in trace.points:
         built.check_shape(link, direction, apply.shape(point, trace.duration_s))
-    return Playback(trace, loop, start_s, apply, worker)
+    return Playback(trace, loop, start_s, apply, thread)

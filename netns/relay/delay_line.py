@@ -1,6 +1,6 @@
-"""One direction of a wire: packets go in with their times and come out with theirs. Pure.
+"""One direction of a wire: a packet goes in at one time and comes out at another, or never. Pure.
 
-Standard library only, and little of it: the relay process imports this and must start quickly.
+It imports only the standard library, and little of it: the relay process imports this and must start quickly.
 """
 
 from __future__ import annotations
@@ -10,34 +10,38 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 PACKET_OVERHEAD_BYTES = 160
-"""What a waiting packet costs beside its bytes: the objects that hold it."""
+"""The memory that a waiting packet takes beside its bytes, for the objects that hold it."""
 TABLE_SCALE = 8192
-"""A table's value that means one ``jitter_s``: netem's NETEM_DIST_SCALE."""
+"""The value in a table that stands for one ``jitter_s``: netem's NETEM_DIST_SCALE."""
 
 Burst = tuple[float, float, float, float]
-"""Probabilities to enter and to leave the bad state, and to lose a packet in the bad and in the good one."""
+"""The probabilities of ``impairment.BurstLoss``: enter the bad state, leave it, loss in the bad state, loss
+in the good one."""
 
 
 class DelayLine:
-    """Loses, duplicates, corrupts and delays packets, keeps their order unless reordering was asked for, and
-    holds a bounded amount.
+    """Loses, duplicates, corrupts and delays packets. It keeps their order unless reordering was asked for,
+    and holds at most ``limit_bytes``.
 
-    A packet that would overtake its predecessor leaves together with it. Parameters may change at any
-    time and hold for packets that come in from then on. Every impairment has a random stream of its own,
-    from which it draws only while it is wanted, so that a change of one does not shift the others.
+    A packet whose delay would make it overtake its predecessor leaves together with it. Parameters may change
+    at any time, and apply to packets that come in from then on. Every impairment has a random stream of its
+    own, and draws from it only while it is on. So a change of one impairment does not change which packets
+    another one affects.
     """
 
     def __init__(self, *, seed: int, limit_bytes: int) -> None:
         self._seed = seed
         self._streams: dict[str, Callable[[], float]] = {}
         self._limit_bytes = limit_bytes
+        # Delayed packets, and those that reordering lets overtake them. Due times never decrease within
+        # either, so two queues do without a heap.
         self._waiting: deque[tuple[float, bytes]] = deque()
         self._ahead: deque[tuple[float, bytes]] = deque()
         self._last_due = 0.0
         self._held_bytes = 0
         self._in_burst = False
         self.next_due: float | None = None
-        """When the next packet comes out, or None if none is waiting."""
+        """The time at which the next packet comes out, or None if none is waiting."""
         self.set()
         self.lost = 0
         """Packets lost on purpose."""
@@ -57,33 +61,37 @@ class DelayLine:
         corrupt: float = 0.0,
         limit_bytes: int | None = None,
     ) -> None:
-        """Changes the impairment for packets to come.
+        """Changes the impairments for packets that come in from now on. A parameter that is left out is off,
+        but ``limit_bytes`` stays.
 
-        Jitter is drawn from ``table`` (deviations in units of ``jitter_s / TABLE_SCALE``), or uniformly
-        within ``jitter_s`` without one.
+        Jitter is drawn from ``table`` (deviations in units of ``jitter_s / TABLE_SCALE``). Without a table it
+        is uniform between ``-jitter_s`` and ``jitter_s``.
         """
         self._delay_s, self._jitter_s, self._table = delay_s, jitter_s, table
         self._loss, self._burst = loss, burst
         self._reorder, self._duplicate, self._corrupt = reorder, duplicate, corrupt
         if limit_bytes is not None:
             self._limit_bytes = limit_bytes
-        if burst is None:
+        if burst is None:  # a model that comes later begins in its good state
             self._in_burst = False
+        # With a fixed delay alone nothing is drawn, and push can take a shorter way.
         self._plain = not (burst or loss or jitter_s or reorder or duplicate or corrupt)
 
     def clear(self) -> int:
-        """Loses every packet under way; returns how many."""
+        """Loses every packet that is under way. Returns their number."""
         count = len(self._waiting) + len(self._ahead)
         self._waiting.clear()
         self._ahead.clear()
+        # _last_due too: the next packet does not wait for one that is lost.
         self._held_bytes, self._last_due, self.next_due = 0, 0.0, None
         return count
 
     def push(self, packet: bytes, now: float) -> bool:
-        """A packet enters at ``now`` (seconds, never decreasing); False if it will not come out."""
+        """Takes in a packet at ``now`` (seconds, never decreasing). False if it will not come out."""
         if self._plain:
             return self._enqueue(packet, now + self._delay_s)
         passed = False
+        # Duplicated before everything else: each copy may be lost, delayed and corrupted on its own.
         copies = 2 if self._duplicate and self._draw("duplicate") < self._duplicate else 1
         for _ in range(copies):
             if self._loses():
@@ -94,13 +102,14 @@ class DelayLine:
 
     @property
     def backlog_bytes(self) -> int:
-        """Bytes of the packets on their way."""
+        """The bytes of the packets that are under way, without the overhead that counts towards the limit."""
         return self._held_bytes - PACKET_OVERHEAD_BYTES * (len(self._waiting) + len(self._ahead))
 
     def pop_due(self, now: float) -> list[bytes]:
-        """The packets that come out by ``now``, in their order."""
+        """Takes out the packets that are due by ``now``, in their order."""
         ahead, waiting = self._ahead, self._waiting
         out = []
+        # A packet that overtakes is due when it enters, so it goes before all that are still here.
         while ahead and ahead[0][0] <= now:
             out.append(ahead.popleft()[1])
         while waiting and waiting[0][0] <= now:
@@ -112,6 +121,7 @@ class DelayLine:
         return out
 
     def _draw(self, what: str) -> float:
+        # Seeding with a string is the same in every process; hash() is not.
         stream = self._streams.get(what)
         if stream is None:
             stream = self._streams[what] = random.Random(f"{self._seed}:{what}").random
@@ -122,6 +132,7 @@ class DelayLine:
         if burst is None:
             return bool(self._loss) and self._draw("loss") < self._loss
         enter, leave, in_bad, in_good = burst
+        # As in netem's loss_gilb_ell, the state before the transition decides about the packet.
         was_bad = self._in_burst
         if self._draw("burst") < (leave if was_bad else enter):
             self._in_burst = not was_bad
@@ -130,7 +141,7 @@ class DelayLine:
     def _delay(self, packet: bytes, now: float) -> bool:
         if self._corrupt and self._draw("corrupt") < self._corrupt:
             packet = self._corrupted(packet)
-        if self._reorder and self._draw("reorder") < self._reorder:
+        if self._reorder and self._draw("reorder") < self._reorder:  # it skips the delay, and draws no jitter
             return self._enqueue(packet, now, ahead=True)
         return self._enqueue(packet, now + self._delay_s + self._jitter())
 
@@ -143,7 +154,7 @@ class DelayLine:
         return self._jitter_s * self._table[int(drawn * len(self._table))] / TABLE_SCALE
 
     def _corrupted(self, packet: bytes) -> bytes:
-        if not packet:
+        if not packet:  # it has no bit that could be inverted
             return packet
         bit = int(self._draw("bit") * 8 * len(packet))
         changed = bytearray(packet)
@@ -157,9 +168,12 @@ class DelayLine:
             return False
         self._held_bytes = held
         if ahead:
+            # _last_due stays: those that wait must not leave later because this one has overtaken them.
             self._ahead.append((due, packet))
             self.next_due = self._ahead[0][0]
             return True
+        # Jitter, or a delay that became shorter, must not change the order: a receiver would take an
+        # overtaken packet for a lost one.
         if due < self._last_due:
             due = self._last_due
         self._last_due = due

@@ -1,4 +1,4 @@
-"""Tells when a namespace is gone, from outside it."""
+"""Finds out from outside when a namespace is gone."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from netns.namespaces import Namespace, entered
 
 
 def until(condition: Callable[[], bool], timeout_s: float = 10.0) -> bool:
-    """The kernel takes namespaces down in its own time."""
+    """Waits until ``condition`` holds, and is False if it does not in time. The kernel takes namespaces down
+    some time after their last descriptor is closed."""
     deadline = time.monotonic() + timeout_s
     while not condition():
         if time.monotonic() > deadline:
@@ -21,7 +22,7 @@ def until(condition: Callable[[], bool], timeout_s: float = 10.0) -> bool:
 
 
 class Canary:
-    """A veth from a namespace that others own into one of ours: it disappears when theirs does."""
+    """Veth pairs between watched namespaces and one of its own. A pair disappears with the watched one."""
 
     def __init__(self) -> None:
         self._home = Namespace("canary")
@@ -48,7 +49,7 @@ class Canary:
             os.close(fd)
 
     def alive(self) -> set[str]:
-        """One name for each namespace that is still there."""
+        """A name for each watched namespace that is still there."""
         return {name for name in self._home.route.device_stats() if name.startswith("canary")}
 
     def close(self) -> None:

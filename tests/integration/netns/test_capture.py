@@ -1,4 +1,4 @@
-"""Captures: readable by others, bounded, and gone with the lab."""
+"""Captures can be read by other programs, are bounded, and end with the lab."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The lab on this host's kernel: what it promises about rates, delays, losses, cuts and counters."""
+"""The lab on this host's kernel keeps its promises about rates, delays, losses, cuts and counters."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ async def test_a_dead_relay_is_an_error_that_says_so():
 
 
 async def test_a_rate_that_changes_all_the_time_is_right_on_average():
-    """tbf, whose bucket every change fills, is 4 to 8 % off here."""
+    """With a tbf, whose bucket is filled by every change, this rate would be 4 to 8 % too high."""
     rates = (1e6, 2e6)
     async with Lab(two(Shape(rate_bps=rates[0], queue_s=0.3))) as lab:
         sender, receiver = await pair(lab)

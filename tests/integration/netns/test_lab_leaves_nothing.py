@@ -1,4 +1,4 @@
-"""After a lab, however it ended, there is nothing left: no process, descriptor, thread or namespace."""
+"""A lab leaves no process, descriptor, thread or namespace behind, no matter how it ends."""
 
 from __future__ import annotations
 

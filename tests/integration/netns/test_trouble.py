@@ -1,4 +1,5 @@
-"""Labs that are built and broken off over and over, at every step, and leave nothing behind."""
+"""Labs that are broken off at every step, 500 times, leave nothing behind. Other trouble is an error that
+says so."""
 
 from __future__ import annotations
 
@@ -49,7 +50,7 @@ STEPS = (
 
 
 class BrokenOffError(Exception):
-    """Ours, thrown in where nobody expects it."""
+    """An exception of the test, raised inside a step."""
 
 
 def left() -> tuple[int, set[int], set[str]]:
@@ -60,7 +61,8 @@ def left() -> tuple[int, set[int], set[str]]:
 
 
 async def broken_off(rng: random.Random, monkeypatch: pytest.MonkeyPatch, canary: Canary) -> None:
-    """One lab, that ends well, by an exception in a step or inside, or by a cancellation at any time."""
+    """Builds a lab that ends well, by an exception in a step or in its block, or by a cancellation at any
+    time."""
     how = rng.choice(("well", "step", "inside", "cancelled"))
 
     async def use() -> None:
@@ -147,7 +149,7 @@ def devices_here() -> list[str]:
 
 @pytest.fixture
 def bridge_on_the_host():
-    """A bridge with the name that the lab gives its own, unless there is one."""
+    """A bridge on the host with the name of the lab's bridge, unless the host has one already."""
     if "br0" in devices_here():
         yield
         return
@@ -158,7 +160,7 @@ def bridge_on_the_host():
 
 @pytest.mark.usefixtures("bridge_on_the_host")
 async def test_a_bridge_of_the_same_name_on_the_host_is_left_alone():
-    """The lab's own is in a namespace of its own, so no name on the host is taken."""
+    """The lab's bridge is in a namespace of its own, so it takes no name on the host."""
     before = devices_here()
     async with Lab(SPEC) as lab:
         await lab.counters()

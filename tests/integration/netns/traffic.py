@@ -1,4 +1,4 @@
-"""Numbered datagrams between two nodes, and what became of them."""
+"""Sends numbered datagrams between two nodes and collects those that arrive."""
 
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ SO_NO_CHECK, SO_TIMESTAMPNS = 11, 35
 HEADERS_BYTES = 14 + 20 + 8
 UNSHAPED = Shape()
 _BUFFER_BYTES = 1 << 23
-"""Room for 8000 small packets, which the kernel charges with 800 bytes each."""
+"""Room for 8000 small packets, each of which the kernel counts as some 800 bytes."""
 
 TIMING = not os.environ.get("ECCO_EMU_NO_TIMING")
-"""False on a machine that is emulated in software: late there means nothing."""
+"""False on a machine that is emulated in software, where times of arrival mean nothing."""
 
 
 def two(egress: Shape = UNSHAPED, ingress: Shape = UNSHAPED, live: bool = False, **options) -> LabSpec:
-    """A camera's link with these shapes, and a server's without any."""
+    """A camera, whose link has these shapes, and a server, whose link has none."""
     link = LinkSpec("cam", egress=egress, ingress=ingress, live_impairments=live)
     return LabSpec(links=(link, LinkSpec("server")), **options)
 
 
 async def pair(lab: Lab) -> tuple[socket.socket, socket.socket]:
-    """A socket on the camera and one on the server, both of which stamp what they receive."""
+    """A socket on the camera and one on the server, which both note the time of each packet that they
+    receive."""
     sockets = (
         await lab.udp_socket("cam", buffer_bytes=_BUFFER_BYTES),
         await lab.udp_socket("server", buffer_bytes=_BUFFER_BYTES),
@@ -39,7 +40,7 @@ async def pair(lab: Lab) -> tuple[socket.socket, socket.socket]:
 
 
 def drain(receiver: socket.socket) -> list[tuple[float, bytes]]:
-    """Everything that has arrived, with the kernel's time of arrival in seconds."""
+    """All packets that have arrived, each with the kernel's time of arrival in seconds."""
     found = []
     while True:
         try:
@@ -63,7 +64,8 @@ async def arrived(receiver: socket.socket, count: int, timeout_s: float = 5.0) -
 async def send(
     sender: socket.socket, receiver: socket.socket, count: int, *, gap_s: float = 0.0, size: int = 4
 ) -> list[float]:
-    """Sends packets that carry their numbers; without a gap in bursts that fit any buffer. Their times."""
+    """Sends packets that carry their numbers, and returns the times of sending. Without a gap they go in
+    bursts of 50, which fit into any buffer."""
     times = []
     for number in range(count):
         times.append(time.time())
@@ -74,7 +76,7 @@ async def send(
 
 
 async def settled(receiver: socket.socket, quiet_s: float = 0.25) -> list[tuple[float, bytes]]:
-    """All that arrives until nothing has for ``quiet_s``."""
+    """All packets that arrive until none has arrived for ``quiet_s``."""
     found = drain(receiver)
     last = time.monotonic()
     while time.monotonic() - last < quiet_s:
@@ -92,17 +94,19 @@ def numbers(found: list[tuple[float, bytes]]) -> list[int]:
 
 
 def delays(found: list[tuple[float, bytes]], sent: list[float]) -> list[float]:
-    """Each packet's own way, in seconds."""
+    """The time that each packet was under way, in seconds."""
     return [at - sent[struct.unpack_from("=I", data)[0]] for at, data in found]
 
 
 def plausible(count: int, of: int, probability: float) -> bool:
-    """Whether so many of so many can be, with one in 100,000 against it."""
+    """False if a binomial count of ``of`` trials is this far from its mean with a probability below 1 in
+    100,000."""
     return abs(count - of * probability) <= 4.5 * math.sqrt(of * probability * (1 - probability)) + 1
 
 
 async def flooded_rate_bps(sender: socket.socket, receiver: socket.socket, offered_bps: float, for_s: float):
-    """The rate of Ethernet frames at the receiver while the sender offers more, without the first burst."""
+    """The rate of Ethernet frames at the receiver while the sender offers more. The first 0.3 s, which hold
+    the burst, do not count."""
     payload = bytes(1200)
     gap_s = (len(payload) + HEADERS_BYTES) * 8 / offered_bps
     found = []
@@ -119,7 +123,7 @@ async def flooded_rate_bps(sender: socket.socket, receiver: socket.socket, offer
 
 
 async def round_trips_s(sender: socket.socket, receiver: socket.socket, count: int = 30) -> list[float]:
-    """Times there and back."""
+    """The times of packets to the receiver and back, in seconds."""
     times = []
     for _ in range(count):
         start = time.perf_counter()
@@ -132,6 +136,6 @@ async def round_trips_s(sender: socket.socket, receiver: socket.socket, count: i
 
 
 async def ready(receiver: socket.socket, timeout_s: float = 5.0) -> list[bytes]:
-    """The next packet, without polling."""
+    """Waits for the next packet, without polling."""
     loop = asyncio.get_running_loop()
     return [await asyncio.wait_for(loop.sock_recv(receiver, 65536), timeout_s)]

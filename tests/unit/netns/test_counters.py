@@ -24,10 +24,8 @@ def test_frames_at_a_cut_port_went_no_further():
     ledger = CutLedger()
     assert ledger.discarded(device(50, 5000)) == Frames()
     ledger.cut(device(50, 5000))
-    assert ledger.is_cut
     assert ledger.discarded(device(60, 6000)) == Frames(10, 1000)
     ledger.join(device(65, 6500))
-    assert not ledger.is_cut
     assert ledger.discarded(device(1000, 100_000)) == Frames(15, 1500)
     ledger.cut(device(1000, 100_000))
     ledger.join(device(1001, 100_100))

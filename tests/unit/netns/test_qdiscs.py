@@ -92,7 +92,7 @@ def test_netem_encoding():
 
 
 def test_netem_change_resets_what_would_otherwise_stay():
-    """CORR, REORDER, CORRUPT and RATE that are left out keep their old values in sch_netem.c."""
+    """sch_netem.c keeps the old values of CORR, REORDER, CORRUPT and RATE when they are left out."""
     _, attributes = netem_fields(Netem(Impairment(0.02), 1000, 0))
     assert attributes[1] == bytes(12)
     assert attributes[3] == bytes(8)

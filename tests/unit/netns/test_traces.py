@@ -1,4 +1,4 @@
-"""Traces as files: what is read, what is refused and where, and what ships."""
+"""Trace files: reading them, refusing them by file and line, and the ones in profiles/links."""
 
 from __future__ import annotations
 

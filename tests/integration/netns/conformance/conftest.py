@@ -1,4 +1,5 @@
-"""The engine that a test runs on: each runs on both, and on the kernel's where it has netem."""
+"""The engine on which a test runs. Each test runs on both, on the kernel engine only where the kernel has
+netem."""
 
 from __future__ import annotations
 

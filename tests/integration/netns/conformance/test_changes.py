@@ -1,4 +1,4 @@
-"""What both engines must do when a link is changed, cut and joined while packets are on it."""
+"""Both engines change, cut and join a link in the same way while packets are on it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Faults and traces on both engines: they begin, end, overlap, and say when."""
+"""Faults and traces begin, end and overlap on both engines, and their handles say when."""
 
 from __future__ import annotations
 

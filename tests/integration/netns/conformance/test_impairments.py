@@ -1,4 +1,4 @@
-"""What both engines must do to packets, each impairment in each way it can be asked for."""
+"""Both engines do the same to packets, for each impairment and each way to ask for it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ SOL_SOCKET = 1
 
 
 async def through(spec, count: int, *, gap_s: float = 0.0, size: int = 4, unchecked: bool = False):
-    """Sends packets from the camera; returns (what arrived, when each was sent, the link's counters)."""
+    """Sends packets from the camera. Returns the packets that arrived, the times of sending and the link's
+    counters."""
     async with Lab(spec) as lab:
         sender, receiver = await pair(lab)
         with sender, receiver:
