@@ -28,7 +28,7 @@ class Facts(Protocol):
         ...
 
 
-class Verdict(NamedTuple):
+class ExpectationVerdict(NamedTuple):
     """``held, detail = evaluate(...)``: whether it held, and the figures that decided."""
 
     held: bool
@@ -44,26 +44,26 @@ def describe(expectation: ExpectationSection) -> str:
     return text + f"delivers {expectation.delivers} within {within} of {expectation.of}"
 
 
-def evaluate(expectation: ExpectationSection, facts: Facts) -> Verdict:
+def evaluate(expectation: ExpectationSection, facts: Facts) -> ExpectationVerdict:
     """Whether the facts of a finished run satisfy the expectation, and the figures that decide."""
     if expectation.map is not None:
         return _evaluate_map(expectation, expectation.map, facts)
     moment = parse_moment(expectation.of or "start")
     start = facts.fault_time(moment.index, moment.phase) if isinstance(moment, FaultMoment) else moment
     if start is None:
-        return Verdict(False, f"{expectation.of} never came")
+        return ExpectationVerdict(False, f"{expectation.of} never came")
     end = start + (expectation.within or 0.0)
     count = facts.delivered(expectation.camera, start, end)
     held = parse_delivers(expectation.delivers or "").holds(count)
     segments = "segment" if count == 1 else "segments"
-    return Verdict(held, f"{count} {segments} delivered from {start:.2f} s to {end:.2f} s")
+    return ExpectationVerdict(held, f"{count} {segments} delivered from {start:.2f} s to {end:.2f} s")
 
 
-def _evaluate_map(expectation: ExpectationSection, text: str, facts: Facts) -> Verdict:
+def _evaluate_map(expectation: ExpectationSection, text: str, facts: Facts) -> ExpectationVerdict:
     final = facts.final_map(expectation.camera)
     if final is None:
-        return Verdict(False, "its accuracy was never measured")
-    return Verdict(parse_map(text).holds(final), f"mAP was {final:.3f} at the end")
+        return ExpectationVerdict(False, "its accuracy was never measured")
+    return ExpectationVerdict(parse_map(text).holds(final), f"mAP was {final:.3f} at the end")
 
 
 class RunFacts:

@@ -149,10 +149,6 @@ class CameraMetrics:
                 return stay.job
         return None
 
-    def state_at(self, t: float) -> Literal["idle", "streaming"]:
-        configured = latest(self.configured, t)
-        return "idle" if configured is None else configured.state
-
     def segments_between(self, t0: float, t1: float, state: SegmentState) -> int:
         """How many segments met this fate with ``t0 <= t <= t1``."""
         return sum(segment.state == state for segment in between(self.segments, t0, t1))
