@@ -1,8 +1,10 @@
-"""What happened in a run, as typed values: the lines of events.jsonl.
+"""The events of a run, as typed values: each is one line of events.jsonl (docs/reference/events.md).
 
-Everything a report, a live view, a summary or an expectation knows of a run is folded from these, so
-a run can be read while it goes on and again after a crash. ``t`` is emulated seconds. The log adds
-``wall`` (seconds since the run began) when it writes a line. Times ending in ``_wall_s`` are wall time.
+Reports, live views, summaries and expectations are computed from these events alone. A run can therefore be
+read while it goes on, and again after a crash. Every event has ``t``, the emulated second at which it
+happened. When the log writes a line, it adds ``wall``, the wall seconds since the log was opened. Fields
+whose names end in ``_wall_s`` are wall time; all other times and rates are emulated. ``map`` is the mAP, from
+0 to 1.
 """
 
 from __future__ import annotations
@@ -14,16 +16,21 @@ import msgspec
 from ecco_emu.core.faults import FaultPhase, LinkChange, action, where
 
 FAULT_VERSION = 2
-"""Of ``fault`` lines. The first version had ``on`` and ``action`` as text in place of ``change``."""
+"""The version of ``fault`` lines. Version 1 had the texts ``on`` and ``action`` in place of ``change``; older
+logs are still read (``record.old_faults``)."""
 RunStatus = Literal["ok", "failed", "degraded", "interrupted"]
 SegmentState = Literal["sent", "delivered", "late", "lost"]
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):
+    """The base of all events. A subclass's ``tag`` is the ``kind`` of its lines in the log."""
+
     t: float
 
 
 class RunStarted(Event, frozen=True, kw_only=True, tag="run_started"):
+    """The first event of a run: the settings that a reader needs to understand the rest."""
+
     name: str
     policy: str
     engine: str
@@ -39,7 +46,7 @@ class RunStarted(Event, frozen=True, kw_only=True, tag="run_started"):
 
 
 class Condition(Event, frozen=True, kw_only=True, tag="condition"):
-    """The weather a camera sees changed (it begins to at ``t``)."""
+    """The weather that a camera sees begins to change at ``t``. The first tells the weather at the start."""
 
     camera: str
     district: str
@@ -47,54 +54,69 @@ class Condition(Event, frozen=True, kw_only=True, tag="condition"):
 
 
 class DriftNoticed(Event, frozen=True, kw_only=True, tag="drift"):
+    """A camera's drift detector raised its alarm."""
+
     camera: str
     detector: str
     statistic: float
-    """The monitored value at the alarm (mean confidence of the student's best detections)."""
+    """The monitored value at the alarm: the mean confidence of the student's best detections."""
 
 
 class RequestSent(Event, frozen=True, kw_only=True, tag="request_sent"):
+    """A camera asked the server for retraining (paper section 3.3); ``model`` is the student it runs."""
+
     camera: str
     model: str
 
 
 class RequestReceived(Event, frozen=True, kw_only=True, tag="request_received"):
+    """A camera's retraining request reached the server."""
+
     camera: str
     model: str
 
 
 class JobCreated(Event, frozen=True, kw_only=True, tag="job_created"):
+    """A request joined no job and began one of its own (paper, Algorithm 2)."""
+
     job: str
     camera: str
     model: str
     gains: dict[str, float]
-    """Accuracy gain of every candidate job over the request's own model (Algorithm 2)."""
+    """By job that could have taken the request: the mAP of its model less that of the request's model."""
 
 
 class JobJoined(Event, frozen=True, kw_only=True, tag="job_joined"):
+    """A request joined a job that existed already (paper, Algorithm 2)."""
+
     job: str
     camera: str
     gains: dict[str, float]
+    """As in ``JobCreated``."""
 
 
 class JobLeft(Event, frozen=True, kw_only=True, tag="job_left"):
+    """A member was split off its group because the group's model no longer fits it (paper, Algorithm 2)."""
+
     job: str
     camera: str
     drop: float
-    """How far the group model's accuracy on this member fell since the last window."""
+    """By how much mAP the group's model fell on this member since the last window."""
 
 
 class Assigned(Event, frozen=True, kw_only=True, tag="assigned"):
-    """(c_j, p_j) were sent to a group's cameras."""
+    """The server sent (c_j, p_j) to a group's cameras (paper section 3.2)."""
 
     job: str
     members: list[str]
     c: float
+    """The job's GPU estimate c_j, in GPU micro-windows."""
     p: float
+    """The job's GPU share p_j, from 0 to 1."""
 
 
 class MicroWindow(Event, frozen=True, kw_only=True, tag="micro_window"):
-    """One micro-window of GPU time, spent on one job (or on none: ``job`` is None)."""
+    """One micro-window of GPU time, which one job got; ``job`` is None where there was no job to train."""
 
     window: int
     index: int
@@ -107,47 +129,57 @@ class MicroWindow(Event, frozen=True, kw_only=True, tag="micro_window"):
     map_after: float | None = None
     train_wall_s: float = 0.0
     late: bool = False
-    """It was not done when the micro-window ended: a missed deadline."""
+    """The work was not done when the micro-window ended: a missed deadline."""
 
 
 class GroupState(msgspec.Struct, frozen=True, kw_only=True):
+    """A job's group at the end of a retraining window."""
+
     id: str
     members: list[str]
     micro_windows: int
+    """How many of the window's micro-windows the job got."""
     p: float
     c: float
     map: float | None
 
 
 class WindowEnded(Event, frozen=True, kw_only=True, tag="window_ended"):
+    """A retraining window is over; ``groups`` are those that the server had at its end."""
+
     window: int
     start: float
     groups: list[GroupState]
 
 
 class StudentSent(Event, frozen=True, kw_only=True, tag="student_sent"):
+    """The server told a camera to run a retrained student."""
+
     camera: str
     job: str
     model: str
 
 
 class StudentRunning(Event, frozen=True, kw_only=True, tag="student_running"):
-    """A camera switched to a student."""
+    """A camera switched to another student."""
 
     camera: str
     model: str
     transferred_bytes: int
-    """0 when the camera already had it."""
+    """Bytes of weights received; 0 when the camera had the student already."""
     transfer_s: float
 
 
 class CameraConfigured(Event, frozen=True, kw_only=True, tag="camera_configured"):
+    """A camera begins or stops to stream, or changes how it samples and how fast its rate grows."""
+
     camera: str
     state: Literal["idle", "streaming"]
     fps: float
     width: int
     height: int
     alpha: float
+    """The additive increase of GAIMD, in packets per round-trip time (paper section 3.2.2)."""
 
 
 class Accuracy(Event, frozen=True, kw_only=True, tag="accuracy"):
@@ -167,24 +199,26 @@ class Traffic(Event, frozen=True, kw_only=True, tag="traffic"):
     period_s: float
     sent_bps: float
     goodput_bps: float
-    """What the server received of it, first arrivals only."""
+    """The rate at which the server received it. A packet that arrives twice counts once."""
     target_bps: float
-    """Its weighted max-min share of the bottleneck under its uplink cap; 0 while idle."""
+    """The camera's weighted max-min share of the bottleneck, at most its uplink's rate; 0 while idle."""
     allowed_bps: float
-    """What congestion control allowed."""
+    """The rate that congestion control allowed."""
     rtt_ms: float
+    """Smoothed round-trip time in emulated milliseconds; 0 while there is no connection."""
     loss: float
-    """Fraction of packets declared lost."""
+    """The fraction of packets declared lost."""
     cuts: int = 0
-    """Congestion events: how often the window was cut."""
+    """Congestion events: how often the congestion window was cut."""
     spurious: int = 0
-    """Packets sent again although they had arrived."""
+    """Packets declared lost that had arrived."""
     stale: int = 0
-    """Video messages given up because they could not be in time."""
+    """Video messages given up because they could no longer be in time."""
 
 
 class SegmentMoved(Event, frozen=True, kw_only=True, tag="segment"):
-    """A video segment's fate. ``late``: arrived after its deadline; ``lost``: given up."""
+    """A video segment was sent, or its fate is known: in time, after its deadline (``late``) or given up
+    (``lost``)."""
 
     camera: str
     sequence: int
@@ -194,30 +228,35 @@ class SegmentMoved(Event, frozen=True, kw_only=True, tag="segment"):
 
 
 class FaultApplied(Event, frozen=True, kw_only=True, tag="fault"):
-    """A fault's change of the network holds since ``applied``, or is over since then."""
+    """A fault changed the network at ``applied`` (``phase`` is ``start``), or ended then (``end``)."""
 
     version: int = FAULT_VERSION
     index: int
-    """The fault's place in the scenario's list; those injected by hand are numbered after them."""
+    """The fault's place in the scenario's list. Faults injected by hand are numbered after the list's."""
     phase: FaultPhase
     change: LinkChange
     requested: float
+    """The emulated second that the scenario asks for."""
     applied: float
+    """The emulated second at which the network had changed."""
 
     @property
     def on(self) -> str:
-        """The link, in words."""
+        """The link or, of a partition, the sets of nodes, in words."""
         return where(self.change)
 
     @property
     def action(self) -> str:
-        """What was done, in words."""
+        """The change, in words."""
         return action(self.change, self.phase)
 
 
 class ClockReport(Event, frozen=True, kw_only=True, tag="clock"):
-    """How well the host kept up, from the run's beginning until ``t``. Lags are of the event loop, in
-    milliseconds of wall time."""
+    """How well the host kept up, from the beginning of the run until ``t``.
+
+    The lags are the delays with which the event loop woke, in milliseconds of wall time. Every report covers
+    the whole run so far, so that the newest one replaces those before it.
+    """
 
     lag_p50_ms: float
     lag_p99_ms: float
@@ -228,6 +267,8 @@ class ClockReport(Event, frozen=True, kw_only=True, tag="clock"):
 
 
 class ExpectationChecked(Event, frozen=True, kw_only=True, tag="expectation"):
+    """One of the scenario's expectations was judged."""
+
     index: int
     text: str
     held: bool
@@ -235,13 +276,15 @@ class ExpectationChecked(Event, frozen=True, kw_only=True, tag="expectation"):
 
 
 class Trouble(Event, frozen=True, kw_only=True, tag="trouble"):
-    """Something went wrong that the run survived."""
+    """An error that the run survived."""
 
     where: str
     text: str
 
 
 class RunEnded(Event, frozen=True, kw_only=True, tag="run_ended"):
+    """The last event of a run. A run that was killed has none."""
+
     status: RunStatus
 
 

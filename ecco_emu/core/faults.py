@@ -1,8 +1,9 @@
-"""What a fault changes in the network, as typed values: the same from the YAML to the lab and to the report.
+"""The changes that faults make to the network, as typed values: the same from the YAML to the report.
 
-A scenario's fault becomes steps in time (``scenario.faults.timeline``), each with one of these changes. The
-emulation carries a change out, the event log keeps it, and folds of the log read its fields. Only ``action``
-and ``where`` make words of it, for people. All quantities are emulated and in base units.
+A scenario's fault becomes steps in time (``scenario.faults.timeline``). Each step has one of these changes.
+The emulation carries a change out (``emulation.injector``), the event log stores it, and ``record.metrics``
+reads its fields. Only ``action`` and ``where`` put a change into words, for people; nothing parses those
+words. All quantities are emulated and in base units.
 """
 
 from __future__ import annotations
@@ -15,39 +16,41 @@ import msgspec
 from ecco_emu.core import units
 
 SHARED_LINKS = ("bottleneck", "downlink")
-"""The links that all cameras share: the two directions of the server's one wire."""
+"""The links that all cameras share. They are the two directions of one wire, the server's."""
 SERVER_NODE = "server"
 
 FaultPhase = Literal["start", "end"]
-"""``start``: the change holds from now on. ``end``: it is over by itself, and what was before holds again."""
+"""``start``: the change holds from now on. ``end``: its time is over, and the state before it holds again."""
 
 
 class _Change(msgspec.Struct, frozen=True, tag_field="kind", omit_defaults=True):
-    """Written to the log without the fields that were not given."""
+    """The base of all changes. The log leaves out the fields that were not given."""
 
 
 class LinkDown(_Change, frozen=True, tag="down"):
-    """A link carries nothing, either way. A flap is a row of these."""
+    """A link carries nothing in either direction. A flap is several of these in a row."""
 
     on: str
-    """A camera's id, ``bottleneck`` or ``downlink``, here and below."""
+    """The link: a camera's id, ``bottleneck`` or ``downlink``. The same in all other changes."""
 
 
 class LinkUp(_Change, frozen=True, tag="up"):
-    """A link that was down is mended before its time."""
+    """A link that is down carries packets again, before the time at which its ``down`` would have ended."""
 
     on: str
 
 
 class LossBursts(msgspec.Struct, frozen=True):
-    """Losses that come in bursts: the fraction lost in the long run, and packets in a row on average."""
+    """Losses that come in bursts, by the model of Gilbert and Elliott."""
 
     mean: float
+    """The fraction of all packets that is lost in the long run."""
     packets: float
+    """How many packets in a row a burst loses on average."""
 
 
 class LinkSet(_Change, frozen=True, tag="set"):
-    """A link's shape changes for good, or until it is set again. What is None stays as it is."""
+    """A link's shape changes for good, or until the next ``set``. A field that is None stays as it was."""
 
     on: str
     rate_bps: float | None = None
@@ -60,27 +63,27 @@ class LinkSet(_Change, frozen=True, tag="set"):
 
     @property
     def impairs(self) -> bool:
-        """It changes more than the rate."""
+        """Whether it changes more than the rate: delay, jitter, losses, duplicates or bit errors."""
         impairments = (self.delay_s, self.jitter_s, self.loss, self.burst_loss, self.duplicate, self.corrupt)
         return any(value is not None for value in impairments)
 
 
 class LinkCliff(_Change, frozen=True, tag="cliff"):
-    """A link has at most this rate, whatever else is set or traced."""
+    """A link has at most this rate, whatever a ``set`` or a trace says."""
 
     on: str
     rate_bps: float
 
 
 class LinkBlackhole(_Change, frozen=True, tag="blackhole"):
-    """Packets vanish in one direction, and nobody is told. ``up`` is towards the server."""
+    """Packets vanish in one direction without a signal to any node. ``up`` is towards the server."""
 
     on: str
     direction: Literal["up", "down"]
 
 
 class NetworkPartition(_Change, frozen=True, tag="partition"):
-    """Nodes of different sets do not reach each other. A node in none of them reaches all."""
+    """Nodes of different sets do not reach each other. A node that is in no set reaches all nodes."""
 
     sets: tuple[tuple[str, ...], ...]
 
@@ -89,30 +92,32 @@ LinkChange = LinkDown | LinkUp | LinkSet | LinkCliff | LinkBlackhole | NetworkPa
 
 
 def cut_off(change: LinkChange, phase: FaultPhase, cameras: Sequence[str]) -> list[str]:
-    """The cameras of the run that cannot talk with the server once this holds."""
+    """The ids of those ``cameras`` that cannot talk with the server once this change holds."""
     if phase == "end":
         return []
     match change:
         case LinkDown(on=on) | LinkBlackhole(on=on):
+            # one direction is enough to cut a camera off: without acknowledgements it stops to send
             return list(cameras) if on in SHARED_LINKS else [on]
         case NetworkPartition(sets=sets) if any(SERVER_NODE in nodes for nodes in sets):
+            # a camera that stands in no set still reaches the server
             return [node for nodes in sets if SERVER_NODE not in nodes for node in nodes]
     return []
 
 
 def where(change: LinkChange) -> str:
-    """In words, the link it is on, or a partition's sets: ``cam1, cam2 / server``."""
+    """The link that changes or, of a partition, its sets, in words: ``cam1, cam2 / server``."""
     if isinstance(change, NetworkPartition):
         return " / ".join(", ".join(nodes) for nodes in change.sets)
     return change.on
 
 
 def action(change: LinkChange, phase: FaultPhase) -> str:
-    """What is done, in words: ``down``, ``up``, ``set rate=2mbit``, ``blackhole up``, ``cliff over`` …"""
+    """The change, in words: ``down``, ``up``, ``set rate=2mbit``, ``blackhole up``, ``cliff over`` …"""
     match change:
         case LinkUp():
             return "up"
-        case LinkDown():
+        case LinkDown():  # its end is an ``up``, as if the scenario had one
             return "down" if phase == "start" else "up"
         case LinkSet():
             return " ".join(["set", *_settings(change)])
@@ -125,7 +130,7 @@ def action(change: LinkChange, phase: FaultPhase) -> str:
 
 
 def _settings(change: LinkSet) -> list[str]:
-    """What a ``set`` changes, as it is written on one line."""
+    """The parts that a ``set`` changes, as ``ecco-emu inject`` takes them on its line."""
     quantities = (
         ("rate", change.rate_bps, units.format_rate),
         ("delay", change.delay_s, units.format_time),

@@ -1,1 +1,1 @@
-"""What a run leaves behind: event log, run directory, metrics, summary, traces of connections."""
+"""The files and figures of a run: event log, run directory, metrics, summary, traces of connections."""

@@ -1,4 +1,7 @@
-"""Whether a run did what its scenario expects. The YAML's little language is ``scenario.expectations``."""
+"""Judges whether a run met its scenario's expectations.
+
+``scenario.expectations`` parses the texts in the YAML.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +16,15 @@ from ecco_emu.scenario.sections.expect import ExpectationSection
 
 
 class Facts(Protocol):
-    """What an expectation may ask of a run. Times are emulated seconds."""
+    """The questions that an expectation asks of a run. Times are emulated seconds."""
 
     def fault_time(self, index: int, phase: str) -> float | None:
-        """When fault ``index`` really started or ended, or None if it has not."""
+        """When fault ``index`` really started or ended; None if it has not yet."""
         ...
 
     def delivered(self, camera: str, start: float, end: float) -> int:
-        """Segments of ``camera`` delivered in time, within [start, end]."""
+        """How many segments of ``camera`` arrived before their deadlines from ``start`` to ``end``, both
+        included."""
         ...
 
     def final_map(self, camera: str) -> float | None:
@@ -28,8 +32,8 @@ class Facts(Protocol):
         ...
 
 
-class Verdict(NamedTuple):
-    """``held, detail = evaluate(...)``: whether it held, and the figures that decided."""
+class ExpectationVerdict(NamedTuple):
+    """``held, detail = evaluate(...)``: whether the expectation held, and the figures that decided it."""
 
     held: bool
     detail: str
@@ -44,30 +48,30 @@ def describe(expectation: ExpectationSection) -> str:
     return text + f"delivers {expectation.delivers} within {within} of {expectation.of}"
 
 
-def evaluate(expectation: ExpectationSection, facts: Facts) -> Verdict:
-    """Whether the facts of a finished run satisfy the expectation, and the figures that decide."""
+def evaluate(expectation: ExpectationSection, facts: Facts) -> ExpectationVerdict:
+    """Judges an expectation by the facts of a finished run."""
     if expectation.map is not None:
         return _evaluate_map(expectation, expectation.map, facts)
     moment = parse_moment(expectation.of or "start")
     start = facts.fault_time(moment.index, moment.phase) if isinstance(moment, FaultMoment) else moment
     if start is None:
-        return Verdict(False, f"{expectation.of} never came")
+        return ExpectationVerdict(False, f"{expectation.of} never came")
     end = start + (expectation.within or 0.0)
     count = facts.delivered(expectation.camera, start, end)
     held = parse_delivers(expectation.delivers or "").holds(count)
     segments = "segment" if count == 1 else "segments"
-    return Verdict(held, f"{count} {segments} delivered from {start:.2f} s to {end:.2f} s")
+    return ExpectationVerdict(held, f"{count} {segments} delivered from {start:.2f} s to {end:.2f} s")
 
 
-def _evaluate_map(expectation: ExpectationSection, text: str, facts: Facts) -> Verdict:
+def _evaluate_map(expectation: ExpectationSection, text: str, facts: Facts) -> ExpectationVerdict:
     final = facts.final_map(expectation.camera)
     if final is None:
-        return Verdict(False, "its accuracy was never measured")
-    return Verdict(parse_map(text).holds(final), f"mAP was {final:.3f} at the end")
+        return ExpectationVerdict(False, "its accuracy was never measured")
+    return ExpectationVerdict(parse_map(text).holds(final), f"mAP was {final:.3f} at the end")
 
 
 class RunFacts:
-    """``Facts``, read off a run's metrics. They may still grow: each question is answered as of now."""
+    """``Facts`` from a run's metrics. The run may still go on: each answer is as of now."""
 
     def __init__(self, scenario: Scenario, metrics: RunMetrics) -> None:
         self._ends, _ = timeline.pair(scenario.faults)
@@ -76,9 +80,10 @@ class RunFacts:
     def fault_time(self, index: int, phase: str) -> float | None:
         end = self._ends.get(index)
         if phase == "end" and end is not None and end.ended_by is not None:
-            index, phase = end.ended_by, "start"  # an ``up`` of its own ended it
+            # another fault, an ``up``, ended this one: the log has no end of its own for it
+            index, phase = end.ended_by, "start"
         changes = [fault for fault in self._metrics.faults if fault.index == index and fault.phase == phase]
-        # a flap has many: it begins with its first start and is over with its last end
+        # a flap has several of each: it starts with its first start and ends with its last end
         return changes[0 if phase == "start" else -1].applied if changes else None
 
     def delivered(self, camera: str, start: float, end: float) -> int:

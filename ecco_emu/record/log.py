@@ -1,8 +1,8 @@
-"""events.jsonl: written line by line while a run goes on, read back while it does or after a crash.
+"""events.jsonl: written line by line during a run, and readable during it and after a crash.
 
 Each line is a JSON object: ``t`` (emulated seconds), ``wall`` (seconds since the log was opened),
-``kind``, then the event's own fields. JSON has no NaN: a number that is not finite is written as null
-and read back as NaN.
+``kind``, then the event's own fields (``core.events``). JSON has no NaN: a number that is not finite is
+written as null and read back as NaN.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ _encoder = msgspec.json.Encoder()
 class EventLog:
     """Appends events to a new file.
 
-    Every line reaches the kernel in one write before ``append`` returns, so a process that dies, even by
-    SIGKILL, leaves whole lines. ``clock_wall`` gives seconds of the wall (monotonic); its origin does not
-    matter. One thread may append. Raises ``ScenarioError`` when the file exists, ``HostError`` when it
+    Every line reaches the kernel in one write before ``append`` returns. A process that dies, even by
+    SIGKILL, therefore leaves whole lines. ``clock_wall`` gives wall seconds (monotonic); its origin does not
+    matter. Only one thread may append. Raises ``ScenarioError`` when the file exists, ``HostError`` when it
     cannot be written.
     """
 
@@ -39,6 +39,7 @@ class EventLog:
         self._clock_wall = clock_wall
         self._origin_wall = clock_wall()
         try:
+            # unbuffered: a line that stood in a buffer of ours would be lost with the process
             self._file = path.open("xb", buffering=0)
         except FileExistsError as error:
             raise ScenarioError(f"{path} exists: a log belongs to one run") from error
@@ -69,7 +70,7 @@ class EventLog:
 
 
 def encode_line(event: AnyEvent, wall_s: float) -> bytes:
-    """One line of the log, newline included."""
+    """One line of the log with its newline; ``wall_s`` is rounded to microseconds."""
     fields = msgspec.to_builtins(event)
     head = {"t": fields.pop("t"), "wall": round(wall_s, 6), "kind": fields.pop("kind")}
     return _encoder.encode(head | fields) + b"\n"
@@ -78,8 +79,9 @@ def encode_line(event: AnyEvent, wall_s: float) -> bytes:
 def read(path: Path) -> Iterator[tuple[AnyEvent, float]]:
     """Yields ``(event, wall)`` in the order written.
 
-    A torn last line ends the reading; events of kinds this version does not know are passed over. Any
-    other line that is not an event raises ``ScenarioError`` with the file's name and the line's number.
+    A last line without its newline ends the reading. Events of a kind that this version does not know are
+    skipped, so that logs of later versions can be read. Any other line that is not an event raises
+    ``ScenarioError`` with the file's name and the line's number.
     """
     try:
         file = path.open("rb")
@@ -91,14 +93,17 @@ def read(path: Path) -> Iterator[tuple[AnyEvent, float]]:
                 event, wall_s = decode_line(line)
             except (msgspec.MsgspecError, UnicodeDecodeError) as error:
                 if not line.endswith(b"\n"):
-                    return  # torn: only the last line can lack its newline
+                    return  # only the last line can lack its newline: the process died in its write
                 raise ScenarioError(f"{path}:{number}: not an event: {error}") from error
             if event is not None:
                 yield event, wall_s
 
 
 def decode_line(line: bytes) -> tuple[AnyEvent | None, float]:
-    """The event of a line, or None where its kind is unknown. Raises ``msgspec.MsgspecError``."""
+    """``(event, wall)`` of a line; the event is None where its kind is unknown.
+
+    Raises ``msgspec.MsgspecError`` for anything that is no event.
+    """
     fields = msgspec.json.decode(line)
     if not isinstance(fields, dict) or not isinstance(fields.get("kind"), str):
         raise msgspec.ValidationError("not an object with a 'kind'")
@@ -113,9 +118,11 @@ def decode_line(line: bytes) -> tuple[AnyEvent | None, float]:
 
 
 def _with_nan(fields: dict[str, Any], kind: type[Event]) -> dict[str, Any]:
-    """Undoes JSON's lack of NaN, where the type says that only a number can have stood there."""
+    """Puts NaN in place of null, where the field's type says that only a number can have stood there."""
     for field in msgspec.structs.fields(kind):
         value = fields.get(field.encode_name)
+        # not for ``float | None``, where null means "not measured"; nor for a field that the line lacks,
+        # which has its default
         if field.type is float and value is None and field.encode_name in fields:
             fields[field.encode_name] = math.nan
         elif isinstance(value, list) and field.type == list[float]:

@@ -1,7 +1,7 @@
-"""The state of a run, folded from its events: pure, so the same while it goes on and afterwards.
+"""The state of a run, computed from its events alone: the same during the run and afterwards.
 
-``RunMetrics`` is what reports, summaries, live views and expectations read. Series hold the events
-themselves, ordered by their emulated time.
+Reports, summaries, live views and expectations all read ``RunMetrics``. Its series hold the events
+themselves, in order of emulated time. Times are emulated seconds; accuracies are mAP from 0 to 1.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ E = TypeVar("E", bound=ev.Event)
 
 def insert(series: list[E], event: E) -> None:
     """Adds an event to a series kept in order of ``t``; equal times keep the order of arrival."""
+    # cameras, server and lab report on their own: an event may tell of a ``t`` before the line before it
     if not series or series[-1].t <= event.t:
         series.append(event)
     else:
@@ -46,7 +47,7 @@ def _time(event: ev.Event) -> float:
 
 @dataclass(slots=True)
 class Membership:
-    """A camera's stay in a retraining job's group, ``end`` None while it lasts."""
+    """A camera's stay in a retraining job's group, from ``start`` to ``end`` (None while it lasts)."""
 
     camera: str
     job: str
@@ -59,11 +60,11 @@ class Membership:
 
 @dataclass(slots=True)
 class CameraMetrics:
-    """What one camera saw, sent and scored."""
+    """One camera's part of a run: its accuracies, its traffic, its requests and its jobs."""
 
     id: str
     accuracy: list[ev.Accuracy] = field(default_factory=list)
-    """Measured accuracies; a measurement that is not a number is not kept."""
+    """Measured accuracies. A measurement that is not a number (a scene without objects) is left out."""
     traffic: list[ev.Traffic] = field(default_factory=list)
     configured: list[ev.CameraConfigured] = field(default_factory=list)
     conditions: list[ev.Condition] = field(default_factory=list)
@@ -75,13 +76,14 @@ class CameraMetrics:
     segments: list[ev.SegmentMoved] = field(default_factory=list)
     memberships: list[Membership] = field(default_factory=list)
     segment_counts: dict[str, int] = field(default_factory=dict)
+    """How many segments met each fate, by ``SegmentState``."""
 
     stalled: bool = False
-    """Its video does not get through: a link was cut or a segment given up, and none delivered since."""
+    """Its video does not get through: since a link was cut or a segment given up, no segment has arrived."""
 
     @property
     def state(self) -> Literal["idle", "streaming", "stalled"]:
-        """``stalled`` is a camera that should stream, while nothing of it arrives."""
+        """``stalled``: the camera should stream, but its video does not arrive."""
         if not self.configured or self.configured[-1].state == "idle":
             return "idle"
         return "stalled" if self.stalled else "streaming"
@@ -93,7 +95,9 @@ class CameraMetrics:
 
     @property
     def model(self) -> str | None:
-        """The student it runs, as far as events told."""
+        """The hash of the student that the camera runs; None before any event has named it."""
+        # a switch names the student, and so does every measurement: the one that a camera starts with is
+        # only known from measurements
         switched = self.students[-1] if self.students else None
         measured = self.accuracy[-1] if self.accuracy else None
         if switched is not None and (measured is None or switched.t >= measured.t):
@@ -106,7 +110,7 @@ class CameraMetrics:
 
     @property
     def job(self) -> str | None:
-        """The retraining job it is a member of now."""
+        """The retraining job that the camera is a member of now."""
         stay = self.memberships[-1] if self.memberships else None
         return stay.job if stay is not None and stay.end is None else None
 
@@ -116,7 +120,7 @@ class CameraMetrics:
 
     @property
     def segments_delivered(self) -> int:
-        """Segments that arrived whole before their deadline."""
+        """Segments that arrived complete and before their deadlines."""
         return self.segment_counts.get("delivered", 0)
 
     @property
@@ -129,7 +133,7 @@ class CameraMetrics:
 
     @property
     def weather_changes(self) -> list[ev.Condition]:
-        """Every condition that differs from the one before; the one the run starts with is no change."""
+        """The conditions that differ from the one before. The weather at the run's start is no change."""
         changes: list[ev.Condition] = []
         before: str | None = None
         for condition in self.conditions:
@@ -149,12 +153,8 @@ class CameraMetrics:
                 return stay.job
         return None
 
-    def state_at(self, t: float) -> Literal["idle", "streaming"]:
-        configured = latest(self.configured, t)
-        return "idle" if configured is None else configured.state
-
     def segments_between(self, t0: float, t1: float, state: SegmentState) -> int:
-        """How many segments met this fate with ``t0 <= t <= t1``."""
+        """How many segments came to this state with ``t0 <= t <= t1``."""
         return sum(segment.state == state for segment in between(self.segments, t0, t1))
 
     def segments_delivered_between(self, t0: float, t1: float) -> int:
@@ -164,13 +164,14 @@ class CameraMetrics:
 
 @dataclass(slots=True)
 class JobMetrics:
-    """A retraining job: its group and what the GPU did for it."""
+    """A retraining job: its group of cameras, and the GPU time that it got."""
 
     id: str
     created: float
     members: list[str] = field(default_factory=list)
-    """The group's cameras now, in the order they joined."""
+    """The group's cameras now, in the order in which they joined."""
     stays: list[Membership] = field(default_factory=list)
+    """Every camera's stay in the group, ended ones too."""
     micro_windows: list[ev.MicroWindow] = field(default_factory=list)
     assigned: list[ev.Assigned] = field(default_factory=list)
     p: float | None = None
@@ -182,7 +183,7 @@ class JobMetrics:
 
 
 class RunMetrics:
-    """Fold with ``apply``, event by event, or all at once with ``RunMetrics.of``."""
+    """The whole state of a run. Feed it with ``apply``, event by event, or make it with ``RunMetrics.of``."""
 
     def __init__(self) -> None:
         self.t = 0.0
@@ -206,13 +207,13 @@ class RunMetrics:
         return metrics
 
     def apply(self, event: ev.AnyEvent) -> None:
-        """Folds one event. Kinds nobody folds only move the clock."""
+        """Takes in one event. A kind without a method below only moves the clock."""
         if event.t > self.t:
             self.t = event.t
         self._fold(event)
 
     def camera(self, camera: str) -> CameraMetrics:
-        """Raises ``ScenarioError`` for a camera the run does not have."""
+        """Raises ``ScenarioError`` for a camera that the run does not have."""
         try:
             return self.cameras[camera]
         except KeyError:
@@ -220,7 +221,7 @@ class RunMetrics:
             raise ScenarioError(f"no camera {camera!r} in this run; it has: {known}") from None
 
     def job(self, job: str) -> JobMetrics:
-        """Raises ``ScenarioError`` for a job there never was."""
+        """Raises ``ScenarioError`` for a job that the run never had."""
         try:
             return self.jobs[job]
         except KeyError:
@@ -237,6 +238,7 @@ class RunMetrics:
         """The number of the retraining window that ``t`` lies in, from 0."""
         if self.started is None:
             return 0
+        # the run's closing measurements come after the last window's end and belong to it
         return min(int(self.t / self.started.window_s), self.started.windows - 1)
 
     @property
@@ -245,7 +247,7 @@ class RunMetrics:
         return self.mean_map_at(math.inf)
 
     def mean_map_at(self, t: float) -> float | None:
-        """The mean over cameras of the accuracy each had at ``t``; cameras not yet measured are left out."""
+        """The mean over cameras of their newest accuracies at ``t``; cameras without one are left out."""
         values = [value for camera in self.cameras.values() if (value := camera.map_at(t)) is not None]
         return sum(values) / len(values) if values else None
 
@@ -284,9 +286,9 @@ class RunMetrics:
             members.remove(camera.id)
 
     def _enter(self, camera: str, job: str, t: float) -> None:
-        """A camera is in one job at a time: entering one leaves the other."""
+        """A camera is in one job at a time: when it enters one, it leaves the other."""
         record, group = self._camera(camera), self._job(job, t)
-        if record.job == job:
+        if record.job == job:  # it asked again and was put where it is
             return
         self._leave(record, t)
         stay = Membership(camera, job, t)
@@ -296,7 +298,7 @@ class RunMetrics:
 
     @singledispatchmethod
     def _fold(self, event: ev.Event) -> None:
-        """What nobody folds below."""
+        """Any kind that has no method below: nothing to take in."""
 
     @_fold.register
     def _(self, event: ev.RunStarted) -> None:
@@ -335,7 +337,7 @@ class RunMetrics:
     @_fold.register
     def _(self, event: ev.JobLeft) -> None:
         camera = self._camera(event.camera)
-        if camera.job == event.job:
+        if camera.job == event.job:  # else it has entered another job since, and so left this one already
             self._leave(camera, event.t)
 
     @_fold.register
@@ -389,12 +391,13 @@ class RunMetrics:
         camera = self._camera(event.camera)
         insert(camera.segments, event)
         camera.segment_counts[event.state] = camera.segment_counts.get(event.state, 0) + 1
-        if event.state != "sent":
+        if event.state != "sent":  # a segment that was sent may still arrive or not
             camera.stalled = event.state == "lost"
 
     @_fold.register
     def _(self, event: ev.FaultApplied) -> None:
         insert(self.faults, event)
+        # a fault's end does not clear ``stalled``: the next segment that arrives does
         for name in cut_off(event.change, event.phase, list(self.cameras)):
             if name in self.cameras:
                 self.cameras[name].stalled = True

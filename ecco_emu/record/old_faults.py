@@ -1,6 +1,6 @@
-"""``fault`` lines of the log's first version, whose change was text: read so that older runs can be shown.
+"""Reads ``fault`` lines of version 1, whose change was text, so that older runs can still be shown.
 
-Nothing writes them any more.
+Nothing writes such lines any more.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ _BURSTS = re.compile(r" burst_loss=(\S+) in (\S+)")
 
 
 def upgrade(fields: dict[str, Any]) -> None:
-    """Gives a line of the first version its ``change``. Raises ``msgspec.ValidationError`` for others."""
+    """Puts the typed ``change`` in place of a version-1 line's ``on`` and ``action``.
+
+    Raises ``msgspec.ValidationError`` for a line that is not of version 1.
+    """
     try:
         change = _change(str(fields.pop("on")), str(fields.pop("action")), str(fields["phase"]))
     except (KeyError, ValueError, ScenarioError) as error:
@@ -29,19 +32,19 @@ def upgrade(fields: dict[str, Any]) -> None:
 
 
 def _change(on: str, action: str, phase: str) -> LinkChange:
-    if action == "up" and phase == "end":
+    if action == "up" and phase == "end":  # the automatic end of a ``down``, not a fault of its own
         return LinkDown(on)
     if action.startswith("partition"):
         return NetworkPartition(tuple(tuple(nodes.split(", ")) for nodes in on.split(" / ")))
     if action == "cliff over":
-        return LinkCliff(on, 0.0)  # its end did not say the rate, and nothing asks an end for one
-    bursts = _BURSTS.search(action)
+        return LinkCliff(on, 0.0)  # version 1 left out the rate here, and no reader asks an end for it
+    bursts = _BURSTS.search(action)  # the grammar of one line has no burst_loss: it is read apart
     if bursts is not None:
         rest = _BURSTS.sub("", action)
         others = LinkSet(on) if rest == "set" else parse_fault(f"{on} {rest}").change
         assert isinstance(others, LinkSet)
         found = LossBursts(parse_fraction(bursts[1]), float(bursts[2]))
         return msgspec.structs.replace(others, burst_loss=found)
-    # ``blackhole up`` was written without the key that the line's grammar has; its end has no direction
+    # version 1 wrote ``blackhole up``, but the grammar wants ``direction=up``; its end had no direction
     action = re.sub(r"^blackhole (up|down)$", r"blackhole direction=\1", action).removesuffix(" over")
     return parse_fault(f"{on} {action}").change

@@ -1,4 +1,7 @@
-"""The run directory's qlog/: one .sqlog per connection and side, bounded, written off the event loop."""
+"""The run directory's qlog/: one .sqlog file per connection and side.
+
+Their sizes are bounded, and a thread of their own writes them, so that the event loop never waits for a disk.
+"""
 
 from __future__ import annotations
 
@@ -12,18 +15,20 @@ from typing import BinaryIO, Literal, Self
 from ecco_emu.transport.qlog import QlogTrace
 
 TRACE_BYTES = 32 * 1024 * 1024
-"""Most that one trace may take: 70 000 packets and their acknowledgements."""
+"""The largest size of one trace: about 70 000 packets with their acknowledgements."""
 FOLDER_BYTES = 512 * 1024 * 1024
-"""Most that all traces of a run may take together."""
+"""The largest size of all traces of a run together."""
 _BATCH_BYTES = 64 * 1024
 _QUEUED_BATCHES = 256
+"""At 64 KiB each, the thread may be 16 MiB behind."""
 
 
 class QlogFolder:
-    """Makes traces and writes them from a thread of its own, so that a slow disk holds up nothing.
+    """Makes the traces of a run and writes them from a thread of its own.
 
-    What finds the thread 16 MiB behind, the folder full or the disk broken is left out and counted.
-    ``close`` writes what is left; a process that dies leaves every trace readable but for its last 64 KiB.
+    A batch of records is left out and counted when the thread is 16 MiB behind, when the folder has reached
+    ``folder_bytes`` or when the disk fails. ``close`` writes the records that are still in memory. A process
+    that dies leaves every trace readable, without the last 64 KiB of it.
     """
 
     def __init__(
@@ -40,12 +45,12 @@ class QlogFolder:
         self._files: list[_BufferedFile] = []
         self._queue: queue.Queue[tuple[BinaryIO, bytes] | None] = queue.Queue(_QUEUED_BATCHES)
         self.left_out = 0
-        """Traces and batches of records that were not written."""
+        """How many traces and batches of records were not written."""
         self._thread = threading.Thread(target=self._work, name="qlog", daemon=True)
         self._thread.start()
 
     def trace(self, name: str, side: Literal["client", "server"]) -> QlogTrace | None:
-        """A new connection's trace, in a new file; None where there can be none."""
+        """A new connection's trace, in a new file; None where the file cannot be made."""
         label = f"{name}-{side}"
         count = self._counts[label] = self._counts.get(label, 0) + 1
         path = self._folder / f"{label}-{count}.sqlog"
@@ -64,10 +69,11 @@ class QlogFolder:
         )
 
     def close(self) -> None:
-        """Writes what is left and closes every file. Idempotent."""
+        """Writes the records that are still in memory and closes every file. Idempotent."""
         for buffered in self._files:
             buffered.flush()
         if self._thread.is_alive():
+            # may block: at the end, unlike during the run, there is time for a slow disk
             self._queue.put(None)
             self._thread.join()
         for buffered in self._files:
@@ -87,6 +93,7 @@ class QlogFolder:
 
     def _put(self, file: BinaryIO, batch: bytes) -> None:
         if len(batch) > self._left_bytes:
+            # nothing more from now on: a smaller batch that still fits would come after a hole in its trace
             self._left_bytes = 0
             self.left_out += 1
             return
@@ -102,12 +109,12 @@ class QlogFolder:
             file, batch = item
             try:
                 file.write(batch)
-            except OSError:  # a full disk ends the trace, not the run
+            except OSError:  # a full disk costs the trace, not the run
                 self.left_out += 1
 
 
 class _BufferedFile:
-    """Collects a trace's records into batches worth a write."""
+    """Collects a trace's records into batches of at least 64 KiB, so that there are few writes."""
 
     def __init__(self, put: Callable[[BinaryIO, bytes], None], file: BinaryIO) -> None:
         self.file = file

@@ -1,4 +1,4 @@
-"""A run's directory: the names in it, and writing them so that a reader never sees half a file."""
+"""A run's directory: the names of its files, and writes that never show a reader half a file."""
 
 from __future__ import annotations
 
@@ -21,17 +21,20 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 @dataclass(frozen=True, slots=True)
 class RunDirectory:
-    """``runs/<utc>-<name>/`` (CONTRACT "Run directory"). Files appear whole or not at all, except
-    events.jsonl, which grows by lines; the folders appear when they are first asked for."""
+    """``runs/<utc>-<name>/`` (docs/reference/report.md says what is in it).
+
+    Every file appears whole or not at all, except events.jsonl, which grows by lines. The folders are made
+    when they are first asked for.
+    """
 
     path: Path
 
     @classmethod
     def create(cls, base: Path, name: str, now_utc: datetime) -> Self:
-        """Makes a new, empty run directory under ``base`` (made too if it is missing).
+        """Makes a new, empty run directory under ``base``, which is made too if it is missing.
 
-        ``now_utc`` must know its time zone. Raises ``ScenarioError`` for a name that cannot be a folder or
-        a directory that exists, ``HostError`` where nothing can be written.
+        ``now_utc`` must have a time zone. Raises ``ScenarioError`` for a name that cannot be a folder's or
+        for a directory that exists, ``HostError`` where nothing can be written.
         """
         if not _NAME.fullmatch(name):
             raise ScenarioError(f"{name!r} cannot name a run: use letters, digits, '-' and '_' (64 at most)")
@@ -40,9 +43,9 @@ class RunDirectory:
         path = base / f"{now_utc.astimezone(UTC):%Y%m%dT%H%M%SZ}-{name}"
         try:
             base.mkdir(parents=True, exist_ok=True)
-            path.mkdir()
+            path.mkdir()  # fails if it exists: two runs of one second never share a directory
         except FileExistsError as error:
-            taken = path if path.exists() else base
+            taken = path if path.exists() else base  # ``base`` may be a file
             raise ScenarioError(f"{taken} exists; wait a second or give another directory") from error
         except OSError as error:
             raise HostError(f"cannot make {path}: {error.strerror}; choose another with --out") from error
@@ -50,7 +53,7 @@ class RunDirectory:
 
     @classmethod
     def open(cls, path: Path) -> Self:
-        """A run that exists, going on or done. Raises ``ScenarioError`` for anything else."""
+        """The directory of a run that goes on or is over. Raises ``ScenarioError`` for any other path."""
         if not path.is_dir():
             raise ScenarioError(f"{path} is not a directory" if path.exists() else f"{path} does not exist")
         run = cls(path)
@@ -90,11 +93,6 @@ class RunDirectory:
         """The folder of transport traces; made when first asked for."""
         return self._folder("qlog")
 
-    @property
-    def pcap(self) -> Path:
-        """The folder of packet captures; made when first asked for."""
-        return self._folder("pcap")
-
     def write_manifest(self, manifest: dict[str, Any]) -> None:
         write_atomically(self.manifest_path, _json(manifest))
 
@@ -108,15 +106,15 @@ class RunDirectory:
         write_atomically(self.report_path, html.encode())
 
     def manifest(self) -> dict[str, Any]:
-        """The manifest, or nothing when the run died before it was written."""
+        """The manifest; empty when the run died before it was written."""
         return _load(self.manifest_path)
 
     def summary(self) -> dict[str, Any]:
-        """The summary, or nothing while the run goes on."""
+        """The summary; empty while the run goes on."""
         return _load(self.summary_path)
 
     def events(self) -> Iterator[tuple[AnyEvent, float]]:
-        """What happened so far; nothing when the run died before its first event."""
+        """``(event, wall)`` of the events so far; none when the run died before its first event."""
         return log.read(self.events_path) if self.events_path.is_file() else iter(())
 
     def _folder(self, name: str) -> Path:
@@ -129,13 +127,17 @@ class RunDirectory:
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Writes a file beside ``path`` and renames it over, so that ``path`` is the old file or the new."""
+    """Writes a file beside ``path`` and renames it to ``path``: a reader sees the old file or the new one.
+
+    Raises ``HostError`` when it cannot be written; then the old file stays.
+    """
+    # the process id: a run and ``ecco-emu report`` may write one report at the same time
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
+            os.fsync(file.fileno())  # before the rename, or a host that crashes may leave an empty file
         temporary.replace(path)
     except OSError as error:
         temporary.unlink(missing_ok=True)

@@ -1,9 +1,9 @@
-"""Did a group get the bandwidth it was promised? Goodput against target, in steady state only.
+"""The share error: how far each group's bandwidth is from its target, in steady state only.
 
-A camera's target is its weighted max-min share of the bottleneck. Right after that changes (an
-assignment, a camera that starts or stops, a fault), congestion control has to find the new rate,
-which says nothing of where it settles. So a traffic sample counts only while nothing has changed for
-``SETTLE_S``, and a group only with ``STEADY_MIN_S`` of such camera-seconds.
+A camera's target is its weighted max-min share of the bottleneck. An assignment, a camera that starts or
+stops, or a fault changes targets. Congestion control then has to find the new rate, and the rates on its way
+there say nothing about the rate at which it settles. A traffic sample therefore counts only when nothing has
+changed for ``SETTLE_S`` before it, and a group only when it has ``STEADY_MIN_S`` of such camera-seconds.
 """
 
 from __future__ import annotations
@@ -16,19 +16,23 @@ from ecco_emu.core import events as ev
 from ecco_emu.record.metrics import CameraMetrics, RunMetrics
 
 SETTLE_S = 3.0
+"""Emulated seconds without a change before a sample counts."""
 STEADY_MIN_S = 5.0
+"""Camera-seconds of counted samples that a group needs: fewer are mostly noise."""
 SAME_TARGET = 0.01
-"""Targets closer than this, relatively, are the same target."""
+"""Two targets that differ by less than this fraction of the larger count as the same: small steps of alphas
+and of traced links do not unsettle congestion control."""
 
 
 @dataclass(frozen=True, slots=True)
 class GroupShare:
-    """One group's mean rates, summed over its cameras' steady samples."""
+    """One group's mean rates over its cameras' steady samples."""
 
     job: str
     goodput_bps: float
-    """Mean over camera-seconds: what one of its cameras got."""
+    """The mean over camera-seconds: the rate of one of its cameras, not of the group."""
     target_bps: float
+    """The mean target over the same camera-seconds."""
     error: float
     """``|goodput / target - 1|``."""
     steady_s: float
@@ -36,7 +40,7 @@ class GroupShare:
 
 
 def group_shares(metrics: RunMetrics) -> list[GroupShare]:
-    """The groups that had enough steady time, in the order their jobs were made."""
+    """The groups with enough steady time, in the order in which their jobs were created."""
     samples: dict[str, list[ev.Traffic]] = defaultdict(list)
     fault_times = [fault.applied for fault in metrics.faults]
     for camera in metrics.cameras.values():
@@ -49,8 +53,12 @@ def group_shares(metrics: RunMetrics) -> list[GroupShare]:
 
 
 def steady_samples(camera: CameraMetrics, fault_times: list[float]) -> list[ev.Traffic]:
-    """Traffic samples whose whole period lies at least ``SETTLE_S`` after the last change of the camera's
-    target, of its job, and of any link."""
+    """The traffic samples whose whole period lies ``SETTLE_S`` or more after the last change of the camera's
+    target, of its job and of any link.
+
+    Samples without a target are left out: the camera was idle or cut off.
+    """
+    # a camera that leaves a job enters another or becomes idle: joins and targets tell of it
     joined = [stay.start for stay in camera.memberships]
     changes = sorted(fault_times + joined)
     steady: list[ev.Traffic] = []
@@ -58,7 +66,9 @@ def steady_samples(camera: CameraMetrics, fault_times: list[float]) -> list[ev.T
     for traffic in camera.traffic:
         start = traffic.t - traffic.period_s
         if abs(traffic.target_bps - target_bps) > SAME_TARGET * max(traffic.target_bps, target_bps):
+            # a new target is seen only in the sample after the change: that sample's end is on the safe side
             target_bps, since = traffic.target_bps, traffic.t
+        # up to the sample's end, not its start: a change in the middle of its period spoils it too
         disturbed = max([since, *(change for change in changes if change <= traffic.t)])
         if traffic.target_bps > 0 and start >= disturbed + SETTLE_S:
             steady.append(traffic)

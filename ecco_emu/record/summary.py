@@ -1,6 +1,6 @@
-"""summary.json: a run in numbers (CONTRACT "Run directory"; docs/report.md says what each key means).
+"""summary.json: a run in numbers (docs/reference/report.md says what each key means).
 
-Pure functions of ``RunMetrics``. What was not measured is None, never 0.
+Pure functions of ``RunMetrics``. A figure that was not measured is None, never 0.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ SUMMARY_VERSION = 1
 RESPONSE_THRESHOLD = 0.4
 """The accuracy (mAP) at which a retraining request counts as answered (paper, figures 7 and 13)."""
 AFTER_DRIFT_S = 6.0
-"""How long after a weather change the lowest accuracy is looked for."""
+"""Emulated seconds after a drift in which the lowest accuracy is looked for. An accuracy is a mean over the
+newest frames, so that a fall takes some seconds to show."""
 
 
 def summarize(metrics: RunMetrics, status: ev.RunStatus) -> dict[str, Any]:
-    """The content of summary.json: JSON values only, numbers finite."""
+    """The content of summary.json: JSON values only, all numbers finite. Rates are emulated bit/s."""
     cameras = {camera.id: _camera(camera, metrics) for camera in metrics.cameras.values()}
     by_window = map_by_window(metrics)
     shares = group_shares(metrics)
@@ -64,8 +65,10 @@ def summarize(metrics: RunMetrics, status: ev.RunStatus) -> dict[str, Any]:
 
 
 def windows_begun(metrics: RunMetrics) -> list[tuple[float, float]]:
-    """``(start, end)`` of every retraining window that has begun. The last takes in what was measured
-    just after its end, as a run's closing measurement is."""
+    """``(start, end)`` of every retraining window that has begun, in emulated seconds.
+
+    The last window of a run has no end: a run's closing measurements come just after it and belong to it.
+    """
     if metrics.started is None:
         return []
     length = metrics.started.window_s
@@ -77,7 +80,7 @@ def windows_begun(metrics: RunMetrics) -> list[tuple[float, float]]:
 
 
 def camera_map_by_window(camera: CameraMetrics, metrics: RunMetrics) -> list[float | None]:
-    """The mean of the accuracies measured in each window; None where there was none."""
+    """By window, the mean of the camera's accuracies measured in it; None where there was none."""
     return [
         _mean(point.map for point in camera.accuracy if start <= point.t < end)
         for start, end in windows_begun(metrics)
@@ -85,13 +88,13 @@ def camera_map_by_window(camera: CameraMetrics, metrics: RunMetrics) -> list[flo
 
 
 def map_by_window(metrics: RunMetrics) -> list[float | None]:
-    """The mean over cameras of their accuracy in each window."""
+    """By window, the mean over cameras of their mean accuracy in it: each camera counts the same."""
     by_camera = [camera_map_by_window(camera, metrics) for camera in metrics.cameras.values()]
     return [_mean(values) for values in zip(*by_camera, strict=True)]
 
 
 def drift_times(camera: CameraMetrics) -> list[float]:
-    """When its data drifted: its weather changes or, where the world tells of none, its own alarms."""
+    """When its data drifted: its weather changes or, if the world had none, its detector's alarms."""
     changes = [change.t for change in camera.weather_changes]
     return changes or [drift.t for drift in camera.drifts]
 
@@ -99,6 +102,7 @@ def drift_times(camera: CameraMetrics) -> list[float]:
 def map_before_drift(camera: CameraMetrics) -> float | None:
     """The newest accuracy measured before its first drift."""
     times = drift_times(camera)
+    # a measurement at the very moment of the drift counts as after it
     return camera.map_at(math.nextafter(times[0], -math.inf)) if times else None
 
 
@@ -109,17 +113,18 @@ def map_after_drift(camera: CameraMetrics) -> float | None:
 
 
 def response_time_s(camera: CameraMetrics, threshold: float = RESPONSE_THRESHOLD) -> float | None:
-    """From its first retraining request until its accuracy has come back to ``threshold``.
+    """Emulated seconds from its first retraining request until its accuracy is back at ``threshold``.
 
-    Accuracy is measured over the newest frames, so at the request it may not have fallen yet: what counts
-    is the first measurement at or above the threshold after one below it. 0 when none was ever below;
-    None without a request, without a measurement after it, or when the threshold was never reached.
+    Accuracy is measured over the newest frames, so that it may not have fallen yet at the request. The time
+    therefore ends with the first measurement at or above the threshold that follows one below it. It is 0
+    when no measurement was below. It is None without a request, without a measurement after the request, or
+    when the accuracy never came back.
     """
     if not camera.requests:
         return None
     asked = camera.requests[0].t
     after = [point for point in camera.accuracy if point.t >= asked]
-    before = latest(camera.accuracy, asked)
+    before = latest(camera.accuracy, asked)  # the accuracy may have been low before the request already
     if not after:
         return None
     fallen_at = next((p.t for p in ([before] if before else []) + after if p.map < threshold), None)
@@ -144,6 +149,7 @@ def _camera(camera: CameraMetrics, metrics: RunMetrics) -> dict[str, Any]:
         "segments_delivered": camera.segments_delivered,
         "segments_late": camera.segments_late,
         "segments_lost": camera.segments_lost,
+        # by bits sent, not by time: a second with few packets says little about the path
         "loss": _weighted([(t.loss, t.sent_bps * t.period_s) for t in camera.traffic]),
         "cuts": sum(t.cuts for t in camera.traffic),
         "spurious_retransmissions": sum(t.spurious for t in camera.traffic),
@@ -183,7 +189,7 @@ def _expectation(checked: ev.ExpectationChecked) -> dict[str, Any]:
 
 
 def _clock(metrics: RunMetrics) -> dict[str, Any]:
-    """Every report covers the run so far, so the newest is the run's."""
+    """The newest report's figures: every report covers the whole run so far."""
     last = metrics.clocks[-1] if metrics.clocks else None
     return {
         "lag_p50_ms": last.lag_p50_ms if last else None,
@@ -199,13 +205,14 @@ def _mean(values: Iterable[float | None]) -> float | None:
 
 
 def _weighted(pairs: Sequence[tuple[float, float]]) -> float | None:
-    """The mean of values by their weights; None where no weight is left."""
+    """The mean of ``(value, weight)`` pairs by weight; None when the weights sum to 0."""
     total = math.fsum(weight for _, weight in pairs)
     return math.fsum(value * weight for value, weight in pairs) / total if total > 0 else None
 
 
 def finite(value: Any) -> Any:
-    """Numbers rounded to what was measured (6 digits after the point); one that is none becomes None."""
+    """The same JSON value with every number rounded to 6 digits after the point; one that is not finite
+    becomes None, as JSON has no NaN."""
     if isinstance(value, float):
         return round(value, 6) if math.isfinite(value) else None
     if isinstance(value, dict):

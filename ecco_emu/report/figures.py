@@ -13,19 +13,19 @@ from typing import Any
 from ecco_emu.record.metrics import CameraMetrics, JobMetrics, RunMetrics
 from ecco_emu.report import axes, palette
 
-Figure = dict[str, Any]
+PlotlyFigure = dict[str, Any]
 
 _SHORT_HASH = 6
 
 
-def accuracy(metrics: RunMetrics) -> Figure:
+def accuracy(metrics: RunMetrics) -> PlotlyFigure:
     """mAP over time, one line per camera and their mean, with what changed marked on the lines."""
     figure = _accuracy(metrics, highest_map([metrics]), height=430 + 7 * len(metrics.cameras))
     figure["layout"]["annotations"] = axes.window_names(metrics) + axes.fault_names(metrics)
     return figure
 
 
-def small_accuracy(metrics: RunMetrics, top: float) -> Figure:
+def small_accuracy(metrics: RunMetrics, top: float) -> PlotlyFigure:
     """``accuracy`` to stand beside others, up to the same ``top`` mAP, its legend below."""
     figure = _accuracy(metrics, top, height=420)
     figure["layout"]["legend"] |= {"y": -0.22, "yanchor": "top"}
@@ -41,7 +41,7 @@ def highest_map(runs: Sequence[RunMetrics]) -> float:
     return max(points, default=0.0) or 1.0
 
 
-def _accuracy(metrics: RunMetrics, top: float, *, height: int) -> Figure:
+def _accuracy(metrics: RunMetrics, top: float, *, height: int) -> PlotlyFigure:
     colours = palette.assign(metrics.cameras, palette.CAMERAS)
     lines = [_accuracy_line(camera, colours[camera.id]) for camera in metrics.cameras.values()]
     marks = [
@@ -61,7 +61,7 @@ def _headroom(top: float) -> list[float]:
     return [0, top * 1.12]
 
 
-def groups(metrics: RunMetrics) -> Figure:
+def groups(metrics: RunMetrics) -> PlotlyFigure:
     """Which camera was in which job's group and when; under each row, the weather it saw."""
     rows = {camera: row for row, camera in enumerate(metrics.cameras)}
     colours = palette.assign(metrics.jobs, palette.JOBS)
@@ -71,7 +71,7 @@ def groups(metrics: RunMetrics) -> Figure:
     return {"data": bars + _weather_bars(metrics, rows), "layout": layout}
 
 
-def gpu(metrics: RunMetrics) -> Figure:
+def gpu(metrics: RunMetrics) -> PlotlyFigure:
     """Each micro-window of GPU time as one block in the row of the job it was spent on."""
     rows = list(metrics.jobs)
     idle = any(micro.job is None for micro in metrics.micro_windows)
@@ -86,7 +86,7 @@ def gpu(metrics: RunMetrics) -> Figure:
     return {"data": bars, "layout": layout}
 
 
-def bandwidth(metrics: RunMetrics) -> Figure:
+def bandwidth(metrics: RunMetrics) -> PlotlyFigure:
     """Goodput of every camera that sent video, against its share of the bottleneck."""
     senders = [camera for camera in metrics.cameras.values() if camera.traffic]
     colours = palette.assign(metrics.cameras, palette.CAMERAS)
@@ -111,7 +111,7 @@ def bandwidth(metrics: RunMetrics) -> Figure:
     return {"data": data, "layout": layout}
 
 
-def segments(metrics: RunMetrics) -> Figure:
+def segments(metrics: RunMetrics) -> PlotlyFigure:
     """What became of every camera's video segments."""
     cameras = [c for c in metrics.cameras.values() if c.segments]
     fates = (
@@ -135,7 +135,7 @@ def segments(metrics: RunMetrics) -> Figure:
     return {"data": bars, "layout": layout | {"barmode": "stack"}}
 
 
-def mean_accuracy(runs: Sequence[tuple[str, RunMetrics]]) -> Figure:
+def mean_accuracy(runs: Sequence[tuple[str, RunMetrics]]) -> PlotlyFigure:
     """The mean of the cameras' accuracies over time, one line per run."""
     colours = palette.assign([name for name, _ in runs], palette.RUNS)
     data: list[dict[str, Any]] = []

@@ -34,7 +34,7 @@ class Picture:
     id: str
     title: str
     caption: str
-    figure: figures.Figure
+    figure: figures.PlotlyFigure
 
     @property
     def json(self) -> Markup:
@@ -223,7 +223,7 @@ def flatten(value: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
     return facts
 
 
-_PICTURES: tuple[tuple[str, str, str, Callable[[RunMetrics], figures.Figure]], ...] = (
+_PICTURES: tuple[tuple[str, str, str, Callable[[RunMetrics], figures.PlotlyFigure]], ...] = (
     (
         "accuracy",
         "Accuracy over time",

@@ -23,7 +23,6 @@ class LoadedScenario:
 
     scenario: Scenario
     path: FilePath
-    source_text: str
 
 
 def load(
@@ -65,7 +64,7 @@ def load(
         scenario, found = _validated(document, files, trace_check)
         problems += found
         if scenario is not None and not problems:
-            return LoadedScenario(scenario, file, text)
+            return LoadedScenario(scenario, file)
     raise InvalidScenario(_in_order(problems))
 
 

@@ -57,11 +57,6 @@ def student_path(name_or_path: str) -> Path:
     raise ScenarioError(f"no student {name_or_path!r}{hint or '; ' + listing}; ecco-emu pretrain makes one")
 
 
-def description_path(weights: Path) -> Path:
-    """The JSON beside a student's weights that says how it was made."""
-    return weights.with_suffix(".json")
-
-
 def links_dir() -> Path:
     return profiles_dir() / "links"
 

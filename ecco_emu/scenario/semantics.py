@@ -19,7 +19,6 @@ from ecco_emu.core.errors import ScenarioError
 from ecco_emu.scenario import expectations, profiles
 from ecco_emu.scenario.faults import timeline
 from ecco_emu.scenario.problems import Path, did_you_mean, path_text, shown
-from ecco_emu.scenario.schema import Scenario
 from ecco_emu.scenario.sections.cameras import CameraSection
 from ecco_emu.scenario.sections.drift import DriftSection
 from ecco_emu.scenario.sections.expect import ExpectationSection
@@ -142,13 +141,6 @@ def findings(draft: Draft, *, files: bool = True, trace_check: TraceCheck | None
         yield from _traces(draft, trace_check)
         if draft.trainer is not None:
             yield from _weights(draft.trainer)
-
-
-def problems_in(scenario: Scenario, *, files: bool = True) -> list[Finding]:
-    """The same for a scenario built in Python."""
-    return list(
-        findings(Draft.of(scenario.model_dump(mode="json", by_alias=True, exclude_unset=True)), files=files)
-    )
 
 
 def _present(items: Iterable[M | None]) -> Iterator[tuple[int, M]]:

@@ -6,7 +6,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from ecco_emu.scenario.sections.base import Length, Name, Number, Strict, Whole
+from ecco_emu.scenario.sections.base import Identifier, Length, Number, Strict, Whole
 from ecco_emu.scenario.sections.network import CameraUplinkSection
 
 
@@ -37,7 +37,7 @@ class SourceSection(Strict):
 class CameraSection(Strict):
     """One camera: where it stands, what it sees, how it is connected."""
 
-    id: Name
+    id: Identifier
     """Its name, one of its own; not server, bottleneck, downlink or switch."""
     at: tuple[Length, Length]
     """Where it stands: x to the east, y to the north, from the middle of the town."""

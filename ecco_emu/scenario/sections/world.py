@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from ecco_emu.scenario.sections.base import Length, Name, Strict, Time, Whole
+from ecco_emu.scenario.sections.base import Identifier, Length, Strict, Time, Whole
 
 Weather = Literal["day", "night", "rain", "fog"]
 
@@ -25,7 +25,7 @@ class WeatherChangeSection(Strict):
 class DistrictSection(Strict):
     """A part of town with weather and light of its own."""
 
-    name: Name
+    name: Identifier
     """The district's name, one of its own."""
     center: tuple[Length, Length]
     """Its middle: x to the east, y to the north, from the middle of the town."""

@@ -18,11 +18,10 @@ from .conftest import SMALL, lines, wrong
 SHIPPED = sorted((Path(__file__).parents[3] / "scenarios").rglob("*.yaml"))
 
 
-def test_a_right_scenario_loads_with_its_text(write):
+def test_a_right_scenario_loads(write):
     path = write(SMALL)
     loaded = loading.load(path)
     assert loaded.path == path
-    assert loaded.source_text == SMALL
     assert [camera.id for camera in loaded.scenario.cameras] == ["cam1", "cam2"]
     assert loaded.scenario.windows.duration_s == 20.0
     assert loading.check([path]) == []

@@ -31,7 +31,6 @@ def test_profiles_lie_in_the_checkout_unless_told(monkeypatch, profiles):
 def test_a_student_is_found_by_name_and_by_path(tmp_path):
     shipped = profiles.student_path("yolo11n-town")
     assert shipped.name == "yolo11n-town.safetensors"
-    assert profiles.description_path(shipped).name == "yolo11n-town.json"
     assert profiles.student_path(str(shipped)) == shipped
     assert profiles.students() == ["yolo11n-town"]
 

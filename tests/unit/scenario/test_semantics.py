@@ -157,13 +157,6 @@ def test_an_unknown_student_lists_the_known(small):
     assert wrong(small, files=False) == []
 
 
-def test_a_scenario_built_in_python_is_checked_alike(small):
-    scenario = loading.from_mapping(small)
-    assert semantics.problems_in(scenario) == []
-    twice = scenario.model_copy(update={"cameras": (scenario.cameras[0], scenario.cameras[0])})
-    assert semantics.problems_in(twice) == [(("cameras", 1, "id"), "'cam1' is the id of cameras[0] already")]
-
-
 SET_CASES = [
     ("windows.count=5", None),
     ("cameras.0.uplink.rate=800kbit", None),

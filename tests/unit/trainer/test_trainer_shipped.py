@@ -19,7 +19,7 @@ PATH = profiles.student_path("yolo11n-town")
 
 
 def test_the_description_is_of_this_file() -> None:
-    about = json.loads(profiles.description_path(PATH).read_text())
+    about = json.loads(PATH.with_suffix(".json").read_text())
     weights = PATH.read_bytes()
     assert about["sha256"] == hashlib.sha256(weights).hexdigest()
     assert tuple(about["size"]) == student.load(weights).size == student.DEFAULT_SIZE
