@@ -26,7 +26,8 @@ class GainRecord:
     trained_tick: int
     """When the job's last training ended."""
     sampled_tick: int | None
-    """When the last gain was measured; earlier than ``trained_tick`` if there were no frames to measure on."""
+    """When the last gain was measured; earlier than ``trained_tick`` if there were no frames to measure
+    on."""
 
 
 class GainMemory:

@@ -122,8 +122,8 @@ def snap_side(side_px: float) -> int:
 def stride_for(fps: float, source_fps: float, min_fps: float = MIN_FPS) -> int:
     """The stride k for which every k-th frame of the frame clock makes at most ``fps`` frames per second.
 
-    At least 1, the clock's own rate. Never so large that the rate falls below ``min_fps``, if the clock itself
-    is not slower than that.
+    At least 1, the clock's own rate. Never so large that the rate falls below ``min_fps``, if the clock
+    itself is not slower than that.
     """
     # Rounded up, so that the rate is rounded down: the group must not send more than its GPU time trains on.
     wanted = math.ceil(source_fps / fps - 1e-9)

@@ -14,7 +14,8 @@ AlphaMapping = Literal["linear", "root", "auto"]
 
 # GAIMD's throughput is proportional to alpha as long as every flow sees every congestion event, as at a
 # drop-tail queue that is deep enough. Where each packet is equally likely to be lost (random loss, short
-# queues, many slow flows), throughput goes with the root of alpha, and ``root`` makes up for that by squaring.
+# queues, many slow flows), throughput goes with the root of alpha, and ``root`` makes up for that by
+# squaring.
 _EXPONENTS: dict[AlphaMapping, float] = {"linear": 1.0, "root": 2.0, "auto": 1.0}
 
 ALPHA_SUM = 3.0
@@ -38,11 +39,11 @@ def gaimd_alpha(
 ) -> float:
     """A camera's additive increase, alpha = alpha_sum * p_j / n_j, in packets per round-trip time.
 
-    The formula is the paper's (section 3.2.2); ``alpha_sum`` is its factor of proportion. With ``linear`` (the
-    paper's) the alphas of all cameras sum to ``alpha_sum``, since the p_j sum to 1. ``root`` squares the weight
-    p_j / n_j, for paths where throughput grows with the root of alpha. ``auto`` begins as ``linear``; later
-    the transport adjusts alpha by the share that the server reports to the camera. Raises ``ValueError`` for
-    a ``p`` outside [0, 1] or a group without members.
+    The formula is the paper's (section 3.2.2); ``alpha_sum`` is its factor of proportion. With ``linear``
+    (the paper's) the alphas of all cameras sum to ``alpha_sum``, since the p_j sum to 1. ``root`` squares the
+    weight p_j / n_j, for paths where throughput grows with the root of alpha. ``auto`` begins as ``linear``;
+    later the transport adjusts alpha by the share that the server reports to the camera. Raises
+    ``ValueError`` for a ``p`` outside [0, 1] or a group without members.
     """
     if not 0 <= p <= 1 or members < 1:
         raise ValueError(f"a share is in [0, 1] and a group has members, got p={p}, members={members}")
@@ -54,9 +55,9 @@ def weighted_max_min(capacity: float, weights: Sequence[float], caps: Sequence[f
     """Rates of flows that share ``capacity`` in proportion to ``weights``, none above its cap.
 
     The capacity that a capped flow cannot use is divided among the others by their weights (water-filling;
-    the paper's Fig. 11 shows the case). Rates, caps and capacity share one unit; a cap may be infinite; a flow
-    of weight 0 gets nothing. The rates sum to min(capacity, sum of the caps of flows with weight). Raises
-    ``ValueError`` for negative numbers.
+    the paper's Fig. 11 shows the case). Rates, caps and capacity share one unit; a cap may be infinite; a
+    flow of weight 0 gets nothing. The rates sum to min(capacity, sum of the caps of flows with weight).
+    Raises ``ValueError`` for negative numbers.
     """
     if len(weights) != len(caps):
         raise ValueError(f"{len(weights)} weights but {len(caps)} caps")

@@ -137,8 +137,8 @@ class WindowMachine:
     """Where the server is in its windows. Times are arguments; the caller does the waiting.
 
     ``late_start`` is the fraction of a micro-window that must be left for it to be used when the one before
-    overran; the default is ours, for the paper does not speak of overruns. ``tolerance_s`` is how late the end
-    of training may be before its deadline counts as missed.
+    overran; the default is ours, for the paper does not speak of overruns. ``tolerance_s`` is how late the
+    end of training may be before its deadline counts as missed.
     """
 
     def __init__(self, calendar: Calendar, *, late_start: float = 0.5, tolerance_s: float = 0.0) -> None:
