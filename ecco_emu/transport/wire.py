@@ -1,4 +1,4 @@
-"""The wire format: datagram headers and frames, packed and strictly parsed. docs/transport.md draws it.
+"""The wire format: datagram headers and frames, packed and strictly parsed (docs/reference/transport.md).
 
 Parsing yields typed frames or raises ``ProtocolError``, nothing else, whatever the bytes; data in
 frames are views into the datagram. What a frame *means* here and now is the connection's business.

@@ -28,7 +28,7 @@ from ecco_emu.video.rate_model import Attempt, RateModel, Search
 
 MIN_SIDE_PX = 16
 
-# Measured (docs/video.md): at equal bits this is at most 0.5 dB behind the preset with B frames and
+# Measured (docs/notes/video.md): at equal bits this is at most 0.5 dB behind the preset with B frames and
 # lookahead, at less CPU. qcomp=1 makes CRF a constant quantiser, which is what the rate model
 # assumes. Weak adaptive quantisation lets fractional CRFs matter macroblock by macroblock.
 _X264_PARAMS = "qcomp=1:aq-strength=0.4:keyint=infinite:scenecut=0:threads=1:slices=1:sliced-threads=0"

@@ -2,7 +2,7 @@
 
     python tests/benchmarks/bench_video.py [--segments 12] [--seed 1] [--json]
 
-Prints the tables of docs/video.md: one row per size, frame rate and target rate, and one for a target that
+Prints the tables of docs/notes/video.md: one row per size, frame rate and target, and one for a target that
 jumps between them. The pictures are a synthetic street (``street``), so that the benchmark needs no
 renderer; errors are of the whole stream against the target and leave out the first three segments.
 """

@@ -155,6 +155,14 @@ def test_the_version_is_the_changelogs():
     assert versions[0] == ecco_emu.__version__
 
 
+def test_the_readmes_links_lead_to_files():
+    """The pages under docs/ have theirs checked by `make docs`, which does not read the README."""
+    targets = re.findall(r"\]\(([^)#\s]+)", (ROOT / "README.md").read_text(encoding="utf-8"))
+    inside = [target for target in targets if "://" not in target]
+    assert inside, "README.md has no link into the project"
+    assert not [target for target in inside if not (ROOT / target).exists()]
+
+
 @pytest.mark.parametrize("package", sorted(OWN))
 def test_types_are_shipped(package: str):
     assert (ROOT / package / "py.typed").exists()

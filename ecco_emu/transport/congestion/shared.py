@@ -1,6 +1,6 @@
 """GAIMD whose alpha follows what the server says about shares: mapping ``auto``.
 
-No alpha chosen in advance gives flows their weighted shares on every queue (docs/transport.md derives it):
+No alpha chosen in advance gives flows their weighted shares on every queue (see docs/notes/transport.md):
 throughput goes with alpha where all flows see every congestion event, with its root where losses strike
 packets at random, and with RTT to the power of -1 or -2 on top. So alpha is the output of a controller here.
 The server, which sees all flows, tells each what rate its weight entitles it to, what rate it got and how

@@ -1,4 +1,4 @@
-"""The example in docs/netns.md works when it is pasted."""
+"""The example in docs/reference/link-lab.md works when it is pasted."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 pytestmark = pytest.mark.netns
 
-DOCUMENT = Path(__file__).parents[3] / "docs" / "netns.md"
+DOCUMENT = Path(__file__).parents[3] / "docs" / "reference" / "link-lab.md"
 
 
 def test_the_example_works_when_pasted():
