@@ -1,4 +1,4 @@
-"""summary.json: a run in numbers (CONTRACT "Run directory"; docs/report.md says what each key means).
+"""summary.json: a run in numbers (docs/reference/report.md says what each key means).
 
 Pure functions of ``RunMetrics``. What was not measured is None, never 0.
 """
