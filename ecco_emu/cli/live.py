@@ -34,7 +34,7 @@ def inject(
 ) -> None:
     """Inject a fault into a live run (as root).
 
-    Written as in docs/scenario.md: `cam2 down for=5s`, `cam2 flap down=1s up=2s times=3`,
+    Written as in docs/reference/scenario.md: `cam2 down for=5s`, `cam2 flap down=1s up=2s times=3`,
     `bottleneck set rate=2mbit`, `cam1,cam2/server partition for=5s`.
     """
     from ecco_emu.emulation.live import remote

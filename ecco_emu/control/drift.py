@@ -220,7 +220,7 @@ class DriftDetector:
 
 
 def make_change_test(name: DetectorName) -> ChangeTest:
-    """A river detector tuned for about 4 values a second (measured in docs/algorithms.md).
+    """A river detector tuned for about 4 values a second (measured in docs/notes/algorithms.md).
 
     river takes more than a second to import: only those who watch for drift pay for it.
     """

@@ -22,7 +22,7 @@ ALPHA_SUM = 3.0
 """Additive increase of all streaming cameras together, packets per round-trip time.
 
 More means that shares settle sooner after (c_j, p_j) change, and more loss. At 6 Mbit/s with a 200 ms
-queue 3 settles within a 20 s window, 0.3 would take two minutes (docs/algorithms.md has the table).
+queue 3 settles within a 20 s window, 0.3 would take two minutes (docs/notes/algorithms.md has the table).
 """
 MIN_ALPHA = 0.01
 """A flow with a smaller increase hardly notices bandwidth that becomes free: with this one, packets of 1200

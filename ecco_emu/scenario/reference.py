@@ -1,4 +1,4 @@
-"""The tables of docs/scenario.md, made from the schema so that the two cannot drift apart.
+"""The tables of docs/reference/scenario.md, made from the schema so that the two cannot drift apart.
 
 After changing the schema: ``python -c "from ecco_emu.scenario import reference; reference.write()"``.
 """
@@ -19,7 +19,7 @@ from ecco_emu.scenario.sections.base import name_in_yaml
 from ecco_emu.scenario.shape import fields_of, inner_model
 from ecco_emu.scenario.wording import UNITS
 
-DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "scenario.md"
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "reference" / "scenario.md"
 _TABLE = re.compile(r"<!-- table: (\w+) -->\n.*?<!-- end -->", re.DOTALL)
 
 
@@ -81,7 +81,7 @@ def _plain(annotation: Any, metadata: list[Any]) -> str:
     parsers = [getattr(getattr(item, "func", None), "__name__", "") for item in metadata]
     kind = next((name for name in ("rate", "time", "length", "fraction") if f"parse_{name}" in parsers), None)
     if kind is None:
-        kind = {int: "whole number", float: "number"}.get(annotation, "text")
+        kind = {bool: "true or false", int: "whole number", float: "number"}.get(annotation, "text")
     form = UNITS[kind][1] if kind in UNITS else "{:.12g}".format
     limits = [_limit(item, form) for item in _flat(metadata)]
     return " ".join([{"fraction": "percentage"}.get(kind, kind), ", ".join(filter(None, limits))]).strip()

@@ -17,7 +17,7 @@ from .conftest import SMALL
 
 SMALL_CAMERAS = SMALL.replace("windows: {count: 2, length: 10s, micro: 2s}\n", "")
 ROOT = Path(__file__).parents[3]
-DOCS = ROOT / "docs" / "scenario.md"
+DOCS = ROOT / "docs" / "reference" / "scenario.md"
 
 
 def test_profiles_lie_in_the_checkout_unless_told(monkeypatch, profiles):
@@ -142,7 +142,7 @@ FIELDS = [(model, key) for model, fields in models().items() for key in fields]
 def test_every_key_has_a_meaning_and_stands_in_the_reference(model, key):
     assert fields_of(model)[key].description, f"{model.__name__}.{key} has no line of meaning"
     assert re.search(rf"`{re.escape(key)}`", DOCS.read_text(encoding="utf-8")), (
-        f"{key} is not in docs/scenario.md"
+        f"{key} is not in docs/reference/scenario.md"
     )
 
 
@@ -152,6 +152,11 @@ def test_the_references_tables_are_the_schemas():
     assert reference.renewed(text) == text
     shown = set(re.findall(r"<!-- table: (\w+) -->", text))
     assert shown == {name_in_yaml(model) for model in models()} - {"CameraUplink"}
+
+
+@pytest.mark.parametrize(("model", "key"), [("Transport", "qlog"), ("LinkTrace", "loop")])
+def test_the_reference_says_which_values_are_true_or_false(model, key):
+    assert f"| `{key}` | true or false | `true` |" in reference.table(model)
 
 
 def test_the_references_examples_are_right(write, small):
