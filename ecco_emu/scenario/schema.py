@@ -36,7 +36,8 @@ class Scenario(Strict):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
     """Names the run's directory."""
     seed: Annotated[Whole, Field(ge=0, lt=2**32)] = 0
-    """Of everything random in the run. The town's buildings and traffic follow from it and from the town's seed."""
+    """Of everything random in the run. The town's buildings and traffic follow from it and from the town's
+    seed."""
     clock: ClockSection = ClockSection()
     """Emulated time against the wall."""
     windows: WindowsSection = WindowsSection()

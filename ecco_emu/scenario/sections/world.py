@@ -48,7 +48,8 @@ class TownSection(Strict):
     """A rendered town: roads, buildings, trees, cars, trucks, pedestrians."""
 
     seed: Annotated[Whole, Field(ge=0, lt=2**32)] = 1
-    """Which town: buildings and traffic follow from it and from the run's seed. The grid of streets is fixed."""
+    """Which town: buildings and traffic follow from it and from the run's seed. The grid of streets is
+    fixed."""
     size: Annotated[Length, Field(ge=60, le=2000)] = 300.0
     """Side of the square town, centred on (0 m, 0 m)."""
     cars: Annotated[Whole, Field(ge=0, le=500)] = 60
