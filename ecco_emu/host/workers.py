@@ -31,7 +31,7 @@ class WorkerDiedError(HostError):
     """A child process is gone, and with it what it held."""
 
 
-class Worker:
+class WorkerProcess:
     """One warm child process; ``call`` runs a module-level function in it, in order of calling."""
 
     def __init__(self, what: str, *, niceness: int = 0, environment: dict[str, str] | None = None) -> None:

@@ -31,9 +31,6 @@ class InferenceServer:
     def add_model(self, model: ModelHash, weights: bytes) -> None:
         self._library.add(model, weights)
 
-    def has_model(self, model: ModelHash) -> bool:
-        return model in self._library
-
     def detect(self, model: ModelHash, images: Sequence[Image], min_score: float) -> list[Detections]:
         ready = self._library.ready(model)
         return detect(ready.model, images, ready.size, min_score=min_score)

@@ -15,7 +15,7 @@ import torch
 
 from ecco_emu.core.frames import Image
 from ecco_emu.tasks.detection import Labels
-from ecco_emu.trainer.backend import Picture
+from ecco_emu.trainer.backend import LabelledImage
 
 PADDING = 114
 """Grey level around a letterboxed picture, Ultralytics' own."""
@@ -107,7 +107,7 @@ def stack(images: Sequence[Image]) -> torch.Tensor:
 
 
 def training_batch(
-    pictures: Sequence[Picture],
+    pictures: Sequence[LabelledImage],
     size: tuple[int, int],
     augmentation: Augmentation,
     random: np.random.Generator,

@@ -24,10 +24,10 @@ import torch
 from ultralytics.nn.tasks import DetectionModel
 
 from ecco_emu.core.random_streams import stream
-from ecco_emu.host.workers import Worker
+from ecco_emu.host.workers import WorkerProcess
 from ecco_emu.scenario.sections.world import Weather
 from ecco_emu.tasks.detection import DetectionAccuracy, mean_average_precision
-from ecco_emu.trainer.backend import Picture
+from ecco_emu.trainer.backend import LabelledImage
 from ecco_emu.trainer.yolo import student
 from ecco_emu.trainer.yolo.detect import detect
 from ecco_emu.trainer.yolo.pictures import Augmentation, training_batch
@@ -45,8 +45,6 @@ TEST_TOWN = 1_000_000
 TEST_PICTURES = 120
 PICTURES_PER_TOWN = 100
 _FIRST_TOWNS = 4
-
-Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +88,7 @@ class Pretraining:
     """The training loop over a growing pool of pictures."""
 
     def __init__(self, *, seed: int, steps: int, size: tuple[int, int], batch: int) -> None:
-        self.pool: list[Picture] = []
+        self.pool: list[LabelledImage] = []
         self.done = 0
         self.losses: list[float] = []
         self._steps, self._size, self._batch = steps, size, batch
@@ -137,7 +135,7 @@ async def pretrain(
     size: tuple[int, int] = student.DEFAULT_SIZE,
     batch: int = 16,
     test_pictures: int = TEST_PICTURES,
-    progress: Progress = lambda text: None,
+    progress: Callable[[str], None] = lambda text: None,
 ) -> Provenance:
     """Trains and evaluates a student; writes ``yolo11n-town.safetensors`` and its ``.json``.
 
@@ -150,7 +148,7 @@ async def pretrain(
     def late() -> float:
         return 0.0 if minutes is None else (time.monotonic() - started) / (60 * minutes)
 
-    painter = Worker("rendering", niceness=10)
+    painter = WorkerProcess("rendering", niceness=10)
     try:
         await _train(training, painter, seed, steps, scenes, size, late, progress)
         trained_minutes = (time.monotonic() - started) / 60
@@ -178,20 +176,20 @@ async def pretrain(
 
 async def _train(
     training: Pretraining,
-    painter: Worker,
+    painter: WorkerProcess,
     seed: int,
     steps: int,
     scenes: int,
     size: tuple[int, int],
     late: Callable[[], float],
-    progress: Progress,
+    progress: Callable[[str], None],
 ) -> None:
     """Renders town after town; each joins the pool at a fixed step, so the clock decides nothing."""
     towns = max(1, math.ceil(scenes / PICTURES_PER_TOWN))
     # the last town joins at half time, so that it is seen as well
     stride = max(1, steps // (2 * towns))
 
-    def rendered(town: int) -> asyncio.Task[list[Picture]]:
+    def rendered(town: int) -> asyncio.Task[list[LabelledImage]]:
         return asyncio.create_task(painter.call(render_scenes, seed, town, PICTURES_PER_TOWN, "day", size))
 
     coming = rendered(0)
@@ -218,7 +216,7 @@ def _state(training: Pretraining) -> str:
 
 
 async def _evaluate(
-    weights: bytes, painter: Worker, seed: int, pictures: int, progress: Progress
+    weights: bytes, painter: WorkerProcess, seed: int, pictures: int, progress: Callable[[str], None]
 ) -> dict[str, DetectionAccuracy]:
     """Accuracy of the student as shipped (float16) on towns it never saw, the same ones in any weather."""
     shipped = student.load(weights)

@@ -21,11 +21,9 @@ import torch.distributed
 from ultralytics.nn.tasks import DetectionModel
 
 from ecco_emu.host.workers import settle_child
-from ecco_emu.trainer.backend import Picture, Settings, TrainResult
+from ecco_emu.trainer.backend import LabelledImage, Settings, TrainResult
 from ecco_emu.trainer.yolo import student
 from ecco_emu.trainer.yolo.session import TrainingSession
-
-Batches = list[list[Picture]]
 
 
 def device_of(rank: int) -> torch.device:
@@ -51,7 +49,9 @@ class Team:
     def drop(self, job: str) -> None:
         self._tell("drop", job)
 
-    def train(self, job: str, session: TrainingSession, batches: Sequence[Sequence[Picture]]) -> TrainResult:
+    def train(
+        self, job: str, session: TrainingSession, batches: Sequence[Sequence[LabelledImage]]
+    ) -> TrainResult:
         """A micro-window on all ranks; picture i of a batch goes to rank i modulo ranks."""
         for rank, pipe in enumerate(self._pipes, start=1):
             pipe.send(("train", job, [list(batch[rank :: self.ranks]) for batch in batches]))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from ecco_emu.core.random_streams import stream
 from ecco_emu.scenario.sections.world import DistrictSection, TownSection, Weather
-from ecco_emu.trainer.backend import Picture
+from ecco_emu.trainer.backend import LabelledImage
 from ecco_emu.world.town.renderer import TownRenderer, render_scene
 
 
-def render_scenes(seed: int, town: int, count: int, weather: Weather, size: tuple[int, int]) -> list[Picture]:
+def render_scenes(
+    seed: int, town: int, count: int, weather: Weather, size: tuple[int, int]
+) -> list[LabelledImage]:
     """``count`` pictures of town number ``town``, from random views at random times.
 
     The same seed and town give the same views and times in any weather.

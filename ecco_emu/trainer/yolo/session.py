@@ -14,7 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 from ultralytics.nn.tasks import DetectionModel
 
 from ecco_emu.core.random_streams import stream
-from ecco_emu.trainer.backend import Picture, TrainResult
+from ecco_emu.trainer.backend import LabelledImage, TrainResult
 from ecco_emu.trainer.yolo.pictures import Augmentation, fitted, stack, training_batch
 from ecco_emu.trainer.yolo.steps import (
     BatchNorm,
@@ -69,7 +69,7 @@ class TrainingSession:
         self._optimizer = adamw(self.model, learning_rate)
         self._trained: nn.Module = self.model if ranks == 1 else _distributed(self.model, self.device)
 
-    def train_micro(self, batches: Sequence[Sequence[Picture]]) -> TrainResult:
+    def train_micro(self, batches: Sequence[Sequence[LabelledImage]]) -> TrainResult:
         """One step per batch. A batch is that of all GPUs together, or this rank's part of it."""
         started = time.perf_counter()
         set_mode(self._trained, self._batch_norm)
@@ -85,11 +85,11 @@ class TrainingSession:
             wall_s=time.perf_counter() - started,
         )
 
-    def _step(self, pictures: Sequence[Picture]) -> float:
+    def _step(self, pictures: Sequence[LabelledImage]) -> float:
         batch = training_batch(pictures, self.size, self._augmentation, self._random)
         return step(self._trained, self._loss_of, self._optimizer, batch, self._precision, ranks=self._ranks)
 
-    def _settle(self, pictures: Sequence[Picture]) -> None:
+    def _settle(self, pictures: Sequence[LabelledImage]) -> None:
         images = stack([fitted(image, self.size)[0] for image, _ in pictures]).to(self.device)
         renew_statistics(self.model, torch.split(images, _SETTLING_BATCH), self._precision)
 

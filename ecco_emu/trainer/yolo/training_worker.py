@@ -16,8 +16,8 @@ from ecco_emu.core.random_streams import stream
 from ecco_emu.tasks.detection import CLASSES, Labels, Sample, mean_average_precision
 from ecco_emu.trainer.backend import (
     DeviceInfo,
+    LabelledImage,
     NoSamplesError,
-    Picture,
     Settings,
     Speed,
     TrainResult,
@@ -84,7 +84,7 @@ class TrainingServer:
 
     def train(self, job: JobId, cameras: Sequence[CameraId], images: int) -> TrainResult:
         session = self._session(job)
-        batches: list[list[Picture]] = []
+        batches: list[list[LabelledImage]] = []
         for _ in range(steps_in(images, self.batch)):
             drawn = self._samples.draw(cameras, self.batch, self._random)
             batches.append([(sample.image, sample.labels) for sample in drawn])
@@ -95,9 +95,9 @@ class TrainingServer:
         return self._team.train(job, session, batches)
 
     def evaluate(
-        self, subjects: Sequence[JobId | ModelHash], cameras: Sequence[CameraId], frames: int | None
+        self, subjects: Sequence[JobId | ModelHash], cameras: Sequence[CameraId]
     ) -> dict[tuple[str, CameraId], float]:
-        wanted = self._settings.eval_frames if frames is None else frames
+        wanted = self._settings.eval_frames
         by_camera = {camera: self._samples.evaluation(camera, wanted) for camera in cameras}
         samples = [sample for camera in by_camera for sample in by_camera[camera]]
         accuracy: dict[tuple[str, CameraId], float] = {}
@@ -160,7 +160,7 @@ class TrainingServer:
         return self._library.ready(ModelHash(subject))
 
 
-def _made_up(size: tuple[int, int], random: np.random.Generator) -> Picture:
+def _made_up(size: tuple[int, int], random: np.random.Generator) -> LabelledImage:
     width, height = size
     image = random.integers(0, 256, (height, width, 3), dtype=np.uint8)
     corners = random.uniform(0.0, 0.7, (8, 2)) * size

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from ecco_emu.core.errors import HostError
 from ecco_emu.core.frames import Frame
 from ecco_emu.core.ids import CameraId
-from ecco_emu.host.workers import Worker
+from ecco_emu.host.workers import WorkerProcess
 from ecco_emu.scenario import schema
 from ecco_emu.scenario.sections.cameras import SourceSection
 from ecco_emu.scenario.sections.world import DistrictSection
@@ -47,7 +47,7 @@ class TownWorld:
             CameraId(camera.id): _Eye(camera.source, view_of(camera), district_of(town.districts, camera.at))
             for camera in scenario.cameras
         }
-        self._worker: Worker | None = None
+        self._worker: WorkerProcess | None = None
 
     @property
     def fps(self) -> float:
@@ -62,7 +62,7 @@ class TownWorld:
         """Starts the rendering process and builds the town in it (about two seconds)."""
         if self._worker is not None:
             raise RuntimeError("the world is already started")
-        self._worker = Worker("rendering the town", niceness=_NICENESS)
+        self._worker = WorkerProcess("rendering the town", niceness=_NICENESS)
         sizes = sorted({eye.source.size for eye in self._eyes.values()})
         await self._worker.call(child.open_town, self._town, self._seed, sizes)
 

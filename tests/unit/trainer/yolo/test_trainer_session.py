@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from ecco_emu.trainer.backend import Picture
+from ecco_emu.trainer.backend import LabelledImage
 from ecco_emu.trainer.yolo import student
 from ecco_emu.trainer.yolo.session import TrainingSession, steps_in
 from ecco_emu.trainer.yolo.steps import BatchNorm, parameter_groups
@@ -18,7 +18,7 @@ from tests.unit.trainer.trainer_pictures import picture
 SIZE = (128, 96)
 
 
-def batches(steps: int, batch: int = 4) -> list[list[Picture]]:
+def batches(steps: int, batch: int = 4) -> list[list[LabelledImage]]:
     random = np.random.default_rng(1)
     pool = [picture(random) for _ in range(16)]
     return [[pool[int(random.integers(16))] for _ in range(batch)] for _ in range(steps)]
