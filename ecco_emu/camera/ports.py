@@ -16,9 +16,13 @@ from ecco_emu.transport.adapter import Peer
 
 
 class FrameSource(Protocol):
+    """The part of a world that a camera sees (``world.source.World`` describes the calls)."""
+
     async def frame(self, camera: CameraId, index: int) -> Frame: ...
 
-    def weather(self, camera: CameraId, t: float) -> str: ...
+    def position(self, camera: CameraId, t: float) -> tuple[float, float]: ...
+
+    def condition(self, camera: CameraId, t: float) -> str: ...
 
 
 class CameraInference(Protocol):

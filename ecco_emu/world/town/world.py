@@ -15,6 +15,7 @@ from ecco_emu.scenario import schema
 from ecco_emu.scenario.sections.cameras import SourceSection
 from ecco_emu.scenario.sections.world import DistrictSection
 from ecco_emu.tasks.detection import Labels
+from ecco_emu.world.source import ConditionChange
 from ecco_emu.world.town import child
 from ecco_emu.world.town.views import View, view_of
 from ecco_emu.world.town.weather import conditions_at, district_of
@@ -48,15 +49,6 @@ class TownWorld:
             for camera in scenario.cameras
         }
         self._worker: WorkerProcess | None = None
-
-    @property
-    def fps(self) -> float:
-        return max(eye.source.fps for eye in self._eyes.values())
-
-    @property
-    def size(self) -> tuple[int, int]:
-        widths, heights = zip(*(eye.source.size for eye in self._eyes.values()), strict=True)
-        return max(widths), max(heights)
 
     async def start(self) -> None:
         """Starts the rendering process and builds the town in it (about two seconds)."""
@@ -92,14 +84,20 @@ class TownWorld:
     def labels(self, camera: CameraId, index: int) -> Labels:
         return self._eyes[camera].labels[index]
 
-    def weather(self, camera: CameraId, t: float) -> str:
+    def position(self, camera: CameraId, t: float) -> tuple[float, float]:
+        return self._eyes[camera].view.at
+
+    def condition(self, camera: CameraId, t: float) -> str:
+        """The weather of the camera's district."""
         return conditions_at(self._eyes[camera].district, t).weather
+
+    def condition_changes(self, camera: CameraId) -> list[ConditionChange]:
+        """The district's weather changes; the district's name is the place."""
+        district = self._eyes[camera].district
+        return [ConditionChange(change.at, district.name, change.is_) for change in district.weather]
 
     def settled(self, camera: CameraId, t: float) -> bool:
         return conditions_at(self._eyes[camera].district, t).blend >= 1.0
-
-    def district(self, camera: CameraId) -> str:
-        return self._eyes[camera].district.name
 
     async def _render(self, camera: CameraId, eye: _Eye, index: int) -> Frame:
         t = index / eye.source.fps
