@@ -5,7 +5,7 @@ Accuracy is COCO's mAP, by faster-coco-eval. Nothing here imports torch.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,14 @@ from ecco_emu.core.frames import Image
 from ecco_emu.core.ids import CameraId
 
 CLASSES: tuple[str, ...] = ("car", "truck", "pedestrian")
-"""Detection classes, in the order of a student's outputs."""
+"""Detection classes, in the order of a student's outputs. Labels and detections hold their indices."""
+
+COCO_CLASSES: Mapping[str, int] = {
+    "car": CLASSES.index("car"),
+    "truck": CLASSES.index("truck"),
+    "person": CLASSES.index("pedestrian"),
+}
+"""The same classes by their names in COCO, for models trained on COCO. Its other classes become no labels."""
 
 MAX_DETECTIONS = 100
 """Detections of an image beyond the best hundred are not counted, as in COCO."""
@@ -34,6 +41,10 @@ class Labels:
 
     def __len__(self) -> int:
         return len(self.classes)
+
+    def names(self) -> list[str]:
+        """The class name of every object, in order."""
+        return [CLASSES[number] for number in self.classes.tolist()]
 
     def scaled(self, factor_x: float, factor_y: float) -> Labels:
         """The same labels for the frame resized by these factors."""

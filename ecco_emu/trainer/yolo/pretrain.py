@@ -32,7 +32,7 @@ from ecco_emu.trainer.yolo import student
 from ecco_emu.trainer.yolo.detect import detect
 from ecco_emu.trainer.yolo.pictures import Augmentation, training_batch
 from ecco_emu.trainer.yolo.scenes import render_scenes
-from ecco_emu.trainer.yolo.steps import adamw, default_precision, freeze_projection, set_mode, step
+from ecco_emu.trainer.yolo.steps import adamw, default_precision, freeze_projection, step
 
 NAME = "yolo11n-town"
 LEARNING_RATE = 1.5e-3
@@ -104,7 +104,7 @@ class Pretraining:
 
     def run(self, steps: int, late: Callable[[], float]) -> None:
         """So many more steps; ``late`` says which fraction of the time allowed is spent."""
-        set_mode(self._model, "renewed")
+        self._model.train()
         for _ in range(steps):
             progress = max(self.done / self._steps, late())
             if progress >= 1:

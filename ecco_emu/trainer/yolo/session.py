@@ -17,12 +17,10 @@ from ecco_emu.core.random_streams import stream
 from ecco_emu.trainer.backend import LabelledImage, TrainResult
 from ecco_emu.trainer.yolo.pictures import Augmentation, fitted, stack, training_batch
 from ecco_emu.trainer.yolo.steps import (
-    BatchNorm,
     adamw,
     default_precision,
     freeze_projection,
     renew_statistics,
-    set_mode,
     step,
 )
 
@@ -49,7 +47,6 @@ class TrainingSession:
         learning_rate: float,
         seed: int,
         name: str = "",
-        batch_norm: BatchNorm = "renewed",
         augmentation: Augmentation = ADAPTATION,
         device: torch.device | None = None,
         precision: torch.dtype | None = None,
@@ -60,7 +57,6 @@ class TrainingSession:
         self.model = model.to(self.device)
         self.size = size
         self._precision = precision or default_precision(self.device)
-        self._batch_norm = batch_norm
         self._augmentation = augmentation
         self._random = stream(seed, "training", name, rank)
         self._ranks = ranks
@@ -72,10 +68,9 @@ class TrainingSession:
     def train_micro(self, batches: Sequence[Sequence[LabelledImage]]) -> TrainResult:
         """One step per batch. A batch is that of all GPUs together, or this rank's part of it."""
         started = time.perf_counter()
-        set_mode(self._trained, self._batch_norm)
+        self._trained.train()
         losses = [self._step(pictures) for pictures in batches]
-        if self._batch_norm == "renewed":
-            self._settle([picture for batch in batches for picture in batch][-SETTLING_PICTURES:])
+        self._settle([picture for batch in batches for picture in batch][-SETTLING_PICTURES:])
         if self._ranks > 1:
             losses = _averaged(losses, self.device)
         return TrainResult(

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from typing import Literal
 
 import torch
 from torch import nn
@@ -19,10 +18,6 @@ from ecco_emu.trainer.yolo.pictures import Batch
 
 WEIGHT_DECAY = 5e-4
 MAX_GRADIENT_NORM = 10.0
-
-BatchNorm = Literal["renewed", "frozen"]
-"""``renewed``: training normalises by the batch, and ``renew_statistics`` afterwards measures what the
-detector uses; ``frozen``: the statistics the student came with, throughout."""
 
 
 def parameter_groups(model: nn.Module) -> list[dict[str, object]]:
@@ -48,15 +43,6 @@ def freeze_projection(model: DetectionModel) -> None:
     """The head's projection from a distribution to its mean is a constant, not a weight."""
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(".dfl." not in name)
-
-
-def set_mode(model: nn.Module, batch_norm: BatchNorm) -> None:
-    """Training mode, with batch norm as asked."""
-    model.train()
-    if batch_norm == "frozen":
-        for module in model.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.eval()
 
 
 def renew_statistics(model: nn.Module, batches: Sequence[torch.Tensor], precision: torch.dtype) -> None:

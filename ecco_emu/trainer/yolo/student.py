@@ -72,11 +72,6 @@ def to_bytes(model: DetectionModel, size: tuple[int, int] = DEFAULT_SIZE) -> byt
     return save(tensors, metadata=metadata)  # type: ignore[no-any-return]
 
 
-def from_bytes(data: bytes) -> DetectionModel:
-    """The detector in a student's file; raises ``BadStudentError`` for anything else."""
-    return load(data).model
-
-
 def load(data: bytes) -> Student:
     """The detector and its input size; raises ``BadStudentError``, saying what is wrong with the bytes."""
     if len(data) > MAX_STUDENT_BYTES:

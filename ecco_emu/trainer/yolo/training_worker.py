@@ -13,7 +13,7 @@ import torch
 from ecco_emu.core.frames import Image
 from ecco_emu.core.ids import CameraId, JobId, ModelHash, model_hash
 from ecco_emu.core.random_streams import stream
-from ecco_emu.tasks.detection import CLASSES, Labels, Sample, mean_average_precision
+from ecco_emu.tasks.detection import Labels, Sample, mean_average_precision
 from ecco_emu.trainer.backend import (
     DeviceInfo,
     LabelledImage,
@@ -125,7 +125,7 @@ class TrainingServer:
             self._library.fresh(known) if known else student.Student(student.build(), student.DEFAULT_SIZE)
         )
         random = np.random.default_rng(0)
-        pictures = [_made_up(model.size, random) for _ in range(self.batch)]
+        pictures = [_made_up(model, random) for _ in range(self.batch)]
         images = [image for image, _ in pictures]
         infer = _rate(lambda: len(detect(model.model, images, model.size)))
         name = JobId("calibration")
@@ -160,12 +160,13 @@ class TrainingServer:
         return self._library.ready(ModelHash(subject))
 
 
-def _made_up(size: tuple[int, int], random: np.random.Generator) -> LabelledImage:
-    width, height = size
+def _made_up(model: student.Student, random: np.random.Generator) -> LabelledImage:
+    """Noise with eight objects: the time a step takes depends on how many, not on what they look like."""
+    width, height = model.size
     image = random.integers(0, 256, (height, width, 3), dtype=np.uint8)
-    corners = random.uniform(0.0, 0.7, (8, 2)) * size
-    boxes = np.hstack([corners, corners + 0.2 * np.array(size)]).astype(np.float32)
-    return image, Labels(boxes, random.integers(0, len(CLASSES), 8))
+    corners = random.uniform(0.0, 0.7, (8, 2)) * model.size
+    boxes = np.hstack([corners, corners + 0.2 * np.array(model.size)]).astype(np.float32)
+    return image, Labels(boxes, random.integers(0, len(model.model.names), 8))
 
 
 def _rate(work: Callable[[], int]) -> float:

@@ -10,11 +10,12 @@ import numpy.typing as npt
 
 from ecco_emu.core.frames import Image
 from ecco_emu.core.random_streams import stream
-from ecco_emu.world.town.backdrop import F32, Backdrop, lamp_light
+from ecco_emu.world.town.arrays import F32
+from ecco_emu.world.town.backdrop import Backdrop, lamp_light
 from ecco_emu.world.town.boxes import distances
 from ecco_emu.world.town.layout import Layout
 from ecco_emu.world.town.looks import Look
-from ecco_emu.world.town.streets import SIZES
+from ecco_emu.world.town.streets import PEDESTRIAN, SIZES
 from ecco_emu.world.town.traffic import Poses
 from ecco_emu.world.town.views import View, focal_px, project
 
@@ -100,7 +101,7 @@ class Atmosphere:
     def _driving(self) -> npt.NDArray[np.int64]:
         """Movers with their lights on."""
         movers = self._layout.movers
-        return np.flatnonzero((movers.kinds < 2) & (movers.ring >= 0))
+        return np.flatnonzero((movers.kinds < PEDESTRIAN) & (movers.ring >= 0))
 
     def _beams(self, backdrop: Backdrop, poses: Poses) -> F32:
         """Light of headlights on the ground, (H, W), in units of a street lamp's."""

@@ -11,10 +11,10 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from ecco_emu.world.town.arrays import F32
 from ecco_emu.world.town.layout import Lamp, Layout
 from ecco_emu.world.town.views import FAR_M, View, focal_px, project, rays
 
-F32 = npt.NDArray[np.float32]
 LAMP_REACH_M = 20.0
 _LAMPS_WITHIN_M = 110.0
 

@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ecco_emu.tasks.detection import CLASSES, Labels
-from ecco_emu.world.town.streets import SIZES
-from ecco_emu.world.town.traffic import Movers, Poses, kind_of
+from ecco_emu.world.town.streets import KINDS, SIZES
+from ecco_emu.world.town.traffic import Movers, Poses
 from ecco_emu.world.town.views import View, project
 
 MIN_SHORT_PX = 4
@@ -23,7 +23,8 @@ about two thirds or more.
 MIN_CONTRAST = 0.04
 """Nor one that haze leaves less than this share of its colours: nobody could see it."""
 
-_EXTENTS = np.array([SIZES[kind_of(number)] for number in range(len(CLASSES))])
+_EXTENTS = np.array([SIZES[kind] for kind in KINDS])
+_CLASSES_OF_KINDS = np.array([CLASSES.index(kind) for kind in KINDS])
 _UNIT_CORNERS = np.array([(x, y, z) for x in (-0.5, 0.5) for y in (-0.5, 0.5) for z in (0.0, 1.0)])
 
 
@@ -95,4 +96,4 @@ def labels_of(
     keep &= pixels >= MIN_SHARE * whole
     away = distances(view, poses)[which]
     keep &= np.exp(-haze_per_m * away) >= MIN_CONTRAST
-    return Labels(boxes[keep], movers.kinds[which[keep]])
+    return Labels(boxes[keep], _CLASSES_OF_KINDS[movers.kinds[which[keep]]])

@@ -84,15 +84,6 @@ class Layout:
             heading[on] = rh + np.where(movers.speed_mps[on] < 0, math.pi, 0.0)
         return Poses(x, y, heading)
 
-    def on_road(self, x: float, y: float, slack_m: float = 0.0) -> bool:
-        """Whether a point is on asphalt."""
-        reach = ROAD_HALF_M + slack_m
-        inside_x = self.roads_x[0] - reach <= x <= self.roads_x[-1] + reach
-        inside_y = self.roads_y[0] - reach <= y <= self.roads_y[-1] + reach
-        near_x = any(abs(x - road) <= reach for road in self.roads_x)
-        near_y = any(abs(y - road) <= reach for road in self.roads_y)
-        return (near_x and inside_y) or (near_y and inside_x)
-
 
 def lay_out(town: TownSection, seed: int) -> Layout:
     """The town that this seed makes. ``town.seed`` and ``seed`` both count."""

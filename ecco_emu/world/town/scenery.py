@@ -9,7 +9,7 @@ from panda3d import core as p3
 
 from ecco_emu.core.random_streams import stream
 from ecco_emu.world.town.layout import Building, Lamp, Layout, Tree
-from ecco_emu.world.town.mesh import Color, Mesh, Point
+from ecco_emu.world.town.mesh import Color, Mesh, Vertex
 from ecco_emu.world.town.models import GLASS
 from ecco_emu.world.town.streets import CORRIDOR_HALF_M, ROAD_HALF_M
 
@@ -147,7 +147,7 @@ def _gable(mesh: Mesh, building: Building, roof: Color, wall: Color) -> None:
         mesh.face(((x1, y1, z), (x0, y1, z), (m, y1, ridge)), wall)
 
 
-def windows(building: Building) -> list[tuple[Point, Point, Point, Point]]:
+def windows(building: Building) -> list[tuple[Vertex, Vertex, Vertex, Vertex]]:
     """The window panes of a building, as faces just in front of its walls."""
     (x0, y0), (x1, y1) = building.low, building.high
     walls = (

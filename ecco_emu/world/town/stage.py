@@ -21,12 +21,11 @@ from PIL import Image as Pictures
 from ecco_emu.core.errors import HostError
 from ecco_emu.core.frames import Image
 from ecco_emu.core.random_streams import stream
-from ecco_emu.tasks.detection import CLASSES
 from ecco_emu.world.town import models, scenery
 from ecco_emu.world.town.layout import Layout
 from ecco_emu.world.town.mesh import Mesh
-from ecco_emu.world.town.streets import SIZES, Kind
-from ecco_emu.world.town.traffic import Poses, kind_of
+from ecco_emu.world.town.streets import KINDS, PEDESTRIAN, SIZES
+from ecco_emu.world.town.traffic import Poses
 from ecco_emu.world.town.views import FAR_M, NEAR_M, View
 
 SUPERSAMPLING = 2
@@ -37,7 +36,6 @@ LIT_WINDOWS = 0.3
 _MAX_IDS = 1 << 16
 _PIECE_M = 30.0
 _ANY = (1.0, 1.0, 1.0)
-_KIND_OF: tuple[Kind, ...] = tuple(kind_of(number) for number in range(len(CLASSES)))
 
 _serial = itertools.count()
 
@@ -271,7 +269,7 @@ class Stage:
 
     def _put_movers(self) -> tuple[list[p3.NodePath], list[tuple[int, p3.SwitchNode]]]:
         nodes: dict[tuple[int, int, int], p3.GeomNode] = {}
-        shadows = [_shadow(*SIZES[kind][:2]) for kind in _KIND_OF]
+        shadows = [_shadow(*SIZES[kind][:2]) for kind in KINDS]
         out: list[p3.NodePath] = []
         strides: list[tuple[int, p3.SwitchNode]] = []
         movers = self._layout.movers
@@ -284,12 +282,12 @@ class Stage:
             shadow.set_depth_test(False)
             shadow.set_depth_write(False)
             body: p3.NodePath = path.attach_new_node(p3.SwitchNode("body"))
-            if _KIND_OF[kind] == "pedestrian":
+            if kind == PEDESTRIAN:
                 strides.append((index, body.node()))
-            for stride in range(2 if _KIND_OF[kind] == "pedestrian" else 1):
+            for stride in range(2 if kind == PEDESTRIAN else 1):
                 key = (kind, look, stride)
                 if key not in nodes:
-                    nodes[key] = models.model(_KIND_OF[kind], look, stride).node("body")
+                    nodes[key] = models.model(KINDS[kind], look, stride).node("body")
                 body.attach_new_node(nodes[key])
             body.set_tag("number", str(index + 1))
             out.append(path)

@@ -5,6 +5,10 @@ from __future__ import annotations
 from typing import Literal
 
 Kind = Literal["car", "truck", "pedestrian"]
+KINDS: tuple[Kind, ...] = ("car", "truck", "pedestrian")
+"""What moves in town, by the number it has in arrays. Vehicles come first."""
+PEDESTRIAN = KINDS.index("pedestrian")
+"""The first number that is no vehicle's."""
 
 PITCH_M = 60.0
 """Distance between parallel roads."""

@@ -12,10 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ecco_emu.scenario.sections.world import TownSection
-from ecco_emu.tasks.detection import CLASSES
-from ecco_emu.world.town.streets import LANE_M, PALETTES, PAVEMENT_M, ROAD_HALF_M, Kind
-
-Floats = npt.NDArray[np.float64]
+from ecco_emu.world.town.arrays import F64
+from ecco_emu.world.town.streets import KINDS, LANE_M, PALETTES, PAVEMENT_M, PEDESTRIAN, ROAD_HALF_M
 
 PARKED_SHARE = 0.25
 """Of the cars, how many stand at the kerb."""
@@ -41,16 +39,12 @@ class Ring:
         straight = 4 * (self.half_m[0] + self.half_m[1]) - 8 * self.corner_m
         return straight + 2 * math.pi * self.corner_m
 
-    def at(self, s: Floats) -> tuple[Floats, Floats, Floats]:
-        """x, y and heading (radians, counter-clockwise from east) after ``s`` metres along the way."""
-        return along_rings(np.broadcast_to(self.numbers(), (len(s), 6)), s)
-
-    def numbers(self) -> Floats:
+    def numbers(self) -> F64:
         """The ring as a row for ``along_rings``: centre, half width, half depth, corner, turn."""
         return np.array([*self.center, *self.half_m, self.corner_m, self.turn], dtype=np.float64)
 
 
-def along_rings(rings: Floats, s: Floats) -> tuple[Floats, Floats, Floats]:
+def along_rings(rings: F64, s: F64) -> tuple[F64, F64, F64]:
     """x, y and heading after ``s`` metres (N,) along rings (N, 6), each on one of its own.
 
     A ring begins at the west end of its southern side. Each quarter is a straight and a corner; the
@@ -90,10 +84,10 @@ class Movers:
     kinds: npt.NDArray[np.int64]
     looks: npt.NDArray[np.int64]
     ring: npt.NDArray[np.int64]
-    start_m: Floats
-    speed_mps: Floats
-    offset_m: Floats
-    still: Floats
+    start_m: F64
+    speed_mps: F64
+    offset_m: F64
+    still: F64
 
     def __len__(self) -> int:
         return len(self.kinds)
@@ -103,9 +97,9 @@ class Movers:
 class Poses:
     """Where every mover is: x, y in metres and heading in radians, (N,) each."""
 
-    x: Floats
-    y: Floats
-    heading: Floats
+    x: F64
+    y: F64
+    heading: F64
 
 
 def rings_of(
@@ -147,11 +141,11 @@ def spread_out(
     walk_offset = direction * walk_rng.uniform(0.1, 0.45, town.pedestrians)
     still = streams("parked").permutation(len(bays))[:parked]
     counts = (len(vehicles), town.pedestrians, parked)
-    kinds = np.concatenate((vehicles, np.full(counts[1], 2), np.zeros(parked, np.int64)))
+    kinds = np.concatenate((vehicles, np.full(counts[1], PEDESTRIAN), np.zeros(parked, np.int64)))
     looks_rng = streams("looks")
     return Movers(
         kinds=kinds.astype(np.int64),
-        looks=(looks_rng.random(len(kinds)) * [PALETTES[kind_of(k)] for k in kinds]).astype(np.int64),
+        looks=(looks_rng.random(len(kinds)) * [PALETTES[KINDS[k]] for k in kinds]).astype(np.int64),
         ring=np.concatenate((ring, walk + len(rings), np.full(parked, -1))).astype(np.int64),
         start_m=np.concatenate((start, walk_start, np.zeros(parked))),
         speed_mps=np.concatenate((speed, walk_speed, np.zeros(parked))),
@@ -160,14 +154,9 @@ def spread_out(
     )
 
 
-def kind_of(index: int) -> Kind:
-    """The kind with this class number."""
-    return CLASSES[index]  # type: ignore[return-value]
-
-
 def _spread(
     rings: list[Ring], count: int, rng: np.random.Generator, jitter: float
-) -> tuple[npt.NDArray[np.int64], Floats, Floats]:
+) -> tuple[npt.NDArray[np.int64], F64, F64]:
     """Shares ``count`` objects among the rings by length: ring and start of each, speed of each ring.
 
     Objects of a ring are evenly spaced, then moved by up to ``jitter`` of half the gap; all vehicles
@@ -187,7 +176,7 @@ def _spread(
     return ring, start, rng.uniform(5.0, 9.0, len(rings))
 
 
-def _parking(lines: tuple[float, ...]) -> Floats:
+def _parking(lines: tuple[float, ...]) -> F64:
     """Every place to park, (N, 3): x, y, heading; half on the pavement, out of the lane's way."""
     offset = ROAD_HALF_M + 0.45
     bays = []

@@ -12,10 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ecco_emu.scenario.sections.cameras import CameraSection
+from ecco_emu.world.town.arrays import F64
 from ecco_emu.world.town.layout import Layout
 from ecco_emu.world.town.streets import CORRIDOR_HALF_M, ROAD_HALF_M
-
-Floats = npt.NDArray[np.float64]
 
 AIM_HEIGHT_M = 0.8
 """A camera looks at a point this high above ``look_at``: the middle of a car."""
@@ -33,10 +32,10 @@ class View:
     """Horizontal field of view."""
 
     @property
-    def eye(self) -> Floats:
+    def eye(self) -> F64:
         return np.array([*self.at, self.height_m])
 
-    def axes(self) -> Floats:
+    def axes(self) -> F64:
         """Rows: the camera's right, down and forward as world vectors, (3, 3)."""
         forward = np.array([*self.look_at, AIM_HEIGHT_M]) - self.eye
         if math.hypot(forward[0], forward[1]) < 1e-6:
@@ -56,7 +55,7 @@ def focal_px(view: View, width_px: int) -> float:
     return width_px / 2 / math.tan(math.radians(view.fov_deg) / 2)
 
 
-def project(view: View, size: tuple[int, int], points: Floats) -> tuple[Floats, Floats]:
+def project(view: View, size: tuple[int, int], points: F64) -> tuple[F64, F64]:
     """Pixels (N, 2) and depth along the view (N,) of world points (N, 3); depth <= 0 is behind."""
     seen = (points - view.eye) @ view.axes().T
     depth = seen[:, 2]
