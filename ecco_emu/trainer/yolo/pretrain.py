@@ -1,8 +1,8 @@
 """Makes the shipped student: YOLO11n trained from scratch on clear days in the town.
 
-Pictures come from random towns, views and times, rendered in a child process while the previous ones
-are trained on. The student sees no night, rain or fog: those are the drift a run adapts to. Towns of
-the evaluation are never trained on.
+Pictures come from random towns, views and times. They are rendered in a child process while the trainer
+works on earlier ones. The student sees no night, rain or fog, because those are the drift that a run adapts
+to. Towns of the evaluation are never trained on.
 """
 
 from __future__ import annotations
@@ -39,12 +39,13 @@ LEARNING_RATE = 1.5e-3
 """AdamW's, after warm-up; falls to a hundredth along a half cosine."""
 WARM_UP_STEPS = 100
 AVERAGE_DECAY = 0.998
-"""Of the moving average of the weights, which is what is shipped."""
+"""Of the moving average of the weights. The average is shipped, not the last weights."""
 TEST_TOWN = 1_000_000
 """Town numbers from here on are for evaluation."""
 TEST_PICTURES = 120
 PICTURES_PER_TOWN = 100
 _FIRST_TOWNS = 4
+"""Training begins when this many towns are rendered, so that its first batches are varied."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +68,17 @@ class Provenance:
 
 
 class MovingAverage:
-    """Exponential moving average of a model's weights, quick at first and slow later."""
+    """Exponential moving average of a model's weights.
+
+    It follows quickly at first, so that the random weights of the beginning are soon forgotten.
+    """
 
     def __init__(self, model: DetectionModel) -> None:
         self.model = copy.deepcopy(model).eval()
         self._updates = 0
 
     def update(self, model: DetectionModel) -> None:
+        """Moves the average towards the model's weights as they are now."""
         self._updates += 1
         keep = AVERAGE_DECAY * (1 - math.exp(-self._updates / 200))
         with torch.no_grad():
@@ -97,13 +102,15 @@ class Pretraining:
         freeze_projection(self._model)
         self._loss_of = self._model.init_criterion()
         self.average = MovingAverage(self._model)
-        self._model.criterion = None
         self.precision = default_precision(torch.device("cpu"))
         self._optimizer = adamw(self._model, LEARNING_RATE)
         self._augmentation = Augmentation(scale=0.3, translate=0.15, gain=0.3)
 
     def run(self, steps: int, late: Callable[[], float]) -> None:
-        """So many more steps; ``late`` says which fraction of the time allowed is spent."""
+        """Takes ``steps`` more steps, or fewer when the time is up.
+
+        ``late`` returns the fraction of the allowed time that is spent, 0 when no time limit is set.
+        """
         self._model.train()
         for _ in range(steps):
             progress = max(self.done / self._steps, late())
@@ -120,7 +127,10 @@ class Pretraining:
 
 
 def learning_rate(done: int, progress: float) -> float:
-    """Linear warm-up over steps, then half a cosine over progress (0 to 1)."""
+    """The learning rate after ``done`` steps: linear warm-up, times half a cosine over progress (0 to 1).
+
+    Progress is its own argument, because it follows the clock when a time limit is set.
+    """
     cosine = 0.01 + 0.99 * (1 + math.cos(math.pi * min(1.0, progress))) / 2
     return LEARNING_RATE * min(1.0, (done + 1) / WARM_UP_STEPS) * cosine
 
@@ -184,9 +194,10 @@ async def _train(
     late: Callable[[], float],
     progress: Callable[[str], None],
 ) -> None:
-    """Renders town after town; each joins the pool at a fixed step, so the clock decides nothing."""
+    """Renders town after town. Each joins the pool at a fixed step, so that the result does not depend on
+    how fast this machine renders."""
     towns = max(1, math.ceil(scenes / PICTURES_PER_TOWN))
-    # the last town joins at half time, so that it is seen as well
+    # the last town joins when half of the steps are done, so that its pictures are trained on too
     stride = max(1, steps // (2 * towns))
 
     def rendered(town: int) -> asyncio.Task[list[LabelledImage]]:
@@ -218,7 +229,10 @@ def _state(training: Pretraining) -> str:
 async def _evaluate(
     weights: bytes, painter: WorkerProcess, seed: int, pictures: int, progress: Callable[[str], None]
 ) -> dict[str, DetectionAccuracy]:
-    """Accuracy of the student as shipped (float16) on towns it never saw, the same ones in any weather."""
+    """Accuracy by weather of the student as shipped (float16), on a town that it never saw.
+
+    The same town, views and times serve for every weather.
+    """
     shipped = student.load(weights)
     accuracy: dict[str, DetectionAccuracy] = {}
     for weather in get_args(Weather):

@@ -1,6 +1,7 @@
-"""A retraining job's training: model, optimizer and chance, kept between micro-windows.
+"""A retraining job's training: model, optimizer and random stream, kept between micro-windows.
 
-A persistent loop instead of ``YOLO.train``: on a CPU a micro-window of 40 images costs a third of it.
+A training loop of our own instead of ``YOLO.train``, which starts anew each time: on a CPU a micro-window of
+40 images takes a third of the time so.
 """
 
 from __future__ import annotations
@@ -25,18 +26,18 @@ from ecco_emu.trainer.yolo.steps import (
 )
 
 ADAPTATION = Augmentation(flip=0.5, scale=0.15, translate=0.05, gain=0.1)
-"""Milder than in pretraining: retraining must learn one condition, in few steps."""
+"""Milder than in pretraining, because retraining must learn one condition in few steps."""
 
 SETTLING_PICTURES = 24
-"""Pictures that batch norm's statistics are measured on when a micro-window ends: about 0.3 s."""
+"""Newest pictures that batch norm's statistics are measured on when a micro-window ends: about 0.3 s."""
 _SETTLING_BATCH = 12
 
 
 class TrainingSession:
-    """Trains one student in micro-windows; equal seeds and pictures give equal losses on one machine.
+    """Trains one student in micro-windows. Equal seeds and pictures give equal losses on one machine.
 
-    With several ``ranks`` every rank holds a session of the same name, sees its own part of each batch
-    and averages gradients with the others through torch.distributed.
+    With several ``ranks`` every rank holds a session of the same name. Each sees its own part of each batch,
+    and they average their gradients through torch.distributed.
     """
 
     def __init__(
@@ -66,7 +67,7 @@ class TrainingSession:
         self._trained: nn.Module = self.model if ranks == 1 else _distributed(self.model, self.device)
 
     def train_micro(self, batches: Sequence[Sequence[LabelledImage]]) -> TrainResult:
-        """One step per batch. A batch is that of all GPUs together, or this rank's part of it."""
+        """One step per batch. A batch is for all GPUs together, or this rank's part of it."""
         started = time.perf_counter()
         self._trained.train()
         losses = [self._step(pictures) for pictures in batches]
@@ -90,7 +91,7 @@ class TrainingSession:
 
 
 def steps_in(images: int, batch: int) -> int:
-    """How many whole steps a budget of images pays for, but one at least."""
+    """The number of whole steps that a budget of images pays for, but one at least."""
     return max(1, images // batch)
 
 

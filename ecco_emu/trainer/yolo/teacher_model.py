@@ -32,7 +32,7 @@ class TeacherModel:
         try:
             model, _ = load_checkpoint(path, device=device)
         except Exception as error:
-            # whatever unpickling a foreign file raises, the scenario named the wrong file
+            # unpickling a foreign file may raise anything, and in each case the scenario named the wrong file
             raise ScenarioError(f"{path} is not an Ultralytics weight file: {error}") from error
         self._model = model.eval()
         self._class_of = np.full(len(model.names), -1, np.int64)
@@ -55,7 +55,10 @@ class TeacherModel:
 
 
 def input_size(image: Image) -> tuple[int, int]:
-    """At least ``MIN_WIDTH_PX`` wide, the picture's shape, sides multiples of the stride."""
+    """The teacher's input (width, height) for a picture, sides rounded up to multiples of the stride.
+
+    It has the picture's proportions and is at least ``MIN_WIDTH_PX`` wide.
+    """
     height, width = image.shape[:2]
     factor = max(1.0, MIN_WIDTH_PX / width)
     return _up(width * factor), _up(height * factor)

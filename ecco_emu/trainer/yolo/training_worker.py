@@ -1,4 +1,4 @@
-"""The training process: what ``TrainingClient`` calls runs here. State lives in this module's globals."""
+"""The training process: the calls of ``TrainingClient`` run here. State lives in this module's globals."""
 
 from __future__ import annotations
 
@@ -33,12 +33,17 @@ from ecco_emu.trainer.yolo.steps import default_precision
 from ecco_emu.trainer.yolo.teacher_model import TeacherModel
 
 _CALIBRATION_S = 1.0
-"""At least this long for each measurement of speed."""
+"""Each measurement of speed takes at least this many seconds of the wall."""
 _CALIBRATION_IMAGES = 48
+"""Images of the micro-windows that are timed. Each ends with a pass that renews batch norm's statistics, so a
+shorter one would find training slower than it is."""
 
 
 class TrainingServer:
-    """Students, samples and retraining jobs on the machine's GPUs, or on its CPU in their place."""
+    """Students, samples and retraining jobs on the machine's GPUs, or on its CPU where there are none.
+
+    ``trainer.backend.TrainerBackend`` describes the calls.
+    """
 
     def __init__(self, settings: Settings) -> None:
         torch.set_num_threads(settings.threads)
@@ -102,6 +107,7 @@ class TrainingServer:
         samples = [sample for camera in by_camera for sample in by_camera[camera]]
         accuracy: dict[tuple[str, CameraId], float] = {}
         for subject in subjects:
+            # all cameras' frames in one call: full batches take less time than one batch a camera
             runner = self._runner(subject)
             found = detect(runner.model, [sample.image for sample in samples], runner.size)
             start = 0
@@ -119,7 +125,10 @@ class TrainingServer:
         return model_hash(weights), weights
 
     def calibrate(self) -> Speed:
-        """Measures with the newest student, or with an untrained one, on noise with made-up labels."""
+        """Measures with the newest student, or with an untrained one, on noise with made-up labels.
+
+        Draws from a random stream of its own, so that jobs end up the same with and without a calibration.
+        """
         known = self._library.newest()
         model = (
             self._library.fresh(known) if known else student.Student(student.build(), student.DEFAULT_SIZE)
@@ -130,7 +139,7 @@ class TrainingServer:
         infer = _rate(lambda: len(detect(model.model, images, model.size)))
         name = JobId("calibration")
         session = self._team.session(name, model)
-        steps = steps_in(_CALIBRATION_IMAGES, self.batch)  # as long as a micro-window may be
+        steps = steps_in(_CALIBRATION_IMAGES, self.batch)
         train = _rate(lambda: self._team.train(name, session, [pictures] * steps).images)
         self._team.drop(name)
         return Speed(train_images_per_s=train, inference_images_per_s=infer)
@@ -154,6 +163,7 @@ class TrainingServer:
             raise UnknownModelError(f"there is no retraining job {job}") from None
 
     def _runner(self, subject: JobId | ModelHash) -> student.Student:
+        """A job's student as it is now, or a student by its hash. Raises ``UnknownModelError``."""
         session = self._sessions.get(JobId(subject))
         if session is not None:
             return student.Student(session.model, session.size)
@@ -170,7 +180,7 @@ def _made_up(model: student.Student, random: np.random.Generator) -> LabelledIma
 
 
 def _rate(work: Callable[[], int]) -> float:
-    """Images per second of ``work``, which returns how many it did; the first time is warm-up."""
+    """Images per second of ``work``, which returns the number of images it did; its first call warms up."""
     work()
     done, started = 0, time.perf_counter()
     while True:
@@ -184,7 +194,7 @@ _server: TrainingServer | None = None
 
 
 def start(settings: Settings) -> DeviceInfo:
-    """Makes this process the training process and warms it up."""
+    """Makes this process the training process and runs it once, because torch's first run is slow."""
     global _server
     _server = TrainingServer(settings)
     size = student.DEFAULT_SIZE

@@ -1,7 +1,7 @@
 """Boxes and quads with colours in their corners, gathered into one Panda3D geometry.
 
-Light is baked: a face's colour is multiplied by how much of the sun its direction gets, so that the
-renderer needs no lights and a building's walls differ.
+Light is baked: a face's colour is multiplied by the share of the sun that its direction gets. So the renderer
+needs no lights, and a building's walls differ.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ Color = tuple[float, float, float]
 Vertex = tuple[float, float, float]
 
 _SUN = (-0.45, -0.62, 0.64)
+"""Towards the sun, in the south-west; of length 1."""
 _AMBIENT = 0.58
 _DIFFUSE = 0.46
 
 
 class Mesh:
-    """A growing list of coloured faces."""
+    """A growing list of coloured faces. ``shade=False`` leaves their colours as given, as ids need them."""
 
     def __init__(self, shade: bool = True) -> None:
         self._points: list[Vertex] = []
@@ -67,7 +68,7 @@ class Mesh:
         self.face((e, f, g, h), top or color)
 
     def disc(self, center: Vertex, radius: float, axis: int, color: Color, sides: int = 8) -> None:
-        """A vertical disc facing both ways along ``axis`` (0 or 1): a wheel's side."""
+        """A vertical disc that faces both ways along ``axis`` (0 is x, 1 is y): a wheel's side."""
         ring: list[Vertex] = []
         for i in range(sides):
             angle = 2 * math.pi * i / sides

@@ -1,4 +1,4 @@
-"""Pictures for a person who writes a scenario: what every camera sees, and where everything is."""
+"""Pictures for a person who writes a scenario: the views of all cameras, and a map of the town."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _VIEW_M = 45.0
 def contact_sheet(scenario: schema.Scenario, times: Sequence[float]) -> bytes:
     """A PNG with a row per camera and a column per time (emulated seconds), labels drawn in.
 
-    Renders in this process; some 20 ms per picture.
+    Renders in this process, some 20 ms a picture.
     """
     sizes = {camera.source.size for camera in scenario.cameras}
     with contextlib.ExitStack() as stack:

@@ -21,15 +21,16 @@ from ecco_emu.world.town.views import View, view_of
 from ecco_emu.world.town.weather import conditions_at, district_of
 
 LABEL_HISTORY = 4000
-"""Frames per camera whose labels are remembered."""
+"""Frames per camera whose labels are kept: the teacher asks when a frame has crossed the network."""
 FRAME_HISTORY = 8
-"""Frames per camera kept for whoever asks for the same one a little later."""
+"""Frames per camera kept, because watching and streaming ask for the same frame at different times."""
 _NICENESS = -5
+"""Of the rendering process, like the cameras' inference: frames must come before they are due."""
 
 
 @dataclass
 class _Eye:
-    """What the world knows of one camera."""
+    """One camera as the world knows it."""
 
     source: SourceSection
     view: View
@@ -76,9 +77,10 @@ class TownWorld:
             task = asyncio.create_task(self._render(camera, eye, index))
             task.add_done_callback(_retrieve)
             eye.frames[index] = task
+            # a frame that is still being rendered stays, whatever its age: someone awaits it
             while len(eye.frames) > FRAME_HISTORY and next(iter(eye.frames.values())).done():
                 eye.frames.popitem(last=False)
-        # one who stops waiting must not take the picture from the others
+        # shielded: when one caller is cancelled, the others still need the frame
         return await asyncio.shield(task)
 
     def labels(self, camera: CameraId, index: int) -> Labels:
@@ -113,6 +115,7 @@ class TownWorld:
                 noise_key(self._seed, camera, index),
             )
         except BaseException:
+            # forgotten, so that the next caller tries again instead of being given the old failure
             eye.frames.pop(index, None)
             raise
         eye.labels[index] = labels
@@ -122,11 +125,11 @@ class TownWorld:
 
 
 def _retrieve(task: asyncio.Task[Frame]) -> None:
-    """Marks a failure as seen even when everyone has stopped waiting for the frame."""
+    """Marks a failure as seen: asyncio complains of one that nobody awaits, as when all callers are gone."""
     if not task.cancelled():
         task.exception()
 
 
 def noise_key(seed: int, camera: str, index: int) -> int:
-    """Which noise a camera's frame has: its own, and the same whenever it is asked for."""
+    """The key of a frame's noise: one of its own, the same whenever the frame is asked for."""
     return zlib.crc32(f"{seed}/{camera}/{index}".encode())
