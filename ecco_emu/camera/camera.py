@@ -68,7 +68,7 @@ class Camera:
         self._ports = ports
         self._rule = rule
         self._students = StudentCache(student)
-        self._drift = make_watch(scenario.drift, lambda t: ports.source.weather(self.id, t))
+        self._drift = make_watch(scenario.drift, lambda t: ports.source.condition(self.id, t))
         self._sender = SegmentSender(
             self.id,
             clock=ports.clock,
@@ -127,7 +127,7 @@ class Camera:
             await clock.sleep_until(clock.now() + RECONNECT_S)
 
     async def _converse(self, peer: Peer) -> None:
-        peer.send(CONTROL, encode(Register(self.id, self._camera.at, self.running)))
+        peer.send(CONTROL, encode(Register(self.id, self._position(self._ports.clock.now()), self.running)))
         if self._plan is not None:
             peer.set_alpha(self._plan.alpha)
         if self._requested:
@@ -263,7 +263,7 @@ class Camera:
         if (peer := self.peer) is None:  # sent again as soon as there is a connection
             return
         now = self._ports.clock.now()
-        request = RetrainingRequest(self.id, now, self._camera.at, self.running, segment)
+        request = RetrainingRequest(self.id, now, self._position(now), self.running, segment)
         peer.send(CONTROL, encode(request))
         self._ports.emit(RequestSent(t=now, camera=self.id, model=self.running))
 
@@ -289,6 +289,10 @@ class Camera:
             self._ports.missed_deadline(f"{self.id}: {missed} frames of its frame clock")
         await self._ports.clock.sleep_until(due)
         return await self._ports.source.frame(self.id, index)
+
+    def _position(self, t: float) -> tuple[float, float]:
+        """Where the camera is, as its own positioning would tell it: x and y in metres."""
+        return self._ports.source.position(self.id, t)
 
     def _trouble(self, text: str) -> None:
         self._ports.emit(Trouble(t=self._ports.clock.now(), where=self.id, text=text))

@@ -16,17 +16,25 @@ from ecco_emu.transport.adapter import Peer
 
 
 class FrameSource(Protocol):
+    """The part of a world that a camera sees (``world.source.World`` describes the calls)."""
+
     async def frame(self, camera: CameraId, index: int) -> Frame: ...
 
-    def weather(self, camera: CameraId, t: float) -> str: ...
+    def position(self, camera: CameraId, t: float) -> tuple[float, float]: ...
+
+    def condition(self, camera: CameraId, t: float) -> str: ...
 
 
-class Detector(Protocol):
-    """The camera's own inference hardware."""
+class CameraInference(Protocol):
+    """The cameras' inference: the chip in each camera that runs its student. Not the edge server's GPUs."""
 
-    async def add_model(self, model: ModelHash, weights: bytes) -> None: ...
+    async def add_model(self, model: ModelHash, weights: bytes) -> None:
+        """Keeps a student's file, to be run by its hash. Raises ``BadStudentError`` if it is no student."""
+        ...
 
-    async def detect(self, model: ModelHash, images: Sequence[Image]) -> list[Detections]: ...
+    async def detect(self, model: ModelHash, images: Sequence[Image]) -> list[Detections]:
+        """The student's detections in each picture (height, width, 3), boxes in that picture's pixels."""
+        ...
 
 
 Observer = Callable[[CameraId, int, ModelHash, Detections], None]
@@ -37,7 +45,7 @@ Observer = Callable[[CameraId, int, ModelHash, Detections], None]
 class CameraPorts:
     clock: Clock
     source: FrameSource
-    detector: Detector
+    detector: CameraInference
     connect: Callable[[], AbstractAsyncContextManager[Peer]]
     """Dials the server; the connection is closed when the context ends. Raises ``ConnectionClosed``."""
     emit: Callable[[AnyEvent], None]

@@ -54,22 +54,22 @@ class ConfidenceWatch:
 
 
 class OracleWatch:
-    """Looks at the world's own weather: for experiments in which detection must not matter."""
+    """Looks at the world's own condition: for experiments in which detecting drift must not matter."""
 
     name = "oracle"
 
-    def __init__(self, weather_at: Callable[[float], str]) -> None:
+    def __init__(self, condition_at: Callable[[float], str]) -> None:
         self.value = 1.0
-        self._weather_at = weather_at
-        self._learnt = weather_at(0.0)
+        self._condition_at = condition_at
+        self._learnt = condition_at(0.0)
 
     def update(self, t: float, scores: npt.NDArray[np.float32]) -> bool:
         self.value = frame_confidence(scores)
-        return self._weather_at(t) != self._learnt
+        return self._condition_at(t) != self._learnt
 
     def relearn(self, t: float) -> None:
-        self._learnt = self._weather_at(t)
+        self._learnt = self._condition_at(t)
 
 
-def make_watch(drift: DriftSection, weather_at: Callable[[float], str]) -> DriftWatch:
-    return OracleWatch(weather_at) if drift.detector == "oracle" else ConfidenceWatch(drift)
+def make_watch(drift: DriftSection, condition_at: Callable[[float], str]) -> DriftWatch:
+    return OracleWatch(condition_at) if drift.detector == "oracle" else ConfidenceWatch(drift)

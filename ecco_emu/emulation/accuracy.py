@@ -18,8 +18,8 @@ from ecco_emu.core.ids import CameraId, ModelHash
 from ecco_emu.tasks.detection import Detections, Labels, mean_average_precision
 
 SPAN_S = 5.0
-"""Accuracy is taken over a camera's frames of this many emulated seconds, or since its student changed
-or its weather settled if that is more recent: a mean over a change would describe neither side of it."""
+"""Accuracy is taken over a camera's frames of this many emulated seconds. It is taken over fewer if the
+camera's student changed or its condition settled since: a mean over a change would describe neither side."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

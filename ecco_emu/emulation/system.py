@@ -118,7 +118,7 @@ class System:
                 *(camera.run() for camera in self.cameras),
                 self._traffic.run(),
                 self.accuracy.run(),
-                self._tell_weather(),
+                self._tell_conditions(),
                 self.injector.run(timeline(self._scenario)),
                 self._watch_network(),
             ]
@@ -166,18 +166,16 @@ class System:
             except netns.LabError as error:
                 raise HostError(f"the network broke: {error}") from error
 
-    async def _tell_weather(self) -> None:
-        """Puts each camera's weather on record when it changes."""
-        districts = {d.name: d for d in self._scenario.world.town.districts}
+    async def _tell_conditions(self) -> None:
+        """Puts each camera's condition on record when it changes. Cameras that change at once go by name."""
         changes = [
-            (change.at, camera.id, district, change.is_)
+            (change.t, camera.id, change)
             for camera in self._scenario.cameras
-            for district in [self._world.district(CameraId(camera.id))]
-            for change in districts[district].weather
+            for change in self._world.condition_changes(CameraId(camera.id))
         ]
-        for at, camera_id, district, weather in sorted(changes):
-            await self.clock.sleep_until(at)
-            self._emit(Condition(t=at, camera=camera_id, district=district, weather=weather))
+        for t, camera_id, change in sorted(changes):
+            await self.clock.sleep_until(t)
+            self._emit(Condition(t=t, camera=camera_id, district=change.place, weather=change.condition))
 
 
 def _first(group: BaseExceptionGroup[EccoError]) -> EccoError:

@@ -12,6 +12,7 @@ from typing import Any
 from ecco_emu.core.ids import CameraId
 from ecco_emu.emulation.calibration import HostSpeed
 from ecco_emu.scenario import schema
+from ecco_emu.trainer.backend import TrainerBackend
 from ecco_emu.trainer.client import InferenceClient, TrainingClient
 from ecco_emu.trainer.teacher import OracleTeacher, Teacher, YoloTeacher
 from ecco_emu.world.open import open_world
@@ -22,17 +23,23 @@ from ecco_emu.world.source import World
 class Workers:
     """The child processes, warm."""
 
-    trainer: TrainingClient
+    trainer: TrainerBackend
     edge: InferenceClient
+    """The cameras' inference (the cameras are the network's edge), not the edge server's."""
     world: World
     teacher: Teacher
     device: dict[str, Any]
+    """The fields of ``DeviceInfo``, for the manifest."""
     speed: HostSpeed
 
 
 async def start_workers(
     scenario: schema.Scenario, stack: AsyncExitStack, progress: Callable[[str], None]
 ) -> Workers:
+    """Starts all of a run's child processes and measures this host's speed with them.
+
+    ``stack`` is given what closes them, so that they end with the run even when a later one fails to start.
+    """
     progress("starting the trainer, the cameras' inference and the world")
     trainer = TrainingClient(scenario.trainer, seed=scenario.seed)
     stack.push_async_callback(trainer.close)
@@ -42,6 +49,7 @@ async def start_workers(
     stack.push_async_callback(world.close)
     device, _, _ = await asyncio.gather(trainer.start(), edge.start(), world.start())
     progress("measuring this host's speed")
+    # one after the other: a measurement beside another would find a slower host than a run does
     trained = await trainer.calibrate()
     speed = HostSpeed(
         train_images_per_s=trained.train_images_per_s,

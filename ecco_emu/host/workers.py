@@ -1,9 +1,8 @@
 """Child processes that hold heavy libraries (torch, Panda3D) and die with their parent.
 
-A worker is the standard library's ``ProcessPoolExecutor`` with one warm process. Its state lives in
-the globals of the module whose functions are submitted to it; it ignores Ctrl-C, which belongs to
-the parent, runs at a lower priority than network and clock, and is killed by the kernel when the
-parent dies, SIGKILL included.
+A worker process is the standard library's ``ProcessPoolExecutor`` with one warm process. Its state lives in
+the globals of the module whose functions are submitted to it. It ignores Ctrl-C, which belongs to the parent,
+and runs at a lower priority than network and clock. The kernel kills it when the parent dies, by SIGKILL too.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ class WorkerDiedError(HostError):
     """A child process is gone, and with it what it held."""
 
 
-class Worker:
+class WorkerProcess:
     """One warm child process; ``call`` runs a module-level function in it, in order of calling."""
 
     def __init__(self, what: str, *, niceness: int = 0, environment: dict[str, str] | None = None) -> None:

@@ -132,9 +132,9 @@ def findings(draft: Draft, *, files: bool = True, trace_check: TraceCheck | None
     """Everything wrong between the parts. ``files``: look for the student's and teacher's weights and for
     traces too, and ask ``trace_check`` about the latter."""
     yield from _camera_names(draft)
-    yield from _camera_places(draft)
+    yield from _town_camera_places(draft)
     yield from _camera_rates(draft)
-    yield from _districts(draft)
+    yield from _town_districts(draft)
     yield from _faults(draft)
     yield from _expectations(draft)
     if files:
@@ -165,7 +165,8 @@ def _camera_names(draft: Draft) -> Iterator[Finding]:
             yield ("cameras", index, "id"), f"{shown(name)} is taken: the emulation itself has {taken}"
 
 
-def _camera_places(draft: Draft) -> Iterator[Finding]:
+def _town_camera_places(draft: Draft) -> Iterator[Finding]:
+    """A camera in a town stands in it and looks somewhere."""
     for index, camera in _present(draft.cameras):
         if draft.town_size is not None:
             half = draft.town_size / 2
@@ -204,7 +205,8 @@ def _camera_rates(draft: Draft) -> Iterator[Finding]:
                 yield ("cameras", index, "uplink"), f"reorder needs a delay{left_out}"
 
 
-def _districts(draft: Draft) -> Iterator[Finding]:
+def _town_districts(draft: Draft) -> Iterator[Finding]:
+    """A town's districts have different names, and their weather changes while the run goes on."""
     base: Path = ("world", "town", "districts")
     yield from _repeated(draft.district_names, base, "name")
     for index, district in _present(draft.districts):

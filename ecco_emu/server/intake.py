@@ -9,8 +9,9 @@ from collections.abc import Sequence
 
 from ecco_emu.core.ids import CameraId
 from ecco_emu.core.messages import Segment
-from ecco_emu.server.ports import Teacher, TrainerBackend
 from ecco_emu.tasks.detection import Sample
+from ecco_emu.trainer.backend import TrainerBackend
+from ecco_emu.trainer.teacher import Teacher
 from ecco_emu.video.messages import from_message
 
 PENDING_PER_CAMERA = 256

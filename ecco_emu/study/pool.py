@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from ecco_emu.host.workers import Worker
+from ecco_emu.host.workers import WorkerProcess
 
 T = TypeVar("T")
 
@@ -21,10 +21,10 @@ class Pool:
         self._what = what
         self._size = size
         self._niceness = niceness
-        self._workers: list[Worker] = []
+        self._workers: list[WorkerProcess] = []
 
     async def __aenter__(self) -> Pool:
-        self._workers = [Worker(self._what, niceness=self._niceness) for _ in range(self._size)]
+        self._workers = [WorkerProcess(self._what, niceness=self._niceness) for _ in range(self._size)]
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -45,7 +45,7 @@ class Pool:
         together, one that alone has more runs alone. Raises what a call raised, and ends the others."""
         waiting = list(range(len(calls)))
         idle = list(self._workers)
-        running: dict[asyncio.Task[T], tuple[int, Worker]] = {}
+        running: dict[asyncio.Task[T], tuple[int, WorkerProcess]] = {}
         try:
             while waiting or running:
                 taken = sum(load(index) for index, _ in running.values())

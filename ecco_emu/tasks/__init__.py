@@ -1,1 +1,1 @@
-"""What students are trained for: one file a task, with its labels, outputs, classes and metric."""
+"""The tasks that students are trained for. One file a task holds its labels, outputs, classes and metric."""

@@ -5,7 +5,7 @@ Accuracy is COCO's mAP, by faster-coco-eval. Nothing here imports torch.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,14 @@ from ecco_emu.core.frames import Image
 from ecco_emu.core.ids import CameraId
 
 CLASSES: tuple[str, ...] = ("car", "truck", "pedestrian")
-"""Detection classes, in the order of a student's outputs."""
+"""Detection classes, in the order of a student's outputs. Labels and detections hold their indices."""
+
+COCO_CLASSES: Mapping[str, int] = {
+    "car": CLASSES.index("car"),
+    "truck": CLASSES.index("truck"),
+    "person": CLASSES.index("pedestrian"),
+}
+"""The same classes by their names in COCO, for models trained on COCO. Its other classes become no labels."""
 
 MAX_DETECTIONS = 100
 """Detections of an image beyond the best hundred are not counted, as in COCO."""
@@ -24,7 +31,7 @@ MAX_DETECTIONS = 100
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Labels:
-    """What is really in a frame: boxes in pixels of that frame.
+    """The true objects of a frame: boxes in pixels of that frame.
 
     ``boxes`` is (N, 4) float32 as x1, y1, x2, y2; ``classes`` is (N,) int64 into ``CLASSES``.
     """
@@ -34,6 +41,10 @@ class Labels:
 
     def __len__(self) -> int:
         return len(self.classes)
+
+    def names(self) -> list[str]:
+        """The class name of every object, in order."""
+        return [CLASSES[number] for number in self.classes.tolist()]
 
     def scaled(self, factor_x: float, factor_y: float) -> Labels:
         """The same labels for the frame resized by these factors."""
@@ -47,7 +58,11 @@ class Labels:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Detections:
-    """What a student sees: boxes (N, 4) float32 px, scores (N,) float32, classes (N,) int64."""
+    """The objects that a detector found in a picture, in the picture's pixels.
+
+    ``boxes`` is (N, 4) float32 as x1, y1, x2, y2; ``scores`` is (N,) float32, confidences in 0..1;
+    ``classes`` is (N,) int64 into ``CLASSES``.
+    """
 
     boxes: npt.NDArray[np.float32]
     scores: npt.NDArray[np.float32]
@@ -59,7 +74,11 @@ class Detections:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sample:
-    """A frame with the teacher's labels, ready to train on or to evaluate with."""
+    """A frame with the teacher's labels, ready to train on or to evaluate with.
+
+    ``index`` counts the camera's frame clock, ``t`` is the emulated second of capture, ``image`` is
+    (height, width, 3) RGB uint8, and the labels' boxes are in its pixels.
+    """
 
     camera: CameraId
     index: int
@@ -72,9 +91,8 @@ class Sample:
 class DetectionAccuracy:
     """mAP at IoU 0.50:0.95 (``map``) and at 0.5 (``map50``), over ``objects`` true objects.
 
-    Averages run over the classes that occur in the truth. Without any true object there is nothing
-    to be right about: both are 0.0 and ``objects`` is 0, so a caller can tell "nothing there" from
-    "nothing found".
+    Averages run over the classes that occur in the truth. Without any true object both are 0.0 and
+    ``objects`` is 0, so that a caller can tell "nothing was there" from "nothing was found".
     """
 
     map: float
@@ -98,14 +116,14 @@ def mean_average_precision(truth: Sequence[Labels], found: Sequence[Detections])
 
 def _precision(truth: Sequence[Labels], found: Sequence[Detections]) -> npt.NDArray[np.float64]:
     """COCO's precision table: IoU thresholds x recalls x classes, -1 where a class never occurs."""
-    # imported here: cameras and renderers need labels, but not the metric and the 0.3 s it takes to load
+    # Imported here, because it takes 0.3 s: cameras and renderers need labels, but not the metric.
     from faster_coco_eval import COCO
     from faster_coco_eval.core.faster_eval_api import COCOeval_faster
 
     coco = COCO(_dataset(truth))
     evaluation = COCOeval_faster(coco, coco.loadRes(_results(found)), iouType="bbox", print_function=_silent)
     evaluation.params.maxDets = [MAX_DETECTIONS]
-    evaluation.params.areaRng = [[0, 1e10]]
+    evaluation.params.areaRng = [[0, 1e10]]  # one range for all sizes: COCO's small/medium/large go unused
     evaluation.params.areaRngLbl = ["all"]
     evaluation.evaluate()
     evaluation.accumulate()
@@ -155,4 +173,4 @@ def _xywh(boxes: npt.NDArray[np.float32]) -> list[list[float]]:
 
 
 def _silent(*_: object) -> None:
-    """faster-coco-eval's progress goes nowhere: stdout belongs to the command line."""
+    """Drops the progress that faster-coco-eval prints, because stdout belongs to the command line."""

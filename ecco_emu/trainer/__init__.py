@@ -1,4 +1,5 @@
-"""The edge server's GPUs: ``backend`` is the interface, ``client`` reaches the processes that train.
+"""The edge server's GPUs and the cameras' inference.
 
-Only ``yolo`` imports torch.
+``backend`` is the trainer's interface, ``yolo`` trains behind it and is the only package that imports torch,
+``client`` starts and calls its processes, ``teacher`` labels the frames.
 """

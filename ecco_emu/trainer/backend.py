@@ -1,19 +1,26 @@
-"""What the trainer says to the rest: results and errors. Imports neither torch nor Ultralytics."""
+"""The trainer's interface: all that a run asks of the edge server's GPUs, with its results and errors.
+
+``TrainerBackend`` is the interface. A backend lives in a folder of its own, as ``yolo`` does; the server and
+the emulation know no more of it than stands here. Imports neither torch nor Ultralytics.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from ecco_emu.core.errors import EccoError, PeerError
 from ecco_emu.core.frames import Image
-from ecco_emu.tasks.detection import Labels
+from ecco_emu.core.ids import CameraId, JobId, ModelHash
+from ecco_emu.tasks.detection import Labels, Sample
 
-Picture = tuple[Image, Labels]
-"""A picture with its labels, boxes in the picture's pixels."""
+LabelledImage = tuple[Image, Labels]
+"""A picture (height, width, 3) with its labels, boxes in the picture's pixels."""
 
 
 class BadStudentError(PeerError):
-    """The bytes are not a student's safetensors file: truncated, foreign, too large, not finite."""
+    """The bytes are not a student's file: truncated, foreign, too large, not finite, or of another hash."""
 
 
 class NoSamplesError(EccoError):
@@ -21,7 +28,7 @@ class NoSamplesError(EccoError):
 
 
 class UnknownModelError(EccoError):
-    """No student or job of that name is here; it was never added, or it was evicted or dropped."""
+    """There is no student or job of that name: it was never added, or it was evicted or dropped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +40,10 @@ class Settings:
     """Images per GPU in one step."""
     learning_rate: float
     eval_frames: int
+    """Newest held-out frames of each camera that ``evaluate`` measures on."""
     seed: int
     threads: int
+    """Of torch, all processes of the backend together."""
     virtual_ranks: int | None = None
     """Processes to train in instead of one per real GPU: to try the distributed path on a CPU."""
 
@@ -45,9 +54,11 @@ class TrainResult:
 
     steps: int
     images: int
+    """Images in all these steps together, on all GPUs."""
     losses: list[float]
     """Mean loss per image of every step (box, class and distribution terms, with their gains)."""
     wall_s: float
+    """Seconds of the wall that training took, without waiting for its turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +68,13 @@ class DeviceInfo:
     device: str
     """``cpu``, ``cuda:0`` or ``cuda:0,1``."""
     gpus: int
-    """GPUs the scenario asks for: the batch is this many times ``Trainer.batch``."""
+    """GPUs the scenario asks for: a step has this many times ``trainer.batch`` images."""
     virtual: bool
     """True when some of ``gpus`` do not exist: steps of the same size on the devices there are."""
     precision: str
     """``float32``, or ``bfloat16`` for the forward pass of training (weights stay float32)."""
     threads: int
+    """CPU threads that training keeps busy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,3 +83,78 @@ class Speed:
 
     train_images_per_s: float
     inference_images_per_s: float
+
+
+class TrainerBackend(Protocol):
+    """The edge server's GPUs: students, samples and retraining jobs, and the work done on them.
+
+    Calls are carried out one after the other, in the order in which they were made; each is awaited without
+    blocking the event loop. Students are named by the hash of their file, jobs by the server. Every call may
+    raise ``HostError`` when the backend's processes are gone.
+
+    Apart from ``start`` and ``calibrate``, all results must be a function of the calls so far and of the
+    seed the backend was made with: a run with the same seed decides the same.
+    """
+
+    async def start(self) -> DeviceInfo:
+        """Gets ready to train, which may take some seconds. Called once, before anything else."""
+        ...
+
+    async def calibrate(self) -> Speed:
+        """Measures for some seconds how fast this machine trains and infers.
+
+        Leaves no trace: the jobs trained afterwards end up the same with and without it.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Gives everything back at once; a call in progress is abandoned. May be called more than once."""
+        ...
+
+    async def add_model(self, model: ModelHash, weights: bytes) -> None:
+        """Keeps a student's file. Nothing happens when the file is here already.
+
+        Raises ``BadStudentError`` if the bytes are no student, or have another hash.
+        """
+        ...
+
+    async def has_model(self, model: ModelHash) -> bool:
+        """Whether a student's file is here. A backend may evict files that were not used for long."""
+        ...
+
+    async def add_samples(self, samples: Sequence[Sample]) -> None:
+        """Keeps labelled frames to train on and to evaluate with; old ones may be dropped to make room."""
+        ...
+
+    async def create_job(self, job: JobId, start: ModelHash) -> None:
+        """A retraining job that starts from a student. Raises ``UnknownModelError`` if that is not here."""
+        ...
+
+    async def drop_job(self, job: JobId) -> None:
+        """Forgets a job and its training state; nothing happens when there is no such job."""
+        ...
+
+    async def train(self, job: JobId, cameras: Sequence[CameraId], images: int) -> TrainResult:
+        """One micro-window: all GPUs train ``job`` on ``images`` of the cameras' samples.
+
+        The budget is cut to whole steps, but one step is taken at least. Raises ``NoSamplesError`` if the
+        cameras have nothing to train on yet, ``UnknownModelError`` if there is no such job.
+        """
+        ...
+
+    async def evaluate(
+        self, subjects: Sequence[JobId | ModelHash], cameras: Sequence[CameraId]
+    ) -> Mapping[tuple[str, CameraId], float]:
+        """The accuracy, 0 to 1, of every job or student on every camera's newest frames.
+
+        For detection it is mAP at IoU 0.50:0.95. The frames are held out from training where there are
+        enough of them. Cameras without samples are left out of the result. Raises ``UnknownModelError``.
+        """
+        ...
+
+    async def export(self, job: JobId) -> tuple[ModelHash, bytes]:
+        """The hash and the file of the job's student as it is now.
+
+        Raises ``UnknownModelError`` if there is no such job, ``BadStudentError`` if its training diverged.
+        """
+        ...

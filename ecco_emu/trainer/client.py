@@ -1,7 +1,8 @@
-"""The event loop's side of the two processes that hold torch: the GPUs' and the cameras'.
+"""The event loop's side of two processes that hold torch: the edge server's GPUs, the cameras' inference.
 
-Importing this does not import torch; the children do when they start. Calls on one client are carried
-out one after the other, in order of calling, and raise what the child raised.
+Importing this module does not import torch; the child processes do when they start. Calls on one client are
+carried out one after the other, in the order in which they were made. An error that the child process raises
+is raised again here.
 """
 
 from __future__ import annotations
@@ -14,24 +15,23 @@ from typing import Any
 
 from ecco_emu.core.frames import Image
 from ecco_emu.core.ids import CameraId, JobId, ModelHash
-from ecco_emu.host.workers import Worker
+from ecco_emu.host.workers import WorkerProcess
 from ecco_emu.scenario.sections.trainer import TrainerSection
 from ecco_emu.tasks.detection import Detections, Labels, Sample
 from ecco_emu.trainer.backend import DeviceInfo, Settings, Speed, TrainResult
 
 TRAINING_NICENESS = 0
 INFERENCE_NICENESS = -5
-"""Cameras look at frames in time; training fills what is left."""
+"""Below training's, because cameras must look at a frame before the next is due."""
 MIN_SCORE = 0.001
-"""Detections a student is less sure of are not reported; down to this they still count for mAP."""
+"""Detections with a lower confidence are not reported. So low, because mAP counts unsure detections too."""
 
 
 class TrainingClient:
-    """The edge server's GPUs: one warm process that trains, measures and exports students.
+    """The edge server's GPUs: one warm process that trains, measures and exports YOLO students.
 
-    ``threads`` are torch's; by default one fewer than the host has processors. The one left belongs
-    to cameras and network: a training step waits for its slowest thread, and with a thread on every
-    processor training beside a busy one was measured at half the speed of leaving it alone.
+    Implements ``TrainerBackend``, where the calls are described; here stands only the behaviour of this
+    backend. ``threads`` are torch's, by default one fewer than the host has processors.
     """
 
     def __init__(self, config: TrainerSection, *, seed: int, threads: int | None = None) -> None:
@@ -41,75 +41,76 @@ class TrainingClient:
             learning_rate=config.learning_rate,
             eval_frames=config.eval_frames,
             seed=seed,
+            # One processor is left to cameras and network: a training step waits for its slowest thread, and
+            # with a thread on every processor, one of them busy otherwise, training ran at half the speed.
             threads=threads or max(1, (os.cpu_count() or 1) - 1),
         )
         self._worker = _TorchWorker("training_worker", "training", TRAINING_NICENESS, self._settings.threads)
 
     async def start(self) -> DeviceInfo:
-        """Starts the process: imports torch, warms up. Some seconds."""
+        """Starts the process, which imports torch and warms up: some seconds."""
         info: DeviceInfo = await self._worker.start(self._settings)
         return info
 
     async def add_model(self, model: ModelHash, weights: bytes) -> None:
-        """Keeps a student's file. Raises ``BadStudentError`` if it is none, or has another hash."""
+        """Keeps a student's file; the 64 used most recently are kept."""
         await self._worker.call("add_model", model, weights)
 
     async def has_model(self, model: ModelHash) -> bool:
         return bool(await self._worker.call("has_model", model))
 
     async def add_samples(self, samples: Sequence[Sample]) -> None:
-        """Keeps labelled frames: the newest 400 of a camera, every fourth only for evaluation."""
+        """Keeps labelled frames: the newest 400 of a camera, every fourth of them only for evaluation."""
         await self._worker.call("add_samples", list(samples))
 
     async def create_job(self, job: JobId, start: ModelHash) -> None:
-        """A retraining job that starts from a student. Raises ``UnknownModelError``."""
         await self._worker.call("create_job", job, start)
 
     async def drop_job(self, job: JobId) -> None:
-        """Forgets a job; it may be unknown."""
         await self._worker.call("drop_job", job)
 
     async def train(self, job: JobId, cameras: Sequence[CameraId], images: int) -> TrainResult:
-        """One micro-window: all GPUs train ``job`` on ``images`` of the cameras' samples.
+        """One micro-window, in steps of ``batch * gpus`` images.
 
-        Steps have ``batch * gpus`` images, as many of each camera as possible, newer ones more often.
-        Raises ``NoSamplesError`` if the cameras have none to train on, ``UnknownModelError``.
+        A step has an equal number of images of each camera, as far as possible, and newer samples are
+        drawn more often than older ones (``SampleStore.draw``).
         """
         result: TrainResult = await self._worker.call("train", job, list(cameras), images)
         return result
 
     async def evaluate(
-        self,
-        subjects: Sequence[JobId | ModelHash],
-        cameras: Sequence[CameraId],
-        frames: int | None = None,
+        self, subjects: Sequence[JobId | ModelHash], cameras: Sequence[CameraId]
     ) -> dict[tuple[str, CameraId], float]:
-        """mAP of every job or student on every camera's newest held-out frames.
+        """mAP on each camera's newest ``trainer.eval_frames`` held-out frames.
 
-        ``frames`` of each, by default ``Trainer.eval_frames``. While a camera has held out fewer than
-        half as many, its newest samples of any kind stand in. Cameras without samples are left out.
+        While fewer than half as many are held out, the camera's newest samples of any kind stand in.
         """
         accuracy: dict[tuple[str, CameraId], float] = await self._worker.call(
-            "evaluate", list(subjects), list(cameras), frames
+            "evaluate", list(subjects), list(cameras)
         )
         return accuracy
 
     async def export(self, job: JobId) -> tuple[ModelHash, bytes]:
-        """The hash and file of the job's student as it is now. Raises ``BadStudentError`` if it diverged."""
         exported: tuple[ModelHash, bytes] = await self._worker.call("export", job)
         return exported
 
     async def calibrate(self) -> Speed:
-        """Measures this machine for some seconds: training and inference, all threads."""
+        """Measures training and inference for a second each, with all threads."""
         speed: Speed = await self._worker.call("calibrate")
         return speed
 
     async def load_teacher(self, path: Path) -> None:
-        """Loads a YOLO weight file to label with. Raises ``ScenarioError`` if it is none."""
+        """Loads a YOLO weight file to label with. Raises ``ScenarioError`` if it is not a weight file.
+
+        Not part of ``TrainerBackend``: the teacher borrows this process because it holds torch and the GPU.
+        """
         await self._worker.call("load_teacher", path)
 
     async def label(self, images: Sequence[Image]) -> list[Labels]:
-        """The loaded teacher's labels of pictures of one size."""
+        """The teacher's labels of pictures that all have one size, boxes in their pixels.
+
+        Raises ``UnknownModelError`` if no teacher is loaded.
+        """
         labels: list[Labels] = await self._worker.call("label", list(images))
         return labels
 
@@ -119,35 +120,39 @@ class TrainingClient:
 
 
 class InferenceClient:
-    """The cameras' own inference: one warm process, one thread, for all cameras."""
+    """The cameras' inference: one warm process with one thread that stands for the chips of all cameras.
+
+    Implements the cameras' ``CameraInference`` port. It has nothing to do with the edge server, whose own
+    inference (to measure jobs, to label) is ``TrainingClient``'s.
+    """
 
     def __init__(self, *, threads: int = 1) -> None:
         self._threads = threads
         self._worker = _TorchWorker("inference_worker", "the cameras' inference", INFERENCE_NICENESS, threads)
 
     async def start(self) -> None:
-        """Starts the process: imports torch, warms up. Some seconds."""
+        """Starts the process, which imports torch and warms up: some seconds."""
         await self._worker.start(self._threads)
 
     async def add_model(self, model: ModelHash, weights: bytes) -> None:
-        """Keeps a student's file. Raises ``BadStudentError`` if it is none, or has another hash."""
-        await self._worker.call("add_model", model, weights)
+        """Keeps a student's file; the 64 used most recently are kept.
 
-    async def has_model(self, model: ModelHash) -> bool:
-        return bool(await self._worker.call("has_model", model))
+        Raises ``BadStudentError`` if the bytes are no student, or have another hash.
+        """
+        await self._worker.call("add_model", model, weights)
 
     async def detect(
         self, model: ModelHash, images: Sequence[Image], *, min_score: float = MIN_SCORE
     ) -> list[Detections]:
-        """What the student sees, best first, at most 100 per picture, boxes in its own pixels.
+        """The student's detections in each picture, best first, at most 100 a picture, boxes in its pixels.
 
-        Raises ``UnknownModelError`` for a student never added, or added 64 students ago.
+        Raises ``UnknownModelError`` for a student that was never added or is no longer kept.
         """
         found: list[Detections] = await self._worker.call("detect", model, list(images), min_score)
         return found
 
     async def calibrate(self) -> float:
-        """Measured images per second, one at a time."""
+        """Images per second of the wall, measured for a second with one picture at a time."""
         rate: float = await self._worker.call("calibrate")
         return rate
 
@@ -157,20 +162,22 @@ class InferenceClient:
 
 
 class _TorchWorker:
-    """A child process with one module of this package, which answers to ``start`` and ``call``.
+    """A child process with one module of ``trainer.yolo``, whose functions ``start`` and ``call`` it runs.
 
-    The module is named, not imported: importing it here would import torch.
+    The module is named here instead of imported, because importing it would import torch into the event
+    loop's process.
     """
 
     def __init__(self, module: str, what: str, niceness: int, threads: int) -> None:
         environment = {
             "OMP_NUM_THREADS": str(threads),
             "MKL_NUM_THREADS": str(threads),
-            # threads that wait give way: with spinning ones, training beside a busy core fell to a fifth
+            # Waiting threads sleep instead of spinning: a spinning thread takes the CPU from the very thread
+            # it waits for, and beside a busy core training fell to a fifth of its speed.
             "OMP_WAIT_POLICY": "PASSIVE",
         }
         self._module = f"ecco_emu.trainer.yolo.{module}"
-        self._worker = Worker(what, niceness=niceness, environment=environment)
+        self._worker = WorkerProcess(what, niceness=niceness, environment=environment)
 
     async def start(self, *args: object) -> Any:
         return await self._worker.call(_in_child, self._module, "start", args)

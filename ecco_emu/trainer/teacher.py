@@ -1,4 +1,4 @@
-"""Who labels the frames that reach the server. Does not import torch."""
+"""The teachers that label the frames which reach the server. Does not import torch."""
 
 from __future__ import annotations
 
@@ -14,16 +14,21 @@ from ecco_emu.trainer.client import TrainingClient
 
 
 class Teacher(Protocol):
-    """Labels one frame of a camera; boxes in the pixels of the given picture."""
+    """Labels frames that crossed the network, for the trainer to learn from."""
 
-    async def label(self, camera: CameraId, index: int, image: Image) -> Labels: ...
+    async def label(self, camera: CameraId, index: int, image: Image) -> Labels:
+        """Labels of a camera's frame number ``index``, boxes in the pixels of ``image`` (height, width, 3).
+
+        ``image`` is the decoded picture, which may be smaller than the frame that the camera took.
+        """
+        ...
 
 
 class OracleTeacher:
     """Knows the truth: the world's own labels, scaled to the picture that arrived.
 
-    ``labels`` gives those of a camera's frame in the frame's own size, ``sizes`` that size (width,
-    height in pixels) by camera.
+    ``labels`` gives a frame's labels in the frame's own pixels, ``sizes`` a camera's frame size (width,
+    height in pixels). Without ``sizes`` every picture is taken to have the frame's size.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""A scenario's world, whichever kind it is. The one place that knows all kinds there are."""
+"""Opens a scenario's world, whichever kind it is. The only module that knows all kinds."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ from ecco_emu.core.errors import EccoError
 from ecco_emu.host import event_loop
 from ecco_emu.host.loop_lag import LoopLag
 from ecco_emu.host.priorities import raised_priority
-from ecco_emu.host.workers import Worker
+from ecco_emu.host.workers import WorkerProcess
 
 LINK_BPS = 20e6
 """What every candidate can fill, so that their CPU is for the same goodput."""
@@ -93,7 +93,7 @@ async def perform(case: Case) -> Record:
 async def _measure(case: Case) -> Cost:
     cell = case.experiment.cell
     if case.protocol is None:
-        worker = Worker("many flows", niceness=NICENESS)
+        worker = WorkerProcess("many flows", niceness=NICENESS)
         try:
             return await worker.call(many_flows, cell)
         finally:
@@ -113,7 +113,7 @@ async def _transfer(protocol: Protocol, cell: Cell, sender: End, receiver: End) 
     async with AsyncExitStack() as stack:
         calls = []
         for function, (namespace, address) in ((endpoints.receive, receiver), (endpoints.send, sender)):
-            worker = Worker(f"one end of {protocol}")
+            worker = WorkerProcess(f"one end of {protocol}")
             stack.callback(worker.close)
             todo = Transfer(protocol, namespace, address, receiver[1], cell.warmup_s, cell.measure_s)
             calls.append(worker.call(function, todo))

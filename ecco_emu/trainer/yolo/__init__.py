@@ -1,11 +1,13 @@
 """YOLO11n students, really trained: the only package that imports torch and Ultralytics.
 
-Everything here runs in worker processes (design, decision 6); ``trainer.client`` starts them.
+Everything here runs in child processes, so that the event loop never waits for torch. ``trainer.client``
+starts them (docs/trainer.md).
 """
 
 import os
 
-# Read when Ultralytics is imported: no look at the network, no notice about its settings file.
+# Ultralytics reads these when it is imported. Without them it looks for updates on the network, prints a
+# notice about its settings file and installs packages that it misses.
 os.environ.setdefault("YOLO_OFFLINE", "true")
 os.environ.setdefault("YOLO_VERBOSE", "false")
 os.environ.setdefault("YOLO_AUTOINSTALL", "false")

@@ -1,4 +1,4 @@
-"""Running a student on pictures: inference, non-maximum suppression, boxes back in the pictures' pixels."""
+"""Running a detector on pictures: inference, non-maximum suppression, boxes back in the pictures' pixels."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from ecco_emu.trainer.client import MIN_SCORE
 from ecco_emu.trainer.yolo.pictures import Fit, fitted, stack
 
 _OVERLAP = 0.7
+"""IoU above which non-maximum suppression drops the less sure of two boxes; Ultralytics' own default."""
 _BATCH = 16
 
 
@@ -26,10 +27,11 @@ def detect(
     min_score: float = MIN_SCORE,
     best_class_only: bool = False,
 ) -> list[Detections]:
-    """What ``model`` sees in each picture (any sizes), best first, at most ``MAX_DETECTIONS``.
+    """The detections of ``model`` in each picture, best first, at most ``MAX_DETECTIONS`` a picture.
 
-    A box may be reported for several classes, unless ``best_class_only``.
-    Batched by ``_BATCH``; leaves the model in evaluation mode. Boxes are pixels of the given pictures.
+    ``images`` are (height, width, 3) uint8 of any sizes, ``size`` is the model's input (width, height). Boxes
+    are in the pixels of the given pictures. A box may be reported for several classes, as COCO's metric
+    allows, unless ``best_class_only``. Leaves the model in evaluation mode.
     """
     model.eval()
     device = next(model.parameters()).device
@@ -44,7 +46,7 @@ def detect(
                 iou_thres=_OVERLAP,
                 max_det=MAX_DETECTIONS,
                 multi_label=not best_class_only,
-                max_time_img=10.0,  # never cut short by a busy machine: results must not depend on load
+                max_time_img=10.0,  # the default gives up on a busy machine: results must not depend on load
             )
             found += [
                 _detections(rows.cpu().numpy(), fit) for rows, (_, fit) in zip(kept, placed, strict=True)

@@ -1,4 +1,4 @@
-"""The cameras' inference process: what ``InferenceClient`` calls runs here, on one thread of the CPU."""
+"""The cameras' inference process: the calls of ``InferenceClient`` run here, on one thread of the CPU."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from ecco_emu.trainer.yolo.detect import detect
 from ecco_emu.trainer.yolo.library import Library
 
 _CALIBRATION_S = 1.0
-"""At least this long for the measurement of speed."""
+"""The measurement of speed takes at least this many seconds of the wall."""
 
 
 class InferenceServer:
-    """The students cameras run, by hash."""
+    """The students that the cameras run, by hash. One instance serves all cameras."""
 
     def __init__(self, threads: int) -> None:
         torch.set_num_threads(threads)
@@ -31,15 +31,15 @@ class InferenceServer:
     def add_model(self, model: ModelHash, weights: bytes) -> None:
         self._library.add(model, weights)
 
-    def has_model(self, model: ModelHash) -> bool:
-        return model in self._library
-
     def detect(self, model: ModelHash, images: Sequence[Image], min_score: float) -> list[Detections]:
         ready = self._library.ready(model)
         return detect(ready.model, images, ready.size, min_score=min_score)
 
     def calibrate(self) -> float:
-        """Images per second, one at a time as cameras ask; the newest student or an untrained one."""
+        """Images per second of the wall, one at a time as cameras ask.
+
+        Measured with the newest student, or with an untrained one: the weights do not change the time.
+        """
         known = self._library.newest()
         ready = (
             self._library.ready(known) if known else student.Student(student.build(), student.DEFAULT_SIZE)
@@ -61,7 +61,7 @@ _server: InferenceServer | None = None
 
 
 def start(threads: int) -> None:
-    """Makes this process the cameras' and warms it up."""
+    """Makes this process the cameras' inference and runs it once, because torch's first run is slow."""
     global _server
     _server = InferenceServer(threads)
 

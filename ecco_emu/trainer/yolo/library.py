@@ -11,13 +11,16 @@ from ecco_emu.trainer.backend import BadStudentError, UnknownModelError
 from ecco_emu.trainer.yolo.student import Student, load
 
 FILES = 64
-"""Student files kept (5 MB each)."""
+"""Student files kept, 5 MB each."""
 BUILT = 16
-"""Detectors kept ready to run (11 MB each)."""
+"""Detectors kept ready to run, 11 MB each."""
 
 
 class Library:
-    """Least recently used first out. A file outlives its detector, which is built again from it."""
+    """Keeps the students used most recently. A file is kept longer than the detector built from it.
+
+    A detector that was evicted is built again from its file when it is needed.
+    """
 
     def __init__(self, device: torch.device, *, files: int = FILES, built: int = BUILT) -> None:
         self._device = device
@@ -29,11 +32,12 @@ class Library:
         return model in self._files
 
     def add(self, model: ModelHash, weights: bytes) -> None:
-        """Raises ``BadStudentError`` if the bytes are no student or have another hash."""
+        """Keeps a student's file. Raises ``BadStudentError`` if it is no student or has another hash."""
         if model in self._files:
             self._files.move_to_end(model)
             return
         if model_hash(weights) != model:
+            # the name is the hash: another file under it would be taken for this one everywhere
             raise BadStudentError(f"these weights hash to {model_hash(weights)}, not to {model}")
         self._keep_built(model, load(weights))
         self._files[model] = weights
@@ -41,11 +45,14 @@ class Library:
             self._files.popitem(last=False)
 
     def fresh(self, model: ModelHash) -> Student:
-        """A student of one's own, to train. Raises ``UnknownModelError``."""
+        """A student that the caller may train: it shares nothing. Raises ``UnknownModelError``."""
         return load(self._weights(model))
 
     def ready(self, model: ModelHash) -> Student:
-        """A shared student to run: batch norm folded into the convolutions. Raises ``UnknownModelError``."""
+        """A shared student to run, which must not be trained. Raises ``UnknownModelError``.
+
+        Its batch norm is folded into the convolutions, which makes it faster.
+        """
         weights = self._weights(model)
         if model not in self._built:
             self._keep_built(model, load(weights))
@@ -53,6 +60,7 @@ class Library:
         return self._built[model]
 
     def newest(self) -> ModelHash | None:
+        """The student used most recently, None while there is none."""
         return next(reversed(self._files), None)
 
     def _weights(self, model: ModelHash) -> bytes:

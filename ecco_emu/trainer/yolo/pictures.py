@@ -1,6 +1,7 @@
-"""Between a camera's pictures and a student's input: fitting, augmentation, batches.
+"""From a camera's pictures to a student's input: fitting, augmentation, batches.
 
-Pictures are numpy (height, width, 3) RGB uint8; batches are torch. Boxes are pixels, x1 y1 x2 y2.
+Pictures are numpy (height, width, 3) RGB uint8; batches are torch. Boxes are x1, y1, x2, y2 in pixels. A
+``size`` is (width, height) in pixels.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import torch
 
 from ecco_emu.core.frames import Image
 from ecco_emu.tasks.detection import Labels
-from ecco_emu.trainer.backend import Picture
+from ecco_emu.trainer.backend import LabelledImage
 
 PADDING = 114
 """Grey level around a letterboxed picture, Ultralytics' own."""
@@ -29,25 +30,27 @@ class Fit:
     offset_x: float
     offset_y: float
     width: int
-    """Of the picture, as ``height``."""
+    """Of the picture in pixels, as is ``height``."""
     height: int
 
     @staticmethod
     def of(image: Image, size: tuple[int, int]) -> Fit:
-        """The largest placement that keeps the picture's shape, centred."""
+        """The largest placement that keeps the picture's proportions, centred."""
         height, width = image.shape[:2]
         scale = min(size[0] / width, size[1] / height)
         return Fit(scale, (size[0] - width * scale) / 2, (size[1] - height * scale) / 2, width, height)
 
     @property
     def exact(self) -> bool:
+        """True when the picture is the input already, pixel by pixel."""
         return self.scale == 1.0 and self.offset_x == 0.0 and self.offset_y == 0.0
 
     def matrix(self) -> npt.NDArray[np.float64]:
+        """The placement as an affine map (2, 3) from picture to input."""
         return np.array([[self.scale, 0, self.offset_x], [0, self.scale, self.offset_y]])
 
     def undo(self, boxes: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Boxes in the student's input, back in the picture's pixels and inside it."""
+        """Boxes (N, 4) in the student's input, mapped back to the picture's pixels and cut at its edges."""
         offset = np.array([self.offset_x, self.offset_y] * 2, np.float32)
         limit = np.array([self.width, self.height] * 2, np.float32)
         inside: npt.NDArray[np.float32] = np.clip((boxes - offset) / np.float32(self.scale), 0, limit)
@@ -56,7 +59,7 @@ class Fit:
 
 @dataclass(frozen=True, slots=True)
 class Augmentation:
-    """How far training pictures are varied. All of it off: ``Augmentation.none()``."""
+    """How far training pictures are varied. ``Augmentation.none()`` varies nothing."""
 
     flip: float = 0.5
     """Probability of a mirror image."""
@@ -74,18 +77,19 @@ class Augmentation:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """A training batch in the shape Ultralytics' loss expects."""
+    """A training batch of B images with N objects, in the shapes that Ultralytics' loss expects."""
 
     images: torch.Tensor
     """(B, 3, H, W) float32 in 0..1, channels last."""
     owners: torch.Tensor
-    """(N,) which image of the batch each object is in."""
+    """(N,) the number of the image that each object is in."""
     classes: torch.Tensor
-    """(N, 1)"""
+    """(N, 1) class numbers, as floats."""
     boxes: torch.Tensor
     """(N, 4) centre x, centre y, width, height as fractions of the input."""
 
     def on(self, device: torch.device) -> dict[str, torch.Tensor]:
+        """The batch on a device, under the names that Ultralytics' loss reads."""
         return {
             "img": self.images.to(device, non_blocking=True),
             "batch_idx": self.owners.to(device),
@@ -95,24 +99,27 @@ class Batch:
 
 
 def fitted(image: Image, size: tuple[int, int]) -> tuple[Image, Fit]:
-    """The picture letterboxed to ``size``; untouched when it already has it."""
+    """The picture letterboxed to ``size``, untouched when it has that size already."""
     fit = Fit.of(image, size)
     return (image, fit) if fit.exact else (_warp(image, fit.matrix(), size), fit)
 
 
 def stack(images: Sequence[Image]) -> torch.Tensor:
-    """(B, 3, H, W) float32 in 0..1 from pictures of one size, channels last in memory."""
+    """(B, 3, H, W) float32 in 0..1 from pictures of one size.
+
+    Channels come last in memory, which is the order that convolutions on a CPU are fastest with.
+    """
     pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
     return pixels.to(torch.float32).div_(255).contiguous(memory_format=torch.channels_last)
 
 
 def training_batch(
-    pictures: Sequence[Picture],
+    pictures: Sequence[LabelledImage],
     size: tuple[int, int],
     augmentation: Augmentation,
     random: np.random.Generator,
 ) -> Batch:
-    """Fits, varies and stacks labelled pictures."""
+    """Fits labelled pictures of any sizes to ``size``, varies them and stacks them."""
     varied = [_varied(image, labels, size, augmentation, random) for image, labels in pictures]
     images = stack([image for image, _ in varied])
     if augmentation.gain:
@@ -143,18 +150,19 @@ def _varied(
     if mirror:
         matrix[0] *= -1
         matrix[0, 2] += size[0]
-    if np.allclose(matrix, [[1, 0, 0], [0, 1, 0]]):
+    if np.allclose(matrix, [[1, 0, 0], [0, 1, 0]]):  # nothing to do: warping would cost time
         return image, labels
     return _warp(image, matrix, size), moved(labels, matrix, size)
 
 
 def moved(labels: Labels, matrix: npt.NDArray[np.float64], size: tuple[int, int]) -> Labels:
-    """Labels after an axis-aligned affine map, cut at the border.
+    """Labels after an axis-aligned affine map (2, 3), cut at the border.
 
-    An object of which less than a quarter, or less than 2 px, is left in the picture is dropped.
+    An object is dropped if less than a quarter of its box is left, or less than 2 px of either side: the
+    rest is too little to recognise it by.
     """
     corners = labels.boxes.astype(np.float64).reshape(-1, 2, 2) * np.diag(matrix[:, :2]) + matrix[:, 2]
-    low, high = corners.min(axis=1), corners.max(axis=1)
+    low, high = corners.min(axis=1), corners.max(axis=1)  # a mirror image swaps left and right
     whole = np.prod(high - low, axis=1)
     low, high = np.clip(low, 0, size), np.clip(high, 0, size)
     sides = high - low
@@ -164,7 +172,8 @@ def moved(labels: Labels, matrix: npt.NDArray[np.float64], size: tuple[int, int]
 
 def _warp(image: Image, matrix: npt.NDArray[np.float64], size: tuple[int, int]) -> Image:
     shift = matrix.copy()
-    # boxes count pixel borders, OpenCV counts pixel centres
+    # The matrix is for coordinates that count from pixel borders, as boxes do; OpenCV's count from pixel
+    # centres. Without this shift boxes would be off by half a pixel times the change of size.
     shift[:, 2] += 0.5 * (np.diag(matrix[:, :2]) - 1)
     border = (PADDING, PADDING, PADDING)
     warped = cv2.warpAffine(image, shift, size, flags=cv2.INTER_LINEAR, borderValue=border)

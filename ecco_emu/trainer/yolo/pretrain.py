@@ -1,8 +1,8 @@
 """Makes the shipped student: YOLO11n trained from scratch on clear days in the town.
 
-Pictures come from random towns, views and times, rendered in a child process while the previous ones
-are trained on. The student sees no night, rain or fog: those are the drift a run adapts to. Towns of
-the evaluation are never trained on.
+Pictures come from random towns, views and times. They are rendered in a child process while the trainer
+works on earlier ones. The student sees no night, rain or fog, because those are the drift that a run adapts
+to. Towns of the evaluation are never trained on.
 """
 
 from __future__ import annotations
@@ -24,29 +24,28 @@ import torch
 from ultralytics.nn.tasks import DetectionModel
 
 from ecco_emu.core.random_streams import stream
-from ecco_emu.host.workers import Worker
+from ecco_emu.host.workers import WorkerProcess
 from ecco_emu.scenario.sections.world import Weather
 from ecco_emu.tasks.detection import DetectionAccuracy, mean_average_precision
-from ecco_emu.trainer.backend import Picture
+from ecco_emu.trainer.backend import LabelledImage
 from ecco_emu.trainer.yolo import student
 from ecco_emu.trainer.yolo.detect import detect
 from ecco_emu.trainer.yolo.pictures import Augmentation, training_batch
 from ecco_emu.trainer.yolo.scenes import render_scenes
-from ecco_emu.trainer.yolo.steps import adamw, default_precision, freeze_projection, set_mode, step
+from ecco_emu.trainer.yolo.steps import adamw, default_precision, freeze_projection, step
 
 NAME = "yolo11n-town"
 LEARNING_RATE = 1.5e-3
 """AdamW's, after warm-up; falls to a hundredth along a half cosine."""
 WARM_UP_STEPS = 100
 AVERAGE_DECAY = 0.998
-"""Of the moving average of the weights, which is what is shipped."""
+"""Of the moving average of the weights. The average is shipped, not the last weights."""
 TEST_TOWN = 1_000_000
 """Town numbers from here on are for evaluation."""
 TEST_PICTURES = 120
 PICTURES_PER_TOWN = 100
 _FIRST_TOWNS = 4
-
-Progress = Callable[[str], None]
+"""Training begins when this many towns are rendered, so that its first batches are varied."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +68,17 @@ class Provenance:
 
 
 class MovingAverage:
-    """Exponential moving average of a model's weights, quick at first and slow later."""
+    """Exponential moving average of a model's weights.
+
+    It follows quickly at first, so that the random weights of the beginning are soon forgotten.
+    """
 
     def __init__(self, model: DetectionModel) -> None:
         self.model = copy.deepcopy(model).eval()
         self._updates = 0
 
     def update(self, model: DetectionModel) -> None:
+        """Moves the average towards the model's weights as they are now."""
         self._updates += 1
         keep = AVERAGE_DECAY * (1 - math.exp(-self._updates / 200))
         with torch.no_grad():
@@ -90,7 +93,7 @@ class Pretraining:
     """The training loop over a growing pool of pictures."""
 
     def __init__(self, *, seed: int, steps: int, size: tuple[int, int], batch: int) -> None:
-        self.pool: list[Picture] = []
+        self.pool: list[LabelledImage] = []
         self.done = 0
         self.losses: list[float] = []
         self._steps, self._size, self._batch = steps, size, batch
@@ -99,14 +102,16 @@ class Pretraining:
         freeze_projection(self._model)
         self._loss_of = self._model.init_criterion()
         self.average = MovingAverage(self._model)
-        self._model.criterion = None
         self.precision = default_precision(torch.device("cpu"))
         self._optimizer = adamw(self._model, LEARNING_RATE)
         self._augmentation = Augmentation(scale=0.3, translate=0.15, gain=0.3)
 
     def run(self, steps: int, late: Callable[[], float]) -> None:
-        """So many more steps; ``late`` says which fraction of the time allowed is spent."""
-        set_mode(self._model, "renewed")
+        """Takes ``steps`` more steps, or fewer when the time is up.
+
+        ``late`` returns the fraction of the allowed time that is spent, 0 when no time limit is set.
+        """
+        self._model.train()
         for _ in range(steps):
             progress = max(self.done / self._steps, late())
             if progress >= 1:
@@ -122,7 +127,10 @@ class Pretraining:
 
 
 def learning_rate(done: int, progress: float) -> float:
-    """Linear warm-up over steps, then half a cosine over progress (0 to 1)."""
+    """The learning rate after ``done`` steps: linear warm-up, times half a cosine over progress (0 to 1).
+
+    Progress is its own argument, because it follows the clock when a time limit is set.
+    """
     cosine = 0.01 + 0.99 * (1 + math.cos(math.pi * min(1.0, progress))) / 2
     return LEARNING_RATE * min(1.0, (done + 1) / WARM_UP_STEPS) * cosine
 
@@ -137,7 +145,7 @@ async def pretrain(
     size: tuple[int, int] = student.DEFAULT_SIZE,
     batch: int = 16,
     test_pictures: int = TEST_PICTURES,
-    progress: Progress = lambda text: None,
+    progress: Callable[[str], None] = lambda text: None,
 ) -> Provenance:
     """Trains and evaluates a student; writes ``yolo11n-town.safetensors`` and its ``.json``.
 
@@ -150,7 +158,7 @@ async def pretrain(
     def late() -> float:
         return 0.0 if minutes is None else (time.monotonic() - started) / (60 * minutes)
 
-    painter = Worker("rendering", niceness=10)
+    painter = WorkerProcess("rendering", niceness=10)
     try:
         await _train(training, painter, seed, steps, scenes, size, late, progress)
         trained_minutes = (time.monotonic() - started) / 60
@@ -178,20 +186,21 @@ async def pretrain(
 
 async def _train(
     training: Pretraining,
-    painter: Worker,
+    painter: WorkerProcess,
     seed: int,
     steps: int,
     scenes: int,
     size: tuple[int, int],
     late: Callable[[], float],
-    progress: Progress,
+    progress: Callable[[str], None],
 ) -> None:
-    """Renders town after town; each joins the pool at a fixed step, so the clock decides nothing."""
+    """Renders town after town. Each joins the pool at a fixed step, so that the result does not depend on
+    how fast this machine renders."""
     towns = max(1, math.ceil(scenes / PICTURES_PER_TOWN))
-    # the last town joins at half time, so that it is seen as well
+    # the last town joins when half of the steps are done, so that its pictures are trained on too
     stride = max(1, steps // (2 * towns))
 
-    def rendered(town: int) -> asyncio.Task[list[Picture]]:
+    def rendered(town: int) -> asyncio.Task[list[LabelledImage]]:
         return asyncio.create_task(painter.call(render_scenes, seed, town, PICTURES_PER_TOWN, "day", size))
 
     coming = rendered(0)
@@ -218,9 +227,12 @@ def _state(training: Pretraining) -> str:
 
 
 async def _evaluate(
-    weights: bytes, painter: Worker, seed: int, pictures: int, progress: Progress
+    weights: bytes, painter: WorkerProcess, seed: int, pictures: int, progress: Callable[[str], None]
 ) -> dict[str, DetectionAccuracy]:
-    """Accuracy of the student as shipped (float16) on towns it never saw, the same ones in any weather."""
+    """Accuracy by weather of the student as shipped (float16), on a town that it never saw.
+
+    The same town, views and times serve for every weather.
+    """
     shipped = student.load(weights)
     accuracy: dict[str, DetectionAccuracy] = {}
     for weather in get_args(Weather):

@@ -1,8 +1,8 @@
 """Training on several GPUs: one process per GPU, joined by torch.distributed (NCCL; gloo on a CPU).
 
-The training process itself is rank 0: it draws the pictures, hands every other rank its part of each
-batch through a pipe, and trains along. Models are never sent: DistributedDataParallel copies rank 0's
-to the others when a job is created.
+The training process itself is rank 0. It draws the pictures, hands every other rank its part of each batch
+through a pipe, and trains too. Models are never sent through the pipes: DistributedDataParallel copies
+rank 0's to the others when a job is created.
 """
 
 from __future__ import annotations
@@ -21,19 +21,18 @@ import torch.distributed
 from ultralytics.nn.tasks import DetectionModel
 
 from ecco_emu.host.workers import settle_child
-from ecco_emu.trainer.backend import Picture, Settings, TrainResult
+from ecco_emu.trainer.backend import LabelledImage, Settings, TrainResult
 from ecco_emu.trainer.yolo import student
 from ecco_emu.trainer.yolo.session import TrainingSession
 
-Batches = list[list[Picture]]
-
 
 def device_of(rank: int) -> torch.device:
+    """The GPU of a rank, or the CPU where there is no CUDA."""
     return torch.device("cuda", rank) if torch.cuda.is_available() else torch.device("cpu")
 
 
 class Team:
-    """Rank 0's hold on the other ranks. With one rank it starts no process and adds nothing."""
+    """The other ranks, as rank 0 commands them. With one rank it starts no process and adds nothing."""
 
     def __init__(self, ranks: int, settings: Settings) -> None:
         self.ranks = ranks
@@ -44,15 +43,19 @@ class Team:
             self._start()
 
     def session(self, job: str, model: student.Student) -> TrainingSession:
-        """A session of that name on every rank; returns rank 0's."""
+        """Makes a session of that name on every rank; returns rank 0's."""
+        # told first: making the session waits in torch.distributed until every rank makes its own
         self._tell("create", job, model.size)
         return _session(model.model, job, model.size, self._settings, 0, self.ranks)
 
     def drop(self, job: str) -> None:
+        """Forgets the other ranks' sessions of that name."""
         self._tell("drop", job)
 
-    def train(self, job: str, session: TrainingSession, batches: Sequence[Sequence[Picture]]) -> TrainResult:
-        """A micro-window on all ranks; picture i of a batch goes to rank i modulo ranks."""
+    def train(
+        self, job: str, session: TrainingSession, batches: Sequence[Sequence[LabelledImage]]
+    ) -> TrainResult:
+        """A micro-window on all ranks. Picture i of a batch goes to rank i modulo the number of ranks."""
         for rank, pipe in enumerate(self._pipes, start=1):
             pipe.send(("train", job, [list(batch[rank :: self.ranks]) for batch in batches]))
         result = session.train_micro([batch[:: self.ranks] for batch in batches])
@@ -60,6 +63,7 @@ class Team:
         return TrainResult(result.steps, images, result.losses, result.wall_s)
 
     def close(self) -> None:
+        """Ends the other ranks, by force after five seconds."""
         self._tell("end")
         for process in self._processes:
             process.join(timeout=5)
@@ -88,8 +92,8 @@ class Team:
 
 
 def _serve(parent_pid: int, rank: int, ranks: int, port: int, settings: Settings, pipe: Connection) -> None:
-    """Another rank's life: does what rank 0 does, in the same order, until the pipe closes."""
-    settle_child(parent_pid, os.getpriority(os.PRIO_PROCESS, 0), {})  # as rank 0 has it
+    """The whole run of another rank: it follows rank 0's messages in order, until the pipe closes."""
+    settle_child(parent_pid, os.getpriority(os.PRIO_PROCESS, 0), {})  # at the same priority as rank 0
     torch.set_num_threads(max(1, settings.threads // ranks))
     _join(rank, ranks, port)
     sessions: dict[str, TrainingSession] = {}
@@ -108,6 +112,7 @@ def _obey(
 ) -> None:
     match message:
         case "create", job, size:
+            # untrained weights will do: DistributedDataParallel overwrites them with rank 0's
             sessions[job] = _session(student.build(), job, size, settings, rank, ranks)
         case "train", job, batches:
             sessions[job].train_micro(batches)
@@ -136,7 +141,7 @@ def _session(
 
 
 def _join(rank: int, ranks: int, port: int) -> None:
-    os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+    os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")  # else gloo resolves the host's name
     backend = "nccl" if torch.cuda.is_available() else "gloo"
     if backend == "nccl":
         torch.cuda.set_device(rank)

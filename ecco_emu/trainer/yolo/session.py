@@ -1,6 +1,7 @@
-"""A retraining job's training: model, optimizer and chance, kept between micro-windows.
+"""A retraining job's training: model, optimizer and random stream, kept between micro-windows.
 
-A persistent loop instead of ``YOLO.train``: on a CPU a micro-window of 40 images costs a third of it.
+A training loop of our own instead of ``YOLO.train``, which starts anew each time: on a CPU a micro-window of
+40 images takes a third of the time so.
 """
 
 from __future__ import annotations
@@ -14,31 +15,29 @@ from torch.nn.parallel import DistributedDataParallel
 from ultralytics.nn.tasks import DetectionModel
 
 from ecco_emu.core.random_streams import stream
-from ecco_emu.trainer.backend import Picture, TrainResult
+from ecco_emu.trainer.backend import LabelledImage, TrainResult
 from ecco_emu.trainer.yolo.pictures import Augmentation, fitted, stack, training_batch
 from ecco_emu.trainer.yolo.steps import (
-    BatchNorm,
     adamw,
     default_precision,
     freeze_projection,
     renew_statistics,
-    set_mode,
     step,
 )
 
 ADAPTATION = Augmentation(flip=0.5, scale=0.15, translate=0.05, gain=0.1)
-"""Milder than in pretraining: retraining must learn one condition, in few steps."""
+"""Milder than in pretraining, because retraining must learn one condition in few steps."""
 
 SETTLING_PICTURES = 24
-"""Pictures that batch norm's statistics are measured on when a micro-window ends: about 0.3 s."""
+"""Newest pictures that batch norm's statistics are measured on when a micro-window ends: about 0.3 s."""
 _SETTLING_BATCH = 12
 
 
 class TrainingSession:
-    """Trains one student in micro-windows; equal seeds and pictures give equal losses on one machine.
+    """Trains one student in micro-windows. Equal seeds and pictures give equal losses on one machine.
 
-    With several ``ranks`` every rank holds a session of the same name, sees its own part of each batch
-    and averages gradients with the others through torch.distributed.
+    With several ``ranks`` every rank holds a session of the same name. Each sees its own part of each batch,
+    and they average their gradients through torch.distributed.
     """
 
     def __init__(
@@ -49,7 +48,6 @@ class TrainingSession:
         learning_rate: float,
         seed: int,
         name: str = "",
-        batch_norm: BatchNorm = "renewed",
         augmentation: Augmentation = ADAPTATION,
         device: torch.device | None = None,
         precision: torch.dtype | None = None,
@@ -60,7 +58,6 @@ class TrainingSession:
         self.model = model.to(self.device)
         self.size = size
         self._precision = precision or default_precision(self.device)
-        self._batch_norm = batch_norm
         self._augmentation = augmentation
         self._random = stream(seed, "training", name, rank)
         self._ranks = ranks
@@ -69,13 +66,12 @@ class TrainingSession:
         self._optimizer = adamw(self.model, learning_rate)
         self._trained: nn.Module = self.model if ranks == 1 else _distributed(self.model, self.device)
 
-    def train_micro(self, batches: Sequence[Sequence[Picture]]) -> TrainResult:
-        """One step per batch. A batch is that of all GPUs together, or this rank's part of it."""
+    def train_micro(self, batches: Sequence[Sequence[LabelledImage]]) -> TrainResult:
+        """One step per batch. A batch is for all GPUs together, or this rank's part of it."""
         started = time.perf_counter()
-        set_mode(self._trained, self._batch_norm)
+        self._trained.train()
         losses = [self._step(pictures) for pictures in batches]
-        if self._batch_norm == "renewed":
-            self._settle([picture for batch in batches for picture in batch][-SETTLING_PICTURES:])
+        self._settle([picture for batch in batches for picture in batch][-SETTLING_PICTURES:])
         if self._ranks > 1:
             losses = _averaged(losses, self.device)
         return TrainResult(
@@ -85,17 +81,17 @@ class TrainingSession:
             wall_s=time.perf_counter() - started,
         )
 
-    def _step(self, pictures: Sequence[Picture]) -> float:
+    def _step(self, pictures: Sequence[LabelledImage]) -> float:
         batch = training_batch(pictures, self.size, self._augmentation, self._random)
         return step(self._trained, self._loss_of, self._optimizer, batch, self._precision, ranks=self._ranks)
 
-    def _settle(self, pictures: Sequence[Picture]) -> None:
+    def _settle(self, pictures: Sequence[LabelledImage]) -> None:
         images = stack([fitted(image, self.size)[0] for image, _ in pictures]).to(self.device)
         renew_statistics(self.model, torch.split(images, _SETTLING_BATCH), self._precision)
 
 
 def steps_in(images: int, batch: int) -> int:
-    """How many whole steps a budget of images pays for, but one at least."""
+    """The number of whole steps that a budget of images pays for, but one at least."""
     return max(1, images // batch)
 
 

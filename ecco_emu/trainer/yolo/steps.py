@@ -1,6 +1,6 @@
-"""One training step, and the optimizer it needs: Ultralytics' loss in a loop of our own.
+"""One training step and the optimizer that it needs: Ultralytics' loss in a loop of our own.
 
-The loss keeps Ultralytics' convention: summed over the batch.
+The loss is summed over the batch, as Ultralytics has it.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from typing import Literal
 
 import torch
 from torch import nn
@@ -19,14 +18,11 @@ from ecco_emu.trainer.yolo.pictures import Batch
 
 WEIGHT_DECAY = 5e-4
 MAX_GRADIENT_NORM = 10.0
-
-BatchNorm = Literal["renewed", "frozen"]
-"""``renewed``: training normalises by the batch, and ``renew_statistics`` afterwards measures what the
-detector uses; ``frozen``: the statistics the student came with, throughout."""
+"""Gradients are scaled down to this norm. Both numbers are Ultralytics' own."""
 
 
 def parameter_groups(model: nn.Module) -> list[dict[str, object]]:
-    """Weights, which decay, apart from biases and batch norm, which do not."""
+    """AdamW's two groups: convolution weights, which decay, and biases and batch norm, which do not."""
     decayed: list[nn.Parameter] = []
     plain: list[nn.Parameter] = []
     for module in model.modules():
@@ -41,36 +37,32 @@ def parameter_groups(model: nn.Module) -> list[dict[str, object]]:
 
 
 def adamw(model: nn.Module, learning_rate: float) -> torch.optim.AdamW:
+    """The optimizer for a model whose constants are frozen already (``freeze_projection``)."""
     return torch.optim.AdamW(parameter_groups(model), lr=learning_rate)
 
 
 def freeze_projection(model: DetectionModel) -> None:
-    """The head's projection from a distribution to its mean is a constant, not a weight."""
+    """Excludes the projection (``dfl``) in the detector's head from training.
+
+    It turns a distribution over distances into its mean, so it is a constant although torch lists it as a
+    parameter.
+    """
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(".dfl." not in name)
 
 
-def set_mode(model: nn.Module, batch_norm: BatchNorm) -> None:
-    """Training mode, with batch norm as asked."""
-    model.train()
-    if batch_norm == "frozen":
-        for module in model.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.eval()
-
-
 def renew_statistics(model: nn.Module, batches: Sequence[torch.Tensor], precision: torch.dtype) -> None:
-    """Sets batch norm's running statistics to their mean over these pictures; leaves training mode on.
+    """Sets batch norm's running statistics to their mean over these batches (B, 3, H, W).
 
-    Running averages follow the weights too slowly for a micro-window: after 20 steps in new weather
-    a detector that has learnt it still normalises for the old, and finds nothing.
+    Running averages follow the weights too slowly for a micro-window: after 20 steps under a new condition a
+    detector that has learnt it still normalises for the old one, and finds nothing. Leaves training mode on.
     """
     norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
-        norm.momentum = None  # torch takes None for the plain mean
-    model.train()
+        norm.momentum = None  # None means the plain mean over all batches (torch's BatchNorm2d)
+    model.train()  # only in training mode does a forward pass update the statistics
     with torch.no_grad():
         for images in batches:
             with _forward_in(images.device, precision):
@@ -80,10 +72,10 @@ def renew_statistics(model: nn.Module, batches: Sequence[torch.Tensor], precisio
 
 
 def default_precision(device: torch.device) -> torch.dtype:
-    """bfloat16 where the processor computes in it, which is 1.4 times faster; float32 elsewhere."""
+    """bfloat16 where the device computes in it (on a CPU 1.4 times faster), float32 elsewhere."""
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
-    # no public question for it yet; a torch without this one answers "no"
+    # torch has no public function that tells; one that lacks this private function counts as "no"
     supported = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
     return torch.bfloat16 if supported else torch.float32
 
@@ -99,16 +91,19 @@ def step(
 ) -> float:
     """One gradient step; returns the mean loss per image. The model must be in training mode.
 
-    The forward pass runs in ``precision``; loss, gradients and weights stay float32. With several
-    ``ranks`` the wrapped model averages gradients, so each rank's loss counts ``ranks`` times.
+    The forward pass runs in ``precision``; loss, gradients and weights stay float32.
     """
     device = next(model.parameters()).device
     inputs = batch.on(device)
     with _forward_in(device, precision):
         outputs = model(inputs["img"])
-    outputs = {name: _float32(value) for name, value in outputs.items()}
+    outputs = {
+        name: _float32(value) for name, value in outputs.items()
+    }  # the loss loses too much in bfloat16
     total = loss_of(outputs, inputs)[0].sum()
     optimizer.zero_grad(set_to_none=True)
+    # DistributedDataParallel averages gradients over ranks, but the loss is a sum over images: times the
+    # number of ranks, the step is that of the whole batch in one process.
     (total * ranks).backward()
     nn.utils.clip_grad_norm_(model.parameters(), MAX_GRADIENT_NORM)
     optimizer.step()

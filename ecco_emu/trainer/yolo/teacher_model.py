@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,14 +11,12 @@ from ultralytics.nn.tasks import load_checkpoint
 
 from ecco_emu.core.errors import ScenarioError
 from ecco_emu.core.frames import Image
-from ecco_emu.tasks.detection import CLASSES, Detections, Labels
+from ecco_emu.tasks.detection import COCO_CLASSES, Detections, Labels
 from ecco_emu.trainer.yolo.detect import detect
 from ecco_emu.trainer.yolo.student import STRIDE
 
-NAMES: Mapping[str, str] = {"car": "car", "truck": "truck", "person": "pedestrian"}
-"""COCO's names for this project's classes; whatever else the teacher sees is no label."""
 MIN_SCORE = 0.4
-"""What the teacher is less sure of is no label."""
+"""Detections with a lower confidence become no labels."""
 MIN_WIDTH_PX = 640
 """Smaller pictures are enlarged to it: the teacher was trained at this size."""
 
@@ -34,15 +32,15 @@ class TeacherModel:
         try:
             model, _ = load_checkpoint(path, device=device)
         except Exception as error:
-            # whatever unpickling a foreign file raises, the scenario named the wrong file
+            # unpickling a foreign file may raise anything, and in each case the scenario named the wrong file
             raise ScenarioError(f"{path} is not an Ultralytics weight file: {error}") from error
         self._model = model.eval()
-        own = {CLASSES.index(NAMES[name]): number for number, name in model.names.items() if name in NAMES}
-        if not own:
-            raise ScenarioError(f"{path} knows none of {', '.join(NAMES)}: take weights trained on COCO")
         self._class_of = np.full(len(model.names), -1, np.int64)
-        for cls, number in own.items():
-            self._class_of[number] = cls
+        for number, name in model.names.items():
+            self._class_of[number] = COCO_CLASSES.get(name, -1)
+        if (self._class_of < 0).all():
+            wanted = ", ".join(COCO_CLASSES)
+            raise ScenarioError(f"{path} knows none of {wanted}: take weights trained on COCO")
 
     def label(self, images: Sequence[Image]) -> list[Labels]:
         """Labels of pictures that all have one size, boxes in their pixels."""
@@ -57,7 +55,10 @@ class TeacherModel:
 
 
 def input_size(image: Image) -> tuple[int, int]:
-    """At least ``MIN_WIDTH_PX`` wide, the picture's shape, sides multiples of the stride."""
+    """The teacher's input (width, height) for a picture, sides rounded up to multiples of the stride.
+
+    It has the picture's proportions and is at least ``MIN_WIDTH_PX`` wide.
+    """
     height, width = image.shape[:2]
     factor = max(1.0, MIN_WIDTH_PX / width)
     return _up(width * factor), _up(height * factor)

@@ -1,4 +1,4 @@
-"""The training process: what ``TrainingClient`` calls runs here. State lives in this module's globals."""
+"""The training process: the calls of ``TrainingClient`` run here. State lives in this module's globals."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import torch
 from ecco_emu.core.frames import Image
 from ecco_emu.core.ids import CameraId, JobId, ModelHash, model_hash
 from ecco_emu.core.random_streams import stream
-from ecco_emu.tasks.detection import CLASSES, Labels, Sample, mean_average_precision
+from ecco_emu.tasks.detection import Labels, Sample, mean_average_precision
 from ecco_emu.trainer.backend import (
     DeviceInfo,
+    LabelledImage,
     NoSamplesError,
-    Picture,
     Settings,
     Speed,
     TrainResult,
@@ -33,12 +33,17 @@ from ecco_emu.trainer.yolo.steps import default_precision
 from ecco_emu.trainer.yolo.teacher_model import TeacherModel
 
 _CALIBRATION_S = 1.0
-"""At least this long for each measurement of speed."""
+"""Each measurement of speed takes at least this many seconds of the wall."""
 _CALIBRATION_IMAGES = 48
+"""Images of the micro-windows that are timed. Each ends with a pass that renews batch norm's statistics, so a
+shorter one would find training slower than it is."""
 
 
 class TrainingServer:
-    """Students, samples and retraining jobs on the machine's GPUs, or on its CPU in their place."""
+    """Students, samples and retraining jobs on the machine's GPUs, or on its CPU where there are none.
+
+    ``trainer.backend.TrainerBackend`` describes the calls.
+    """
 
     def __init__(self, settings: Settings) -> None:
         torch.set_num_threads(settings.threads)
@@ -84,7 +89,7 @@ class TrainingServer:
 
     def train(self, job: JobId, cameras: Sequence[CameraId], images: int) -> TrainResult:
         session = self._session(job)
-        batches: list[list[Picture]] = []
+        batches: list[list[LabelledImage]] = []
         for _ in range(steps_in(images, self.batch)):
             drawn = self._samples.draw(cameras, self.batch, self._random)
             batches.append([(sample.image, sample.labels) for sample in drawn])
@@ -95,13 +100,14 @@ class TrainingServer:
         return self._team.train(job, session, batches)
 
     def evaluate(
-        self, subjects: Sequence[JobId | ModelHash], cameras: Sequence[CameraId], frames: int | None
+        self, subjects: Sequence[JobId | ModelHash], cameras: Sequence[CameraId]
     ) -> dict[tuple[str, CameraId], float]:
-        wanted = self._settings.eval_frames if frames is None else frames
+        wanted = self._settings.eval_frames
         by_camera = {camera: self._samples.evaluation(camera, wanted) for camera in cameras}
         samples = [sample for camera in by_camera for sample in by_camera[camera]]
         accuracy: dict[tuple[str, CameraId], float] = {}
         for subject in subjects:
+            # all cameras' frames in one call: full batches take less time than one batch a camera
             runner = self._runner(subject)
             found = detect(runner.model, [sample.image for sample in samples], runner.size)
             start = 0
@@ -119,18 +125,21 @@ class TrainingServer:
         return model_hash(weights), weights
 
     def calibrate(self) -> Speed:
-        """Measures with the newest student, or with an untrained one, on noise with made-up labels."""
+        """Measures with the newest student, or with an untrained one, on noise with made-up labels.
+
+        Draws from a random stream of its own, so that jobs end up the same with and without a calibration.
+        """
         known = self._library.newest()
         model = (
             self._library.fresh(known) if known else student.Student(student.build(), student.DEFAULT_SIZE)
         )
         random = np.random.default_rng(0)
-        pictures = [_made_up(model.size, random) for _ in range(self.batch)]
+        pictures = [_made_up(model, random) for _ in range(self.batch)]
         images = [image for image, _ in pictures]
         infer = _rate(lambda: len(detect(model.model, images, model.size)))
         name = JobId("calibration")
         session = self._team.session(name, model)
-        steps = steps_in(_CALIBRATION_IMAGES, self.batch)  # as long as a micro-window may be
+        steps = steps_in(_CALIBRATION_IMAGES, self.batch)
         train = _rate(lambda: self._team.train(name, session, [pictures] * steps).images)
         self._team.drop(name)
         return Speed(train_images_per_s=train, inference_images_per_s=infer)
@@ -154,22 +163,24 @@ class TrainingServer:
             raise UnknownModelError(f"there is no retraining job {job}") from None
 
     def _runner(self, subject: JobId | ModelHash) -> student.Student:
+        """A job's student as it is now, or a student by its hash. Raises ``UnknownModelError``."""
         session = self._sessions.get(JobId(subject))
         if session is not None:
             return student.Student(session.model, session.size)
         return self._library.ready(ModelHash(subject))
 
 
-def _made_up(size: tuple[int, int], random: np.random.Generator) -> Picture:
-    width, height = size
+def _made_up(model: student.Student, random: np.random.Generator) -> LabelledImage:
+    """Noise with eight objects: the time a step takes depends on how many, not on what they look like."""
+    width, height = model.size
     image = random.integers(0, 256, (height, width, 3), dtype=np.uint8)
-    corners = random.uniform(0.0, 0.7, (8, 2)) * size
-    boxes = np.hstack([corners, corners + 0.2 * np.array(size)]).astype(np.float32)
-    return image, Labels(boxes, random.integers(0, len(CLASSES), 8))
+    corners = random.uniform(0.0, 0.7, (8, 2)) * model.size
+    boxes = np.hstack([corners, corners + 0.2 * np.array(model.size)]).astype(np.float32)
+    return image, Labels(boxes, random.integers(0, len(model.model.names), 8))
 
 
 def _rate(work: Callable[[], int]) -> float:
-    """Images per second of ``work``, which returns how many it did; the first time is warm-up."""
+    """Images per second of ``work``, which returns the number of images it did; its first call warms up."""
     work()
     done, started = 0, time.perf_counter()
     while True:
@@ -183,7 +194,7 @@ _server: TrainingServer | None = None
 
 
 def start(settings: Settings) -> DeviceInfo:
-    """Makes this process the training process and warms it up."""
+    """Makes this process the training process and runs it once, because torch's first run is slow."""
     global _server
     _server = TrainingServer(settings)
     size = student.DEFAULT_SIZE

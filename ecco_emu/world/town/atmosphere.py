@@ -1,6 +1,7 @@
-"""Weather, light at night and the sensor: from a picture in full light to the one a camera takes.
+"""Weather, light at night and the sensor: from a picture in full light to the one that a camera takes.
 
-Works on whole pictures with numpy, given what stands at every pixel and how far away it is.
+Works on whole pictures with numpy, given the object at every pixel and its distance. ``out`` is always the
+picture (H, W, 3) as float32 in 0..255, changed in place; ``ids`` (H, W) is the id pass of ``stage``.
 """
 
 from __future__ import annotations
@@ -10,11 +11,12 @@ import numpy.typing as npt
 
 from ecco_emu.core.frames import Image
 from ecco_emu.core.random_streams import stream
-from ecco_emu.world.town.backdrop import F32, Backdrop, lamp_light
+from ecco_emu.world.town.arrays import F32
+from ecco_emu.world.town.backdrop import Backdrop, lamp_light
 from ecco_emu.world.town.boxes import distances
 from ecco_emu.world.town.layout import Layout
 from ecco_emu.world.town.looks import Look
-from ecco_emu.world.town.streets import SIZES
+from ecco_emu.world.town.streets import PEDESTRIAN, SIZES
 from ecco_emu.world.town.traffic import Poses
 from ecco_emu.world.town.views import View, focal_px, project
 
@@ -27,11 +29,12 @@ _BEAM_GAIN = 0.5
 _BEAM_REACH_M = 70.0
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 _MARGIN = 64
-"""By how many pixels the noise and the streaks are larger than the picture, to be moved about."""
+"""Noise and streaks are made once, this many pixels larger than a picture, and each picture is given another
+part of them."""
 
 
 class Atmosphere:
-    """Applies looks to pictures of one size in one town."""
+    """Applies looks to pictures of one size (width, height) in one town."""
 
     def __init__(self, layout: Layout, size: tuple[int, int], seed: int) -> None:
         self._layout = layout
@@ -53,7 +56,10 @@ class Atmosphere:
         look: Look,
         noise_key: int,
     ) -> Image:
-        """The picture (H, W, 3) as the camera takes it in this look."""
+        """The picture (H, W, 3) as the camera takes it in this look.
+
+        The order is that of the light: from its source to the object, through haze, into the sensor.
+        """
         out: F32 = picture.astype(np.float32)
         self._illuminate(out, ids, backdrop, poses, look)
         self._paint_sky(out, ids, backdrop, look)
@@ -67,7 +73,7 @@ class Atmosphere:
             out *= np.float32(look.saturation)
             out += grey
         if look.contrast != 1.0:
-            out -= 118.0
+            out -= 118.0  # mid grey
             out *= np.float32(look.contrast)
             out += 118.0
         return self._sense(out, look, noise_key)
@@ -76,12 +82,13 @@ class Atmosphere:
         self, out: F32, ids: npt.NDArray[np.int32], backdrop: Backdrop, poses: Poses, look: Look
     ) -> None:
         sky_light = np.array(look.light, np.float32)
-        if look.lamps <= 0:
+        if look.lamps <= 0:  # the common case, by day: nothing else shines
             out *= sky_light
             return
         lamps = np.where(ids == 0, backdrop.lamp_map + self._beams(backdrop, poses), backdrop.lamp_map)
         count = len(self._layout.movers)
         moving = (ids > 0) & (ids <= count)
+        # a mover is lit evenly: how far away its surface is, is not known pixel by pixel
         lamps[moving] = self._light_on_movers(poses)[ids[moving] - 1]
         strength = np.minimum(lamps, 1.6) * np.float32(look.lamps * _LAMP_GAIN)
         out *= sky_light + strength[..., None] * _LAMP_COLOR
@@ -89,7 +96,7 @@ class Atmosphere:
         out[windows] = out[windows] * (1 - look.lamps) + 255 * look.lamps * _WINDOW_COLOR
 
     def _light_on_movers(self, poses: Poses) -> F32:
-        """Street lamps' light on every mover, (N,)."""
+        """The light of street lamps on every mover, (N,), 1 right below a lamp."""
         if len(self._lamp_heads) == 0 or len(poses.x) == 0:
             return np.zeros(len(poses.x), np.float32)
         dx = poses.x.astype(np.float32)[:, None] - self._lamp_heads[:, 0]
@@ -98,12 +105,15 @@ class Atmosphere:
         return np.asarray(light.sum(axis=1) * 0.85, dtype=np.float32)
 
     def _driving(self) -> npt.NDArray[np.int64]:
-        """Movers with their lights on."""
+        """Indices of the vehicles that drive: these have their lights on."""
         movers = self._layout.movers
-        return np.flatnonzero((movers.kinds < 2) & (movers.ring >= 0))
+        return np.flatnonzero((movers.kinds < PEDESTRIAN) & (movers.ring >= 0))
 
     def _beams(self, backdrop: Backdrop, poses: Poses) -> F32:
-        """Light of headlights on the ground, (H, W), in units of a street lamp's."""
+        """Light of headlights on the ground, (H, W), in units of a street lamp's light.
+
+        Computed at every second pixel only, which does not show: beams have soft edges.
+        """
         x, y = backdrop.coarse_ground
         out = np.zeros(x.shape, np.float32)
         eye = backdrop.eye
@@ -143,7 +153,7 @@ class Atmosphere:
     ) -> None:
         distance = backdrop.distance
         moving = (ids > 0) & (ids <= len(self._layout.movers))
-        if moving.any():
+        if moving.any():  # the backdrop's distances are of what stands behind the movers
             distance = distance.copy()
             distance[moving] = distances(view, poses).astype(np.float32)[ids[moving] - 1]
         kept = np.exp(distance * np.float32(-look.haze_per_m))[..., None]
@@ -161,8 +171,9 @@ class Atmosphere:
         poses: Poses,
         strength: float,
     ) -> None:
-        """Lamp heads, headlights and tail lights: small bright spots with a halo, where not hidden."""
+        """Lamp heads, headlights, tail lights: small bright spots with a halo, where nothing hides them."""
         for x, y, radius, number in backdrop.lamp_heads:
+            # 0 too: a far lamp is thinner than a pixel, and the id pass may miss it
             if ids[int(y), int(x)] in (number, 0):
                 _spot(out, x, y, 1.2 + radius * 1.3, 255 * strength * _LAMP_COLOR)
         vehicles = self._driving()
@@ -172,6 +183,7 @@ class Atmosphere:
             pixels, depth = project(view, self._size, points)
             focal = focal_px(view, self._size[0])
             for (x, y), d, owner in zip(pixels.tolist(), depth.tolist(), owners.tolist(), strict=True):
+                # beyond 150 m a light is smaller than a pixel
                 if d < 1.0 or d > 150.0 or not (0 <= x < self._size[0] and 0 <= y < self._size[1]):
                     continue
                 if _near(ids, x, y, owner + 1):
@@ -180,7 +192,10 @@ class Atmosphere:
     def _vehicle_lights(
         self, view: View, poses: Poses, vehicles: npt.NDArray[np.int64]
     ) -> list[tuple[npt.NDArray[np.float64], npt.NDArray[np.int64], F32]]:
-        """Points and owners of the lights that face the camera: headlights, then tail lights."""
+        """The lights that face the camera: points (M, 3), indices of their vehicles (M,), and the colour.
+
+        Headlights come first, then tail lights.
+        """
         kinds = self._layout.movers.kinds[vehicles]
         extents = np.array([SIZES["car"], SIZES["truck"]])[kinds]
         heading = poses.heading[vehicles]
@@ -199,20 +214,21 @@ class Atmosphere:
         return out
 
     def _sense(self, out: F32, look: Look, noise_key: int) -> Image:
-        """Rain between the lens and the town, the sensor's noise, and eight bits."""
+        """Adds the rain before the lens and the sensor's noise, and rounds to eight bits."""
         height, width = out.shape[:2]
         rng = np.random.default_rng(noise_key & 0xFFFFFFFFFFFF)
         row, column, rain_row, rain_column = rng.integers(0, _MARGIN, 4).tolist()
         if look.rain > 0:
             streaks = self._streaks[rain_row : rain_row + height, rain_column : rain_column + width, None]
             out += streaks * np.float32(look.rain * 0.42) * (205.0 - out)
-        sign = 1.0 if rng.random() < 0.5 else -1.0
+        sign = 1.0 if rng.random() < 0.5 else -1.0  # twice as many noises from the same array
         noise = self._noise[row : row + height, column : column + width]
         out += noise * np.float32(look.noise * sign)
         return np.clip(out, 0, 255, out=out).astype(np.uint8)
 
 
 def _near(ids: npt.NDArray[np.int32], x: float, y: float, number: int) -> bool:
+    """Whether an object is seen at a point or at one of the eight pixels around it."""
     row, column = int(y), int(x)
     around = ids[max(0, row - 1) : row + 2, max(0, column - 1) : column + 2]
     return bool((around == number).any())
@@ -233,7 +249,7 @@ def _spot(out: F32, x: float, y: float, radius: float, color: F32) -> None:
 
 
 def _streaks(shape: tuple[int, int], rng: np.random.Generator) -> F32:
-    """Falling drops as slanted lines, 0..1."""
+    """Falling drops as slanted lines (H, W), 0..1."""
     height, width = shape
     out = np.zeros(shape, np.float32)
     for _ in range(height * width // 260):

@@ -1,6 +1,6 @@
-"""What stays the same in a fixed camera's picture: distances, the sky, the light of street lamps.
+"""The still part of a fixed camera's picture: distances, the sky, the light of street lamps.
 
-Computed from the id pass without movers and kept per view, because only movers change from frame to
+It is computed from the id pass without movers and kept per view, because only movers change from frame to
 frame. Pure numpy.
 """
 
@@ -11,23 +11,32 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from ecco_emu.world.town.arrays import F32
 from ecco_emu.world.town.layout import Lamp, Layout
 from ecco_emu.world.town.views import FAR_M, View, focal_px, project, rays
 
-F32 = npt.NDArray[np.float32]
 LAMP_REACH_M = 20.0
+"""A lamp's light ends here, where a four-hundredth and less of it is left."""
 _LAMPS_WITHIN_M = 110.0
+"""Lamps farther from the camera than this are left out."""
 
 
 def lamp_light(dx: F32, dy: F32, dz: F32) -> F32:
-    """Light of a lamp on a point that lies (dx, dy) beside and dz below it: 1 right below, 0 far off."""
+    """The light of a lamp on points (dx, dy) metres beside and dz metres below its head, 1 right below.
+
+    All the same shape. Nothing above the lamp's head is lit, but for a little slack for the arm itself.
+    """
     flat = dx * dx + dy * dy
     light = 1.0 / (1.0 + flat / 20.0) ** 2
     return np.asarray(np.where((dz > -0.3) & (flat < LAMP_REACH_M**2), light, 0.0), dtype=np.float32)
 
 
 class Backdrop:
-    """The still part of one view."""
+    """The still part of one view. ``numbers`` and ``lit`` are the stage's id pass without movers, (H, W).
+
+    ``solid_boxes`` (N, 6) are the bounds of the solids, numbered from ``first_solid``; those from
+    ``first_lamp`` are street lamps.
+    """
 
     def __init__(
         self,
@@ -49,13 +58,13 @@ class Backdrop:
         """Windows with light behind them, (H, W)."""
         self.rays = rays(view, self._size)
         self.sky = (numbers == 0) & (self.rays[..., 2] > -view.height_m / FAR_M)
-        """Where nothing but sky is, (H, W)."""
+        """Pixels that show the sky, (H, W). Ground beyond ``FAR_M`` counts as sky."""
         self.altitude = np.clip(self.rays[..., 2] / 0.45, 0.0, 1.0)[..., None]
         """0 at the horizon to 1 at the sky's darkest, (H, W, 1)."""
 
     @cached_property
     def distance(self) -> F32:
-        """Metres along the ray to what stands still at every pixel, (H, W)."""
+        """Metres along the ray to the ground or the still object at every pixel, (H, W)."""
         down = np.minimum(self.rays[..., 2], -1e-6)
         out = np.minimum(-np.float32(self._view.height_m) / down, FAR_M).astype(np.float32)
         solid = np.flatnonzero(self._numbers.ravel() >= self._first_solid)
@@ -67,7 +76,11 @@ class Backdrop:
         return out
 
     def _enter(self, boxes: F32, directions: F32) -> F32:
-        """Where rays from the eye enter boxes (slab test); a near miss counts as the box's middle."""
+        """Metres (N,) at which rays (N, 3) from the eye enter boxes (N, 6), by the slab method.
+
+        A gable, a crown or an arm fills its box only in part or reaches a little over it, so a ray may miss
+        the box of the object that its pixel shows. It then counts as meeting the box's middle.
+        """
         eye = self._view.eye.astype(np.float32)
         safe = np.where(np.abs(directions) < 1e-6, 1e-6, directions)
         a, b = (boxes[:, :3] - eye) / safe, (boxes[:, 3:] - eye) / safe
@@ -78,7 +91,7 @@ class Backdrop:
 
     @cached_property
     def near_lamps(self) -> list[tuple[int, Lamp]]:
-        """Lamps that may light something in the picture, with their place in the layout."""
+        """Lamps that may light something in the picture, with their indices in the layout."""
         x, y = self._view.at
         forward = self._view.axes()[2]
         out = []
@@ -91,7 +104,7 @@ class Backdrop:
 
     @cached_property
     def lamp_map(self) -> F32:
-        """Light of all street lamps on what stands still, (H, W), 0 in the sky."""
+        """The light of all street lamps on ground and still objects, (H, W), 0 in the sky."""
         eye = self._view.eye.astype(np.float32)
         points = eye + self.rays * self.distance[..., None]
         x, y, z = (np.ascontiguousarray(points[..., axis]) for axis in range(3))
@@ -107,7 +120,7 @@ class Backdrop:
 
     @cached_property
     def lamp_heads(self) -> list[tuple[float, float, float, int]]:
-        """Lamp heads in the picture: x, y, apparent radius in px of 0.3 m, and number in the id pass."""
+        """Lamp heads in the picture: x and y in px, the px that 0.3 m take there, number in the id pass."""
         if not self.near_lamps:
             return []
         heads = np.array([lamp.head for _, lamp in self.near_lamps])
@@ -122,7 +135,7 @@ class Backdrop:
 
     @cached_property
     def coarse_ground(self) -> tuple[F32, F32]:
-        """x and y of the ground seen at every second pixel, (H/2, W/2): where headlights fall."""
+        """x and y in metres of the ground at every second pixel, (H/2, W/2), for headlights to fall on."""
         sample = self.rays[::2, ::2]
         reach = np.minimum(-np.float32(self._view.height_m) / np.minimum(sample[..., 2], -1e-6), FAR_M)
         eye = self._view.eye.astype(np.float32)

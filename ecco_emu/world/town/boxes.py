@@ -1,4 +1,4 @@
-"""From the id pass to labels: the exact box of what is visible of every object. Pure."""
+"""From the id pass to labels: the exact box of the visible part of every object. Pure."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ecco_emu.tasks.detection import CLASSES, Labels
-from ecco_emu.world.town.streets import SIZES
-from ecco_emu.world.town.traffic import Movers, Poses, kind_of
+from ecco_emu.world.town.streets import KINDS, SIZES
+from ecco_emu.world.town.traffic import Movers, Poses
 from ecco_emu.world.town.views import View, project
 
 MIN_SHORT_PX = 4
@@ -15,26 +15,31 @@ MIN_SHORT_PX = 4
 MIN_LONG_PX = 8
 """Nor one whose longer side is smaller."""
 MIN_SHARE = 0.2
-"""Nor one of which fewer pixels are visible than this share of its whole box's area in the picture.
+"""Nor an object of which fewer pixels are visible than this share of its whole box's area in the picture.
 
-A whole car fills some 0.7 of its box and a whole pedestrian some 0.45, so this drops what is hidden to
-about two thirds or more.
+A whole car fills some 0.7 of its box and a whole pedestrian some 0.45, so this drops objects that are hidden
+to about two thirds or more.
 """
 MIN_CONTRAST = 0.04
-"""Nor one that haze leaves less than this share of its colours: nobody could see it."""
+"""Nor an object to which haze leaves less than this share of its colours: nobody could see it."""
 
-_EXTENTS = np.array([SIZES[kind_of(number)] for number in range(len(CLASSES))])
+_EXTENTS = np.array([SIZES[kind] for kind in KINDS])
+_CLASSES_OF_KINDS = np.array([CLASSES.index(kind) for kind in KINDS])
 _UNIT_CORNERS = np.array([(x, y, z) for x in (-0.5, 0.5) for y in (-0.5, 0.5) for z in (0.0, 1.0)])
 
 
 def visible_boxes(
     ids: npt.NDArray[np.int32], count: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-    """Which movers (indices, sorted) are in an id picture, their boxes x1, y1, x2, y2 and pixel counts."""
+    """The movers in an id pass (H, W): indices (N,) in order, boxes (N, 4) as x1, y1, x2, y2, pixels (N,).
+
+    ``count`` is the number of movers in town: higher numbers are of objects that stand still.
+    """
     ys, xs = np.nonzero((ids > 0) & (ids <= count))
     if len(ys) == 0:
         return np.zeros(0, np.int64), np.zeros((0, 4), np.float32), np.zeros(0, np.int64)
     numbers = ids[ys, xs]
+    # sorted by number, each mover's pixels are one run, and its box is the minimum and maximum over the run
     order = np.argsort(numbers, kind="stable")
     numbers, ys, xs = numbers[order], ys[order], xs[order]
     starts = np.flatnonzero(np.r_[True, numbers[1:] != numbers[:-1]])
@@ -54,9 +59,9 @@ def visible_boxes(
 def whole_areas(
     view: View, size: tuple[int, int], movers: Movers, poses: Poses, which: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.float64]:
-    """The area in px² that each object's box would have in the picture if nothing stood before it.
+    """The area in px² (N,) that the box of each of ``which`` would have if nothing stood before it.
 
-    0 for what reaches behind the camera, where no such box exists.
+    0 for an object that reaches behind the camera, where no such box exists: it is never dropped as hidden.
     """
     if len(which) == 0:
         return np.zeros(0)
@@ -78,7 +83,7 @@ def whole_areas(
 
 
 def distances(view: View, poses: Poses) -> npt.NDArray[np.float64]:
-    """Metres from the camera to the foot of every object, (N,)."""
+    """Metres from the camera to the foot of every mover, (N,)."""
     flat = (poses.x - view.at[0]) ** 2 + (poses.y - view.at[1]) ** 2
     return np.asarray(np.sqrt(flat + view.height_m**2))
 
@@ -86,7 +91,7 @@ def distances(view: View, poses: Poses) -> npt.NDArray[np.float64]:
 def labels_of(
     ids: npt.NDArray[np.int32], view: View, movers: Movers, poses: Poses, haze_per_m: float = 0.0
 ) -> Labels:
-    """The labels of the picture whose id pass this is (H, W), ordered by mover."""
+    """The labels of the picture whose id pass (H, W) this is, in the movers' order."""
     height, width = ids.shape
     which, boxes, pixels = visible_boxes(ids, len(movers))
     sides = boxes[:, 2:] - boxes[:, :2]
@@ -95,4 +100,4 @@ def labels_of(
     keep &= pixels >= MIN_SHARE * whole
     away = distances(view, poses)[which]
     keep &= np.exp(-haze_per_m * away) >= MIN_CONTRAST
-    return Labels(boxes[keep], movers.kinds[which[keep]])
+    return Labels(boxes[keep], _CLASSES_OF_KINDS[movers.kinds[which[keep]]])

@@ -1,4 +1,4 @@
-"""The rendering process: what ``TownWorld`` calls runs here. State lives in this module's globals."""
+"""The rendering process: the calls of ``TownWorld`` run here. State lives in this module's globals."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""The town as numbers: roads, buildings, trees, lamps, and where everyone is at time ``t``. Pure.
+"""The town as numbers: roads, buildings, trees, lamps, and the places of all movers at a time. Pure.
 
-Roads form a grid whose lines do not depend on the seed: every ``PITCH_M`` metres, one through the
-origin, so a person can place cameras without looking at a map. Traffic keeps right. Each block has
-one ring of traffic around it, always turning right, and the outermost road has a second ring outside
-it, always turning left: every lane is used and no two rings ever cross, so positions need no
-simulation and are a plain function of time.
+Roads form a grid whose lines do not depend on the seed: every ``PITCH_M`` metres, one through the origin, so
+a person can place cameras without looking at a map. Traffic keeps right. Each block has one ring of traffic
+around it that always turns right, and the outermost road has a second ring outside it that always turns
+left. So every lane is used and no two rings ever cross: positions need no simulation and are a plain function
+of time.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ecco_emu.world.town.traffic import Movers, Poses, Ring, along_rings, rings_
 
 @dataclass(frozen=True, slots=True)
 class Building:
-    """A box with its corners at ``low`` and ``high`` (x, y) metres."""
+    """A box with its corners at ``low`` and ``high`` (x, y) metres. ``look`` chooses its colours."""
 
     low: tuple[float, float]
     high: tuple[float, float]
@@ -35,6 +35,8 @@ class Building:
 
 @dataclass(frozen=True, slots=True)
 class Tree:
+    """A tree at (x, y) metres with a round crown. ``look`` chooses its colour."""
+
     at: tuple[float, float]
     height_m: float
     radius_m: float
@@ -53,6 +55,7 @@ class Lamp:
 
     @property
     def head(self) -> tuple[float, float, float]:
+        """x, y and z of the head, metres."""
         x, y = self.at
         return (x + self.towards[0] * self.REACH_M, y + self.towards[1] * self.REACH_M, self.HEIGHT_M)
 
@@ -72,7 +75,7 @@ class Layout:
     movers: Movers
 
     def poses(self, t: float) -> Poses:
-        """Where everyone is at emulated second ``t``."""
+        """The places of all movers at emulated second ``t``."""
         movers = self.movers
         x, y, heading = movers.still.T.copy()
         on = np.flatnonzero(movers.ring >= 0)
@@ -81,26 +84,19 @@ class Layout:
             rx, ry, rh = along_rings(rings, movers.start_m[on] + movers.speed_mps[on] * t)
             x[on] = rx - np.sin(rh) * movers.offset_m[on]
             y[on] = ry + np.cos(rh) * movers.offset_m[on]
+            # a negative speed walks against the ring's direction
             heading[on] = rh + np.where(movers.speed_mps[on] < 0, math.pi, 0.0)
         return Poses(x, y, heading)
 
-    def on_road(self, x: float, y: float, slack_m: float = 0.0) -> bool:
-        """Whether a point is on asphalt."""
-        reach = ROAD_HALF_M + slack_m
-        inside_x = self.roads_x[0] - reach <= x <= self.roads_x[-1] + reach
-        inside_y = self.roads_y[0] - reach <= y <= self.roads_y[-1] + reach
-        near_x = any(abs(x - road) <= reach for road in self.roads_x)
-        near_y = any(abs(y - road) <= reach for road in self.roads_y)
-        return (near_x and inside_y) or (near_y and inside_x)
-
 
 def lay_out(town: TownSection, seed: int) -> Layout:
-    """The town that this seed makes. ``town.seed`` and ``seed`` both count."""
+    """The town that follows from the section and a scenario's seed. ``town.seed`` and ``seed`` both count."""
     lines = road_lines(town.size)
     blocks = [
         (x0, y0, x1, y1) for x0, x1 in itertools.pairwise(lines) for y0, y1 in itertools.pairwise(lines)
     ]
     rings, walks = rings_of(blocks, lines)
+    # A stream each: another number of cars must not change the trees.
     root = (town.seed, seed)
     buildings = _buildings(blocks, lines, town.size / 2, _stream(root, "buildings"))
     return Layout(
@@ -130,7 +126,7 @@ def _buildings(
     for x0, y0, x1, y1 in blocks:
         built += _along_rim((x0 + margin, y0 + margin, x1 - margin, y1 - margin), rng)
     outside = half_m - (lines[-1] + margin)
-    if outside >= 6:
+    if outside >= 6:  # metres: room for a house between the outermost road and the edge of town
         edge = lines[-1] + margin
         for side in range(4):
             built += _outskirts(side, edge, half_m, rng)
@@ -150,6 +146,7 @@ def _along_rim(lot: tuple[float, float, float, float], rng: np.random.Generator)
     out = []
     for i in range(columns):
         for j in range(rows):
+            # no house in the yard, and now and then a gap in the row
             inner = 0 < i < columns - 1 and 0 < j < rows - 1
             if inner or rng.random() < 0.14:
                 continue
@@ -162,6 +159,7 @@ def _along_rim(lot: tuple[float, float, float, float], rng: np.random.Generator)
 
 
 def _outskirts(side: int, edge: float, half_m: float, rng: np.random.Generator) -> list[Building]:
+    """A row of houses outside the outermost road, made for the north side and turned to ``side``."""
     out = []
     at = -half_m + 4.0
     while at < half_m - 14:
@@ -185,7 +183,7 @@ def _house(low: tuple[float, float], high: tuple[float, float], rng: np.random.G
 
 
 def _trees(blocks: list[tuple[float, float, float, float]], rng: np.random.Generator) -> tuple[Tree, ...]:
-    """Trees stand behind the pavements, so that a camera on a pole sees along its road."""
+    """Trees along the four sides of every block, behind the pavements: a camera on a pole sees past them."""
     out = []
     inset = CORRIDOR_HALF_M + 0.5
     for x0, y0, x1, y1 in blocks:
@@ -206,7 +204,7 @@ def _trees(blocks: list[tuple[float, float, float, float]], rng: np.random.Gener
 
 
 def _lamps(lines: tuple[float, ...]) -> tuple[Lamp, ...]:
-    """Along every road, on alternating sides, every 20 m or so."""
+    """Lamps along every road, every 20 m or so, on alternating sides."""
     out = []
     pole = ROAD_HALF_M + 0.5
     for road in lines:

@@ -1,4 +1,4 @@
-"""What each weather does to light, in numbers; and the mix of two while one fades into the other."""
+"""Each weather's effect on light, in numbers; and the mix of two while one fades into the other."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ Rgb = tuple[float, float, float]
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """How a picture in full light turns into the one a camera takes. Colours are 0..1."""
+    """How a picture in full light turns into the one that a camera takes. Colours are 0..1."""
 
     light: Rgb
-    """What the sky's light multiplies colours by."""
+    """The sky's light: colours are multiplied by it."""
     sky: Rgb
     """At the horizon."""
     zenith: Rgb
+    """The sky straight above."""
     haze: Rgb
-    """The colour far things fade to."""
+    """The colour that far objects fade to."""
     haze_per_m: float
-    """Extinction: a thing at ``d`` metres keeps exp(-haze_per_m d) of its colour."""
+    """Extinction: an object at ``d`` metres keeps exp(-haze_per_m d) of its colour."""
     lamps: float
     """How strongly street lamps, headlights and lit windows shine, 0..1."""
     rain: float
@@ -34,7 +35,7 @@ class Look:
     contrast: float
     """Around mid grey."""
     noise: float
-    """Standard deviation of the sensor's noise, of 255."""
+    """Standard deviation of the sensor's noise, in levels of 255."""
 
     def mix(self, other: Look, share: float) -> Look:
         """``share`` of ``other`` and the rest of this."""

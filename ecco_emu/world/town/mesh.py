@@ -1,7 +1,7 @@
 """Boxes and quads with colours in their corners, gathered into one Panda3D geometry.
 
-Light is baked: a face's colour is multiplied by how much of the sun its direction gets, so that the
-renderer needs no lights and a building's walls differ.
+Light is baked: a face's colour is multiplied by the share of the sun that its direction gets. So the renderer
+needs no lights, and a building's walls differ.
 """
 
 from __future__ import annotations
@@ -12,23 +12,24 @@ from collections.abc import Sequence
 from panda3d import core as p3
 
 Color = tuple[float, float, float]
-Point = tuple[float, float, float]
+Vertex = tuple[float, float, float]
 
 _SUN = (-0.45, -0.62, 0.64)
+"""Towards the sun, in the south-west; of length 1."""
 _AMBIENT = 0.58
 _DIFFUSE = 0.46
 
 
 class Mesh:
-    """A growing list of coloured faces."""
+    """A growing list of coloured faces. ``shade=False`` leaves their colours as given, as ids need them."""
 
     def __init__(self, shade: bool = True) -> None:
-        self._points: list[Point] = []
+        self._points: list[Vertex] = []
         self._colors: list[tuple[float, float, float, float]] = []
         self._triangles: list[tuple[int, int, int]] = []
         self._shade = shade
 
-    def face(self, corners: Sequence[Point], color: Color, alpha: float = 1.0) -> None:
+    def face(self, corners: Sequence[Vertex], color: Color, alpha: float = 1.0) -> None:
         """A flat polygon, corners counter-clockwise as seen from its front."""
         light = self._light(corners) if self._shade else 1.0
         first = len(self._points)
@@ -37,7 +38,7 @@ class Mesh:
         self._colors.extend([(red, green, blue, alpha)] * len(corners))
         self._triangles.extend((first, first + i, first + i + 1) for i in range(1, len(corners) - 1))
 
-    def _light(self, corners: Sequence[Point]) -> float:
+    def _light(self, corners: Sequence[Vertex]) -> float:
         (ax, ay, az), (bx, by, bz), (cx, cy, cz) = corners[:3]
         ux, uy, uz, vx, vy, vz = bx - ax, by - ay, bz - az, cx - ax, cy - ay, cz - az
         nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
@@ -45,14 +46,14 @@ class Mesh:
         facing = (nx * _SUN[0] + ny * _SUN[1] + nz * _SUN[2]) / length
         return _AMBIENT + _DIFFUSE * max(0.0, facing) + 0.1 * float(nz / length > 0.5)
 
-    def box(self, low: Point, high: Point, color: Color, top: Color | None = None) -> None:
+    def box(self, low: Vertex, high: Vertex, color: Color, top: Color | None = None) -> None:
         """An upright box without its underside."""
         self.frustum(low, high, (0.0, 0.0, 0.0, 0.0), color, top)
 
     def frustum(
         self,
-        low: Point,
-        high: Point,
+        low: Vertex,
+        high: Vertex,
         inset: tuple[float, float, float, float],
         color: Color,
         top: Color | None = None,
@@ -66,9 +67,9 @@ class Mesh:
             self.face(corners, color)
         self.face((e, f, g, h), top or color)
 
-    def disc(self, center: Point, radius: float, axis: int, color: Color, sides: int = 8) -> None:
-        """A vertical disc facing both ways along ``axis`` (0 or 1): a wheel's side."""
-        ring: list[Point] = []
+    def disc(self, center: Vertex, radius: float, axis: int, color: Color, sides: int = 8) -> None:
+        """A vertical disc that faces both ways along ``axis`` (0 is x, 1 is y): a wheel's side."""
+        ring: list[Vertex] = []
         for i in range(sides):
             angle = 2 * math.pi * i / sides
             along, up = radius * math.cos(angle), radius * math.sin(angle)

@@ -1,4 +1,4 @@
-"""What cars, trucks and pedestrians look like: a few boxes each, facing east (+x), standing at z = 0."""
+"""The shapes of cars, trucks and pedestrians: a few boxes each, facing east (+x), standing at z = 0."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ _HAIR: tuple[Color, ...] = ((0.15, 0.10, 0.07), (0.45, 0.30, 0.14), (0.75, 0.62,
 
 
 def model(kind: Kind, look: int, stride: int = 0) -> Mesh:
-    """The mesh of one look of a kind. ``stride`` (0, 1) is a pedestrian's half step."""
+    """The mesh of one look of a kind. ``stride`` (0 or 1) chooses between a pedestrian's two poses."""
     look %= PALETTES[kind]
     if kind == "car":
         return _car(_CAR_PAINTS[look], estate=look % 3 == 1)

@@ -1,4 +1,4 @@
-"""Pictures for a person who writes a scenario: what every camera sees, and where everything is."""
+"""Pictures for a person who writes a scenario: the views of all cameras, and a map of the town."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from ecco_emu.core.frames import Image
 from ecco_emu.scenario import schema
 from ecco_emu.scenario.sections.cameras import CameraSection
 from ecco_emu.scenario.sections.world import DistrictSection
-from ecco_emu.tasks.detection import CLASSES, Labels
+from ecco_emu.tasks.detection import Labels
 from ecco_emu.world.town.layout import Layout, lay_out
 from ecco_emu.world.town.renderer import TownRenderer
-from ecco_emu.world.town.streets import CORRIDOR_HALF_M, ROAD_HALF_M
+from ecco_emu.world.town.streets import CORRIDOR_HALF_M, KINDS, PEDESTRIAN, ROAD_HALF_M
 from ecco_emu.world.town.views import View, view_of
 from ecco_emu.world.town.weather import conditions_at, district_of
 from ecco_emu.world.town.world import noise_key
@@ -33,7 +33,7 @@ _VIEW_M = 45.0
 def contact_sheet(scenario: schema.Scenario, times: Sequence[float]) -> bytes:
     """A PNG with a row per camera and a column per time (emulated seconds), labels drawn in.
 
-    Renders in this process; some 20 ms per picture.
+    Renders in this process, some 20 ms a picture.
     """
     sizes = {camera.source.size for camera in scenario.cameras}
     with contextlib.ExitStack() as stack:
@@ -77,8 +77,8 @@ def labelled(image: Image, labels: Labels) -> Pictures.Image:
     """The picture with a box around every object, in its class's colour."""
     picture = Pictures.fromarray(image)
     draw = ImageDraw.Draw(picture)
-    for (x1, y1, x2, y2), number in zip(labels.boxes.tolist(), labels.classes.tolist(), strict=True):
-        draw.rectangle((x1, y1, x2 - 1, y2 - 1), outline=BOX_COLORS[CLASSES[number]])
+    for (x1, y1, x2, y2), name in zip(labels.boxes.tolist(), labels.names(), strict=True):
+        draw.rectangle((x1, y1, x2 - 1, y2 - 1), outline=BOX_COLORS[name])
     return picture
 
 
@@ -127,8 +127,8 @@ def _draw_town(chart: _Map, layout: Layout) -> None:
         chart.draw.ellipse((*chart.spot(x - 1.3, y + 1.3), *chart.spot(x + 1.3, y - 1.3)), fill="#5c8a45")
     poses, movers = layout.poses(0.0), layout.movers
     for x, y, kind in zip(poses.x.tolist(), poses.y.tolist(), movers.kinds.tolist(), strict=True):
-        color = BOX_COLORS[CLASSES[kind]]
-        r = 1.6 if kind < 2 else 0.9
+        color = BOX_COLORS[KINDS[kind]]
+        r = 1.6 if kind < PEDESTRIAN else 0.9
         chart.draw.ellipse((*chart.spot(x - r, y + r), *chart.spot(x + r, y - r)), fill=color)
     for road in layout.roads_x:
         chart.draw.text((chart.spot(road, 0)[0] + 3, _MAP_PX - 14), f"{road:g} m", fill="#303030")

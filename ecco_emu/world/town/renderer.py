@@ -20,14 +20,14 @@ from ecco_emu.world.town.weather import Conditions
 
 _BACKDROPS_BYTES = 256 * 1024 * 1024
 _BACKDROP_BYTES_PER_PX = 32
-"""About what a backdrop holds, all of it computed: rays, distance, lamplight, numbers, masks."""
+"""About the size of a backdrop with everything computed: rays, distance, lamplight, numbers, masks."""
 
 
 class TownRenderer:
-    """Takes pictures of a town. Synchronous; several may live in one process, one thread at a time.
+    """Takes pictures of a town. Synchronous; a process may hold several, used by one thread at a time.
 
-    ``size`` is width and height in pixels. A picture is a function of town, seed, view, t, conditions
-    and noise key alone: the order of calls does not matter.
+    ``size`` is width and height in pixels. A picture is a function of town, seed, view, t, conditions and
+    noise key alone: the order of calls does not matter.
     """
 
     def __init__(self, town: TownSection, seed: int, size: tuple[int, int]) -> None:
@@ -40,14 +40,15 @@ class TownRenderer:
     def render(
         self, view: View, t: float, conditions: Conditions, noise_key: int = 0
     ) -> tuple[Image, Labels]:
-        """The picture (H, W, 3) at emulated second ``t`` and what is in it.
+        """The picture (H, W, 3) at emulated second ``t``, and its labels.
 
-        ``noise_key`` chooses the sensor's noise and where the raindrops are.
+        ``noise_key`` chooses the sensor's noise and the places of the raindrops.
         """
         look = look_at(conditions)
         backdrop = self._backdrop(view)
         poses = self.layout.poses(t)
         self._stage.place(poses, t)
+        # the atmosphere multiplies the whole picture by the light, so the sky is brightened by as much before
         sky = tuple(min(1.0, s / max(light, 1e-3)) for s, light in zip(look.sky, look.light, strict=True))
         picture, ids = self._stage.shoot(view, (sky[0], sky[1], sky[2]))
         image = self._atmosphere.apply(picture, ids, backdrop, view, poses, look, noise_key)

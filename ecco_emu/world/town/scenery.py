@@ -1,4 +1,4 @@
-"""The town's ground, houses, trees and lamps as meshes; and the same solids, plain, for the id pass."""
+"""The town's ground, houses, trees and lamps as meshes, and buildings in a plain form for the id pass."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from panda3d import core as p3
 
 from ecco_emu.core.random_streams import stream
 from ecco_emu.world.town.layout import Building, Lamp, Layout, Tree
-from ecco_emu.world.town.mesh import Color, Mesh, Point
+from ecco_emu.world.town.mesh import Color, Mesh, Vertex
 from ecco_emu.world.town.models import GLASS
 from ecco_emu.world.town.streets import CORRIDOR_HALF_M, ROAD_HALF_M
 
@@ -39,10 +39,13 @@ FLOOR_M = 3.0
 
 
 def ground(layout: Layout) -> list[p3.GeomNode]:
-    """The ground's layers, lowest first: each covers the one before it (painter's order, no depth)."""
+    """The ground's layers, lowest first. Each is drawn over the one before it, without a depth test.
+
+    All lie at z = 0, where a depth test would let them flicker through each other.
+    """
     grass, paving, kerb, asphalt, paint = (Mesh() for _ in range(5))
     xs, ys = layout.roads_x, layout.roads_y
-    far = layout.half_m + 400.0
+    far = layout.half_m + 400.0  # there the ground's edge is at the horizon
     grass.ground((-far, -far), (far, far), _GRASS)
     _patches(grass, layout)
     for mesh, half, color in (
@@ -62,6 +65,7 @@ def ground(layout: Layout) -> list[p3.GeomNode]:
 
 
 def _patches(mesh: Mesh, layout: Layout) -> None:
+    """Darker and lighter patches of grass, the same in every town."""
     rng = stream(0, "scenery", "patches")
     reach = layout.half_m + 60
     for _ in range(int((reach / 7) ** 2 / 4)):
@@ -72,7 +76,7 @@ def _patches(mesh: Mesh, layout: Layout) -> None:
 
 
 def _repairs(mesh: Mesh, layout: Layout) -> None:
-    """Darker and lighter patches of asphalt: a road is never of one colour."""
+    """Darker and lighter patches of asphalt, the same in every town."""
     rng = stream(0, "scenery", "repairs")
     low, high = layout.roads_y[0], layout.roads_y[-1]
     for road in layout.roads_x:
@@ -85,6 +89,7 @@ def _repairs(mesh: Mesh, layout: Layout) -> None:
 
 
 def _markings(mesh: Mesh, layout: Layout) -> None:
+    """Dashes along the middle of every road, and a zebra crossing on each side of every junction."""
     lines = layout.roads_x
     for road in lines:
         for a, b in itertools.pairwise(lines):
@@ -117,7 +122,7 @@ def building_mesh(mesh: Mesh, building: Building) -> None:
 
 
 def building_solid(mesh: Mesh, building: Building) -> None:
-    """What a building hides: its walls and roof without what is on them."""
+    """The part of a building that hides things: its walls and roof, without windows and edges."""
     (x0, y0), (x1, y1) = building.low, building.high
     mesh.box((x0, y0, 0), (x1, y1, building.height_m), _PAINT)
     if building.gabled:
@@ -131,7 +136,7 @@ def _dim(color: Color, factor: float) -> Color:
 def _gable(mesh: Mesh, building: Building, roof: Color, wall: Color) -> None:
     (x0, y0), (x1, y1), z = building.low, building.high, building.height_m
     x0, y0, x1, y1 = x0 - 0.3, y0 - 0.3, x1 + 0.3, y1 + 0.3
-    if x1 - x0 > y1 - y0:
+    if x1 - x0 > y1 - y0:  # the ridge runs along the longer side
         ridge = z + 0.3 * (y1 - y0)
         m = (y0 + y1) / 2
         mesh.face(((x0, y0, z), (x1, y0, z), (x1, m, ridge), (x0, m, ridge)), roof)
@@ -147,7 +152,7 @@ def _gable(mesh: Mesh, building: Building, roof: Color, wall: Color) -> None:
         mesh.face(((x1, y1, z), (x0, y1, z), (m, y1, ridge)), wall)
 
 
-def windows(building: Building) -> list[tuple[Point, Point, Point, Point]]:
+def windows(building: Building) -> list[tuple[Vertex, Vertex, Vertex, Vertex]]:
     """The window panes of a building, as faces just in front of its walls."""
     (x0, y0), (x1, y1) = building.low, building.high
     walls = (

@@ -1,10 +1,9 @@
 """The only module that speaks Panda3D's renderer: a scene, a colour camera and an id camera.
 
-The software renderer draws without a display or a GPU. Two offscreen buffers share one scene:
-the colour pass at twice the picture's size (halved afterwards, which smooths edges), and the id pass
-at the picture's size, in which every solid has one flat colour that is its number. Numbers 1..N are
-the layout's movers, in order; then come buildings, trees and lamps, which only hide things; 0 is
-ground or sky.
+The software renderer draws without a display or a GPU. Two offscreen buffers share one scene. The colour pass
+is drawn at twice the picture's size and halved afterwards, which smooths edges. The id pass is drawn at the
+picture's size, and in it every solid has one flat colour that is its number. Numbers 1..N are the layout's
+movers, in order. Then come buildings, trees and lamps, which only hide movers. 0 is ground or sky.
 """
 
 from __future__ import annotations
@@ -21,12 +20,11 @@ from PIL import Image as Pictures
 from ecco_emu.core.errors import HostError
 from ecco_emu.core.frames import Image
 from ecco_emu.core.random_streams import stream
-from ecco_emu.tasks.detection import CLASSES
 from ecco_emu.world.town import models, scenery
 from ecco_emu.world.town.layout import Layout
 from ecco_emu.world.town.mesh import Mesh
-from ecco_emu.world.town.streets import SIZES, Kind
-from ecco_emu.world.town.traffic import Poses, kind_of
+from ecco_emu.world.town.streets import KINDS, PEDESTRIAN, SIZES
+from ecco_emu.world.town.traffic import Poses
 from ecco_emu.world.town.views import FAR_M, NEAR_M, View
 
 SUPERSAMPLING = 2
@@ -35,11 +33,13 @@ _LIT = 255
 """Blue in the id pass: this pixel is a window with light behind it (at night)."""
 LIT_WINDOWS = 0.3
 _MAX_IDS = 1 << 16
+"""Numbers are spread over two bytes, red and green."""
 _PIECE_M = 30.0
+"""Side of the square pieces of town that are drawn or left out as one."""
 _ANY = (1.0, 1.0, 1.0)
-_KIND_OF: tuple[Kind, ...] = tuple(kind_of(number) for number in range(len(CLASSES)))
 
 _serial = itertools.count()
+"""Gives every buffer of a process a name of its own."""
 
 p3.load_prc_file_data(
     "ecco-emu",
@@ -67,18 +67,21 @@ def _pipe() -> p3.GraphicsPipe:
 
 
 def _flat(number: int, blue: int = 0) -> p3.ColorAttrib:
-    """The one colour of a number. The half makes the renderer's rounding land on the very byte."""
+    """The flat colour that stands for a number. ``+ 0.5``: the renderer rounds shares of 1 down to bytes."""
     red, green, blue_share = ((byte + 0.5) / 256 for byte in (number & 255, number >> 8, blue))
     return p3.ColorAttrib.make_flat((red, green, blue_share, 1.0))
 
 
 def _piece(at: tuple[float, float]) -> tuple[int, int]:
-    """Which piece of town a point belongs to: few enough to draw fast, small enough to leave out."""
+    """The piece of town that a point belongs to."""
     return math.floor(at[0] / _PIECE_M), math.floor(at[1] / _PIECE_M)
 
 
 class Solids:
-    """Numbers and bounding boxes of what stands still, in the id pass's numbering."""
+    """Numbers and bounding boxes of all that stands still, in the id pass's numbering.
+
+    ``boxes`` is (N, 6) as x0, y0, z0, x1, y1, z1 in metres, in order of number from ``first``.
+    """
 
     def __init__(self, layout: Layout) -> None:
         self.first = len(layout.movers) + 1
@@ -138,17 +141,21 @@ class Stage:
         self._root.remove_node()
 
     def place(self, poses: Poses, t: float) -> None:
-        """Moves everyone to where they are at ``t``."""
+        """Moves every mover to its pose at ``t``."""
         degrees = np.degrees(poses.heading)
         for node, x, y, heading in zip(
             self._movers, poses.x.tolist(), poses.y.tolist(), degrees.tolist(), strict=True
         ):
             node.set_pos_hpr(x, y, 0.0, heading, 0.0, 0.0)
         for index, switch in self._strides:
+            # 3.2 steps a second, and neighbours out of step with each other
             switch.set_visible_child(int(t * 3.2 + index * 0.37) % 2)
 
     def shoot(self, view: View, sky: tuple[float, float, float]) -> tuple[Image, npt.NDArray[np.int32]]:
-        """The colours (H, W, 3) in full light and the numbers (H, W) of what stands at every pixel."""
+        """The colours (H, W, 3) in full light, and the number (H, W) of the solid at every pixel.
+
+        ``sky`` is the colour of pixels where nothing is, 0..1.
+        """
         self._aim(view)
         self._color_buffer.set_active(True)
         self._color_buffer.set_clear_color((*sky, 1.0))
@@ -156,7 +163,7 @@ class Stage:
         return self._read_color(), self._read_ids()[0]
 
     def shoot_solids(self, view: View) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.bool_]]:
-        """The numbers without the movers, and which pixels are windows with light behind them."""
+        """The numbers (H, W) without the movers, and a mask (H, W) of windows that are lit at night."""
         self._aim(view)
         self._color_buffer.set_active(False)
         self._movers_root.stash()
@@ -235,7 +242,10 @@ class Stage:
             layer.hide(_IDS)
 
     def _put_solids(self) -> None:
-        """What stands still: pretty and in big pieces for the colour pass, plain and one by one for ids."""
+        """Everything that stands still: in big pieces for the colour pass, plain and one by one for ids.
+
+        Few big meshes are drawn faster than many small ones, but the id pass needs a colour for each.
+        """
         number = self.solids.first
         rng = stream(0, "stage", "windows")
         pieces: dict[tuple[int, int], Mesh] = defaultdict(Mesh)
@@ -271,7 +281,7 @@ class Stage:
 
     def _put_movers(self) -> tuple[list[p3.NodePath], list[tuple[int, p3.SwitchNode]]]:
         nodes: dict[tuple[int, int, int], p3.GeomNode] = {}
-        shadows = [_shadow(*SIZES[kind][:2]) for kind in _KIND_OF]
+        shadows = [_shadow(*SIZES[kind][:2]) for kind in KINDS]
         out: list[p3.NodePath] = []
         strides: list[tuple[int, p3.SwitchNode]] = []
         movers = self._layout.movers
@@ -284,12 +294,12 @@ class Stage:
             shadow.set_depth_test(False)
             shadow.set_depth_write(False)
             body: p3.NodePath = path.attach_new_node(p3.SwitchNode("body"))
-            if _KIND_OF[kind] == "pedestrian":
+            if kind == PEDESTRIAN:
                 strides.append((index, body.node()))
-            for stride in range(2 if _KIND_OF[kind] == "pedestrian" else 1):
+            for stride in range(2 if kind == PEDESTRIAN else 1):
                 key = (kind, look, stride)
                 if key not in nodes:
-                    nodes[key] = models.model(_KIND_OF[kind], look, stride).node("body")
+                    nodes[key] = models.model(KINDS[kind], look, stride).node("body")
                 body.attach_new_node(nodes[key])
             body.set_tag("number", str(index + 1))
             out.append(path)
@@ -297,7 +307,7 @@ class Stage:
 
 
 def _shadow(length: float, width: float) -> p3.GeomNode:
-    """What keeps a thing on the ground: a dark rectangle under it, softer at its rim."""
+    """A dark rectangle under a mover, softer at its rim. Without it movers seem to float."""
     mesh = Mesh(shade=False)
     for grow, alpha in ((0.22, 0.22), (0.02, 0.38)):
         x, y = length / 2 + grow, width / 2 + grow

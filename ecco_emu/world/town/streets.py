@@ -1,10 +1,14 @@
-"""The grid of streets and the sizes of what moves on it. Pure."""
+"""The grid of streets, and the kinds and sizes of the movers on it. Pure."""
 
 from __future__ import annotations
 
 from typing import Literal
 
 Kind = Literal["car", "truck", "pedestrian"]
+KINDS: tuple[Kind, ...] = ("car", "truck", "pedestrian")
+"""The kinds of movers, by the number that stands for each in arrays. Vehicles come first."""
+PEDESTRIAN = KINDS.index("pedestrian")
+"""The first number that is no vehicle's."""
 
 PITCH_M = 60.0
 """Distance between parallel roads."""
@@ -26,13 +30,13 @@ SIZES: dict[Kind, tuple[float, float, float]] = {
 """Length (along the heading), width and height in metres."""
 
 PALETTES: dict[Kind, int] = {"car": 9, "truck": 6, "pedestrian": 10}
-"""How many looks each kind has."""
+"""The number of looks that each kind has."""
 
 
 def road_lines(size_m: float) -> tuple[float, ...]:
-    """Where roads run in a town of this size, the same for both directions."""
+    """The middle lines of the roads in a town of this size, metres, the same for both directions."""
     reach = size_m / 2 - EDGE_M
-    if reach < PITCH_M:
+    if reach < PITCH_M:  # too small for the grid: the middle and the two edges, so that there are blocks
         return (-reach, 0.0, reach)
     count = int(reach // PITCH_M)
     return tuple(PITCH_M * k for k in range(-count, count + 1))

@@ -12,10 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ecco_emu.scenario.sections.cameras import CameraSection
+from ecco_emu.world.town.arrays import F64
 from ecco_emu.world.town.layout import Layout
 from ecco_emu.world.town.streets import CORRIDOR_HALF_M, ROAD_HALF_M
-
-Floats = npt.NDArray[np.float64]
 
 AIM_HEIGHT_M = 0.8
 """A camera looks at a point this high above ``look_at``: the middle of a car."""
@@ -24,7 +23,7 @@ NEAR_M, FAR_M = 0.6, 500.0
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A fixed camera: where it stands, where it looks, how high it hangs, how wide it sees."""
+    """A fixed camera. ``at`` and ``look_at`` are x and y in metres."""
 
     at: tuple[float, float]
     look_at: tuple[float, float]
@@ -33,10 +32,11 @@ class View:
     """Horizontal field of view."""
 
     @property
-    def eye(self) -> Floats:
+    def eye(self) -> F64:
+        """The camera's place, (3,) metres."""
         return np.array([*self.at, self.height_m])
 
-    def axes(self) -> Floats:
+    def axes(self) -> F64:
         """Rows: the camera's right, down and forward as world vectors, (3, 3)."""
         forward = np.array([*self.look_at, AIM_HEIGHT_M]) - self.eye
         if math.hypot(forward[0], forward[1]) < 1e-6:
@@ -48,16 +48,21 @@ class View:
 
 
 def view_of(camera: CameraSection) -> View:
+    """The view that a scenario gives a camera."""
     source = camera.source
     return View(camera.at, source.look_at, source.height, source.fov)
 
 
 def focal_px(view: View, width_px: int) -> float:
+    """The focal length in pixels of a picture this wide: an object of 1 m at 1 m depth takes so many."""
     return width_px / 2 / math.tan(math.radians(view.fov_deg) / 2)
 
 
-def project(view: View, size: tuple[int, int], points: Floats) -> tuple[Floats, Floats]:
-    """Pixels (N, 2) and depth along the view (N,) of world points (N, 3); depth <= 0 is behind."""
+def project(view: View, size: tuple[int, int], points: F64) -> tuple[F64, F64]:
+    """Pixels (N, 2) and depth in metres (N,) of world points (N, 3). Depth <= 0 is behind the camera.
+
+    ``size`` is the picture's width and height in pixels. Pixels of points behind the camera mean nothing.
+    """
     seen = (points - view.eye) @ view.axes().T
     depth = seen[:, 2]
     scale = focal_px(view, size[0]) / np.where(np.abs(depth) < 1e-6, 1e-6, depth)

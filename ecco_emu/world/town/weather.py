@@ -1,4 +1,4 @@
-"""Which weather a camera sees, from its position and the time. Pure."""
+"""The weather before a camera, from its position and the time. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from ecco_emu.scenario.sections.world import DistrictSection, Weather
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """``blend`` of ``weather`` and the rest of ``previous``; blend is 1 once a change is complete."""
+    """A mix of two weathers: ``blend`` (0..1) of ``weather`` and the rest of ``previous``.
+
+    ``blend`` is 1 once a change is complete.
+    """
 
     weather: Weather
     previous: Weather
@@ -19,11 +22,12 @@ class Conditions:
 
     @staticmethod
     def steady(weather: Weather) -> Conditions:
+        """One weather, into which nothing fades."""
         return Conditions(weather, weather, 1.0)
 
 
 def district_of(districts: Sequence[DistrictSection], at: tuple[float, float]) -> DistrictSection:
-    """The nearest district (by its centre) that contains the point, else the nearest of all."""
+    """The nearest district (by its centre) that contains the point, or else the nearest of all."""
 
     def distance(district: DistrictSection) -> float:
         return math.dist(district.center, at)
@@ -33,7 +37,7 @@ def district_of(districts: Sequence[DistrictSection], at: tuple[float, float]) -
 
 
 def conditions_at(district: DistrictSection, t: float) -> Conditions:
-    """A district's weather at emulated second ``t``: a change begins at ``at`` and lasts ``fade``."""
+    """A district's weather at emulated second ``t``. A change begins at its ``at`` and lasts its ``fade``."""
     past = [change for change in district.weather if change.at <= t] or list(district.weather[:1])
     newest = past[-1]
     if len(past) == 1:  # the weather a run begins with does not fade in

@@ -10,25 +10,27 @@ from dataclasses import dataclass, field
 from ecco_emu.core.errors import HostError
 from ecco_emu.core.frames import Frame
 from ecco_emu.core.ids import CameraId
-from ecco_emu.host.workers import Worker
+from ecco_emu.host.workers import WorkerProcess
 from ecco_emu.scenario import schema
 from ecco_emu.scenario.sections.cameras import SourceSection
 from ecco_emu.scenario.sections.world import DistrictSection
 from ecco_emu.tasks.detection import Labels
+from ecco_emu.world.source import ConditionChange
 from ecco_emu.world.town import child
 from ecco_emu.world.town.views import View, view_of
 from ecco_emu.world.town.weather import conditions_at, district_of
 
 LABEL_HISTORY = 4000
-"""Frames per camera whose labels are remembered."""
+"""Frames per camera whose labels are kept: the teacher asks when a frame has crossed the network."""
 FRAME_HISTORY = 8
-"""Frames per camera kept for whoever asks for the same one a little later."""
+"""Frames per camera kept, because watching and streaming ask for the same frame at different times."""
 _NICENESS = -5
+"""Of the rendering process, like the cameras' inference: frames must come before they are due."""
 
 
 @dataclass
 class _Eye:
-    """What the world knows of one camera."""
+    """One camera as the world knows it."""
 
     source: SourceSection
     view: View
@@ -47,22 +49,13 @@ class TownWorld:
             CameraId(camera.id): _Eye(camera.source, view_of(camera), district_of(town.districts, camera.at))
             for camera in scenario.cameras
         }
-        self._worker: Worker | None = None
-
-    @property
-    def fps(self) -> float:
-        return max(eye.source.fps for eye in self._eyes.values())
-
-    @property
-    def size(self) -> tuple[int, int]:
-        widths, heights = zip(*(eye.source.size for eye in self._eyes.values()), strict=True)
-        return max(widths), max(heights)
+        self._worker: WorkerProcess | None = None
 
     async def start(self) -> None:
         """Starts the rendering process and builds the town in it (about two seconds)."""
         if self._worker is not None:
             raise RuntimeError("the world is already started")
-        self._worker = Worker("rendering the town", niceness=_NICENESS)
+        self._worker = WorkerProcess("rendering the town", niceness=_NICENESS)
         sizes = sorted({eye.source.size for eye in self._eyes.values()})
         await self._worker.call(child.open_town, self._town, self._seed, sizes)
 
@@ -84,22 +77,29 @@ class TownWorld:
             task = asyncio.create_task(self._render(camera, eye, index))
             task.add_done_callback(_retrieve)
             eye.frames[index] = task
+            # a frame that is still being rendered stays, whatever its age: someone awaits it
             while len(eye.frames) > FRAME_HISTORY and next(iter(eye.frames.values())).done():
                 eye.frames.popitem(last=False)
-        # one who stops waiting must not take the picture from the others
+        # shielded: when one caller is cancelled, the others still need the frame
         return await asyncio.shield(task)
 
     def labels(self, camera: CameraId, index: int) -> Labels:
         return self._eyes[camera].labels[index]
 
-    def weather(self, camera: CameraId, t: float) -> str:
+    def position(self, camera: CameraId, t: float) -> tuple[float, float]:
+        return self._eyes[camera].view.at
+
+    def condition(self, camera: CameraId, t: float) -> str:
+        """The weather of the camera's district."""
         return conditions_at(self._eyes[camera].district, t).weather
+
+    def condition_changes(self, camera: CameraId) -> list[ConditionChange]:
+        """The district's weather changes; the district's name is the place."""
+        district = self._eyes[camera].district
+        return [ConditionChange(change.at, district.name, change.is_) for change in district.weather]
 
     def settled(self, camera: CameraId, t: float) -> bool:
         return conditions_at(self._eyes[camera].district, t).blend >= 1.0
-
-    def district(self, camera: CameraId) -> str:
-        return self._eyes[camera].district.name
 
     async def _render(self, camera: CameraId, eye: _Eye, index: int) -> Frame:
         t = index / eye.source.fps
@@ -115,6 +115,7 @@ class TownWorld:
                 noise_key(self._seed, camera, index),
             )
         except BaseException:
+            # forgotten, so that the next caller tries again instead of being given the old failure
             eye.frames.pop(index, None)
             raise
         eye.labels[index] = labels
@@ -124,11 +125,11 @@ class TownWorld:
 
 
 def _retrieve(task: asyncio.Task[Frame]) -> None:
-    """Marks a failure as seen even when everyone has stopped waiting for the frame."""
+    """Marks a failure as seen: asyncio complains of one that nobody awaits, as when all callers are gone."""
     if not task.cancelled():
         task.exception()
 
 
 def noise_key(seed: int, camera: str, index: int) -> int:
-    """Which noise a camera's frame has: its own, and the same whenever it is asked for."""
+    """The key of a frame's noise: one of its own, the same whenever the frame is asked for."""
     return zlib.crc32(f"{seed}/{camera}/{index}".encode())

@@ -61,7 +61,10 @@ class CameraLimits:
         pixels = np.random.default_rng(index).integers(0, 255, (192, 320, 3), dtype=np.uint8)
         return Frame(camera, index, index / 10, pixels)
 
-    def weather(self, camera: CameraId, t: float) -> str:
+    def position(self, camera: CameraId, t: float) -> tuple[float, float]:
+        return (3.0, 4.0)
+
+    def condition(self, camera: CameraId, t: float) -> str:
         return "fog" if self.fog else "day"
 
 
@@ -185,7 +188,7 @@ ASSIGNMENT = Assignment("job1", c=5.0, p=0.5, members=2)
 
 
 async def test_it_says_who_it_is_and_keeps_quiet_while_nothing_drifts(bench: Bench) -> None:
-    assert bench.said(Register) == [Register("cam1", (0.0, 0.0), model_hash(OLD))]
+    assert bench.said(Register) == [Register("cam1", (3.0, 4.0), model_hash(OLD))]
     await asyncio.sleep(0.05)  # fifty scenario seconds
     assert bench.said(RetrainingRequest) == []
     assert bench.peer.video == []
@@ -197,7 +200,7 @@ async def test_drift_is_a_request_with_frames_that_decode_and_its_model(bench: B
     [request] = bench.said(RetrainingRequest)
     assert isinstance(request, RetrainingRequest)
     assert request.model == model_hash(OLD)
-    assert request.at == (0.0, 0.0)
+    assert request.at == (3.0, 4.0)
     segment = request.frames
     assert len(decode(segment.data, len(segment.indices), segment.width, segment.height)) == len(
         segment.indices

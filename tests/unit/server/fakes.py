@@ -11,7 +11,7 @@ from ecco_emu.core.events import AnyEvent
 from ecco_emu.core.frames import Image
 from ecco_emu.core.ids import CameraId, JobId, ModelHash, model_hash
 from ecco_emu.tasks.detection import Labels, Sample
-from ecco_emu.trainer.backend import TrainResult
+from ecco_emu.trainer.backend import DeviceInfo, Speed, TrainResult
 
 E = TypeVar("E")
 
@@ -48,14 +48,29 @@ class TableTrainer:
     models: dict[str, bytes] = field(default_factory=dict)
     trained: dict[str, int] = field(default_factory=dict)
 
+    async def start(self) -> DeviceInfo:
+        return DeviceInfo(device="cpu", gpus=1, virtual=True, precision="float32", threads=1)
+
+    async def calibrate(self) -> Speed:
+        return Speed(train_images_per_s=100.0, inference_images_per_s=100.0)
+
+    async def close(self) -> None:
+        pass
+
     async def add_model(self, model: ModelHash, weights: bytes) -> None:
         self.models[model] = weights
+
+    async def has_model(self, model: ModelHash) -> bool:
+        return model in self.models
 
     async def add_samples(self, samples: Sequence[Sample]) -> None:
         self.samples += samples
 
     async def create_job(self, job: JobId, start: ModelHash) -> None:
         self.calls.append(("create", job))
+
+    async def drop_job(self, job: JobId) -> None:
+        self.calls.append(("drop", job))
 
     async def train(self, job: JobId, cameras: Sequence[CameraId], images: int) -> TrainResult:
         self.calls.append(("train", job))

@@ -116,7 +116,6 @@ async def test_the_cameras_inference(weights: bytes) -> None:
         with pytest.raises(UnknownModelError):
             await client.detect(model, [])
         await client.add_model(model, weights)
-        assert await client.has_model(model)
         images = [sample.image for sample in samples("a", 2)]
         found = await client.detect(model, images)
         assert len(found) == 2

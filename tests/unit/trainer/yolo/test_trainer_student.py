@@ -59,7 +59,7 @@ def test_building_leaves_torchs_own_chance_alone() -> None:
 
 
 def test_loaded_students_share_nothing(weights: bytes) -> None:
-    one, other = student.from_bytes(weights), student.from_bytes(weights)
+    one, other = student.load(weights).model, student.load(weights).model
     with torch.no_grad():
         next(one.parameters()).add_(1)
     assert not torch.equal(next(one.parameters()), next(other.parameters()))
@@ -104,7 +104,7 @@ def test_other_tensors_are_refused(weights: bytes, spoil: Callable[[Tensors], No
     tensors = load_tensors(weights)
     spoil(tensors)
     with pytest.raises(BadStudentError, match=complaint):
-        student.from_bytes(save(tensors, metadata=about()))
+        student.load(save(tensors, metadata=about()))
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_other_tensors_are_refused(weights: bytes, spoil: Callable[[Tensors], No
 )
 def test_other_headers_are_refused(weights: bytes, metadata: dict[str, str] | None, complaint: str) -> None:
     with pytest.raises(BadStudentError, match=complaint):
-        student.from_bytes(save(load_tensors(weights), metadata=metadata))
+        student.load(save(load_tensors(weights), metadata=metadata))
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_other_headers_are_refused(weights: bytes, metadata: dict[str, str] | No
 )
 def test_damaged_files_are_refused(weights: bytes, cut: Callable[[bytes], bytes], complaint: str) -> None:
     with pytest.raises(BadStudentError, match=complaint):
-        student.from_bytes(cut(weights))
+        student.load(cut(weights))
 
 
 def test_a_diverged_student_is_not_exported() -> None:

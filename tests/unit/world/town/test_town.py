@@ -17,6 +17,7 @@ from ecco_emu.core.errors import HostError
 from ecco_emu.core.ids import CameraId
 from ecco_emu.scenario import schema
 from ecco_emu.world.open import open_world
+from ecco_emu.world.source import ConditionChange
 from ecco_emu.world.town import world as town_module
 from ecco_emu.world.town.preview import contact_sheet, map_picture
 from ecco_emu.world.town.world import TownWorld
@@ -113,13 +114,17 @@ async def test_a_dead_renderer_is_the_hosts_fault(world: TownWorld) -> None:
         await world.frame(CAM1, 0)
 
 
-def test_weather_and_districts_of_cameras() -> None:
+def test_conditions_and_places_of_cameras() -> None:
     world = open_world(scenario())
-    assert (world.district(CAM1), world.district(CAM2)) == ("north", "south")
-    assert [world.weather(CAM2, t) for t in (0.0, 9.9, 10.0, 11.0)] == ["day", "day", "night", "night"]
-    assert world.weather(CAM1, 11.0) == "day"
-    assert world.size == (320, 192)
-    assert world.fps == 10.0
+    assert world.condition_changes(CAM1) == [ConditionChange(0.0, "north", "day")]
+    assert world.condition_changes(CAM2) == [
+        ConditionChange(0.0, "south", "day"),
+        ConditionChange(10.0, "south", "night"),
+    ]
+    assert [world.condition(CAM2, t) for t in (0.0, 9.9, 10.0, 11.0)] == ["day", "day", "night", "night"]
+    assert world.condition(CAM1, 11.0) == "day"
+    assert [world.settled(CAM2, t) for t in (9.9, 10.5, 11.0)] == [True, False, True]
+    assert (world.position(CAM1, 0.0), world.position(CAM2, 9.0)) == ((5.0, 30.0), (5.0, -30.0))
 
 
 async def test_a_world_that_was_not_started_says_so() -> None:
