@@ -42,10 +42,6 @@ class SendChannel:
         """Bytes queued and not yet acknowledged in order."""
         return self.end - self.acked_to
 
-    @property
-    def unsent_bytes(self) -> int:
-        return self.end - self._next
-
     def queue(self, message: bytes) -> None:
         head = _LENGTH.pack(len(message))
         if len(message) <= _JOIN_BYTES:
@@ -187,10 +183,6 @@ class ReceiveChannel:
             return None
         self._announced = limit
         return limit
-
-    @property
-    def announced(self) -> int:
-        return self._announced
 
     def abandon(self) -> None:
         """Forgets what is not a whole message."""

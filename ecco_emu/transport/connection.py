@@ -23,9 +23,9 @@ from ecco_emu.transport.events import (
     Connected,
     ConnectionClosed,
     Delivery,
-    Event,
     SendQueueFull,
     Signal,
+    TransportEvent,
 )
 from ecco_emu.transport.handshake import ClientHandshake
 from ecco_emu.transport.inbox import Inbox
@@ -38,11 +38,11 @@ from ecco_emu.transport.telemetry import DropReason, Telemetry
 
 CLOSE_NORMAL, CLOSE_VIOLATION = 0, 1
 _DRAIN_TIMEOUTS = 3
-_NOT_ELICITING = frozenset((wire.Ack, wire.Close, wire.Share, wire.Idle))
+_NOT_ELICITING = frozenset((wire.Ack, wire.Close, wire.ShareFrame, wire.Idle))
 """Frames that nobody acknowledges."""
 
 
-class State(Enum):
+class ConnectionState(Enum):
     HANDSHAKE = auto()
     """Client only: waiting for the server's challenge or its first data."""
     OPEN = auto()
@@ -63,7 +63,7 @@ class Connection:
     ) -> None:
         self.config = config
         self.stats = ConnectionStats()
-        self.state = State.HANDSHAKE
+        self.state = ConnectionState.HANDSHAKE
         self.name = ""
         self.connection_id = b""
         self._handshake: ClientHandshake | None = None
@@ -153,33 +153,23 @@ class Connection:
             raise ValueError(f"alpha must be in (0, 1000], got {alpha}")
         self.controller.alpha = alpha
 
-    def set_beta(self, beta: float) -> None:
-        """The fraction of the window that GAIMD keeps at a congestion event, from now on."""
-        if not 0 < beta < 1:
-            raise ValueError(f"beta must be in (0, 1), got {beta}")
-        self.controller.beta = beta
-
     def report_share(self, report: ShareReport) -> None:
         """Server: tells the peer about its share, in place of what was not sent yet."""
-        share = wire.Share(
+        share = wire.ShareFrame(
             round(report.entitled_bytes_per_s),
             round(report.achieved_bytes_per_s),
             round(report.behind_s * 1e3),
         )
-        self._outbox.told = wire.encode_share(share)
-
-    def ping(self) -> None:
-        """Asks the peer for a sign of life."""
-        self._outbox.ping_pending = True
+        self._outbox.pending_report = wire.encode_share(share)
 
     def close(self, now: float, reason: str = "closed") -> None:
         """Closes at once; what was not delivered is dropped."""
-        if self.state is State.HANDSHAKE:
+        if self.state is ConnectionState.HANDSHAKE:
             self._finish(reason, now)
-        elif self.state is State.OPEN:
+        elif self.state is ConnectionState.OPEN:
             self._begin_close(CLOSE_NORMAL, reason, now)
 
-    def next_event(self) -> Event | None:
+    def next_event(self) -> TransportEvent | None:
         """Signals first, then messages and video in order of completion."""
         return self._signals.popleft() if self._signals else self.next_delivery()
 
@@ -217,10 +207,6 @@ class Connection:
     @property
     def rtt_s(self) -> float:
         return self._sender.recovery.rtt.smoothed_s
-
-    @property
-    def min_rtt_s(self) -> float:
-        return self._sender.recovery.rtt.min_s
 
     @property
     def in_flight_bytes(self) -> int:
@@ -264,7 +250,7 @@ class Connection:
 
         True: it is authentic and newer than all before it.
         """
-        if self.state is State.CLOSED:
+        if self.state is ConnectionState.CLOSED:
             return False
         try:
             header = wire.parse_header(datagram)
@@ -281,9 +267,9 @@ class Connection:
 
     def datagrams_to_send(self, now: float) -> list[bytes]:
         """What may leave now, at most ``sender.BATCH_DATAGRAMS``."""
-        if self.state is State.OPEN:
+        if self.state is ConnectionState.OPEN:
             return self._data_to_send(now)
-        if self.state is State.HANDSHAKE:
+        if self.state is ConnectionState.HANDSHAKE:
             return self._handshake_to_send(now)
         if self._close_pending:
             self._close_pending = False
@@ -302,26 +288,26 @@ class Connection:
     def challenge_to_send(self, now: float) -> tuple[bytes, Address] | None:
         """A datagram for an address that may be the peer's new one, and that address."""
         challenge = self._paths.challenge()
-        if challenge is None or self.state is not State.OPEN:
+        if challenge is None or self.state is not ConnectionState.OPEN:
             return None
         token, address = challenge
         return self._sender.packet((wire.encode_path_challenge(token),), now), address
 
     def next_timer(self) -> float | None:
         """When ``on_timer`` is next needed; it may be in the past, meaning at once."""
-        if self.state is State.OPEN:
+        if self.state is ConnectionState.OPEN:
             return self._open_timer()
-        if self.state is State.HANDSHAKE and self._handshake is not None:
+        if self.state is ConnectionState.HANDSHAKE and self._handshake is not None:
             return min(self._handshake.next_attempt_s, self._handshake.deadline_s)
-        return self._close_s if self.state is State.CLOSING else None
+        return self._close_s if self.state is ConnectionState.CLOSING else None
 
     def on_timer(self, now: float) -> None:
         """Does what is due; early calls are harmless."""
-        if self.state is State.OPEN:
+        if self.state is ConnectionState.OPEN:
             self._on_open_timer(now)
-        elif self.state is State.CLOSING:
+        elif self.state is ConnectionState.CLOSING:
             if now >= self._close_s:
-                self.state = State.CLOSED
+                self.state = ConnectionState.CLOSED
         elif self._handshake is not None and now >= self._handshake.deadline_s:
             self._finish("the handshake timed out", now)
 
@@ -338,7 +324,7 @@ class Connection:
             self._telemetry.started(session.connection_id, now)
 
     def _open(self) -> None:
-        self.state = State.OPEN
+        self.state = ConnectionState.OPEN
         self._handshake = None
         self._signals.append(Connected())
 
@@ -362,7 +348,7 @@ class Connection:
         return [datagram]
 
     def _check_open(self) -> None:
-        if self.state in (State.CLOSING, State.CLOSED):
+        if self.state in (ConnectionState.CLOSING, ConnectionState.CLOSED):
             raise ConnectionClosed("this side has closed, or the peer has")
 
     def _begin_close(self, code: int, reason: str, now: float) -> None:
@@ -370,10 +356,10 @@ class Connection:
         self._close_pending = True
         self._close_s = now + _DRAIN_TIMEOUTS * self._sender.recovery.timeout_s
         self._finish(reason, now)
-        self.state = State.CLOSING
+        self.state = ConnectionState.CLOSING
 
     def _finish(self, reason: str, now: float) -> None:
-        self.state = State.CLOSED
+        self.state = ConnectionState.CLOSED
         if self._telemetry is not None and self.connection_id:
             self._telemetry.closed(reason, now)
         self._outbox.video.abandon()
@@ -391,7 +377,7 @@ class Connection:
         if self._received.seen(number):
             stats.duplicates += 1
             return self._dropped(datagram, "duplicate", now)
-        if self.state is State.CLOSING:
+        if self.state is ConnectionState.CLOSING:
             self._received.note(number, False, now)  # so that a replay is not answered
             self._close_pending = True
             return False
@@ -405,7 +391,7 @@ class Connection:
         if self._telemetry is not None:
             self._telemetry.packet_received(number, len(datagram), frames, now)
         self._heard_s = now
-        if self.state is State.HANDSHAKE:
+        if self.state is ConnectionState.HANDSHAKE:
             self._open()
             self._outbox.ping_pending = True
         newest = self._received.note(number, _eliciting(frames), now)
@@ -413,16 +399,16 @@ class Connection:
             self._paths.on_newest(address)
         try:
             for frame in frames:
-                if isinstance(frame, wire.Share):
+                if isinstance(frame, wire.ShareFrame):
                     self._on_share(frame, newest, now)
                 elif isinstance(frame, wire.Idle):
                     self._on_idle(frame, newest)
                 else:
                     self._on_frame(frame, now, address)
-                if self.state is not State.OPEN:
+                if self.state is not ConnectionState.OPEN:
                     break
         except ProtocolError as error:
-            if self.state is State.OPEN:
+            if self.state is ConnectionState.OPEN:
                 self._begin_close(CLOSE_VIOLATION, str(error), now)
         self._collect_outcomes()
         return newest
@@ -433,7 +419,7 @@ class Connection:
             self._telemetry.packet_dropped(len(datagram), reason, now)
         return False
 
-    def _on_frame(self, frame: wire.Frame, now: float, address: Address) -> None:
+    def _on_frame(self, frame: wire.WireFrame, now: float, address: Address) -> None:
         if isinstance(frame, wire.Stream):
             self._inbox.on_stream(frame)
         elif isinstance(frame, wire.Ack):
@@ -451,7 +437,7 @@ class Connection:
         elif isinstance(frame, wire.PathResponse) and self._paths.on_response(frame.token, address):
             self.stats.migrations += 1
 
-    def _on_share(self, frame: wire.Share, newest: bool, now: float) -> None:
+    def _on_share(self, frame: wire.ShareFrame, newest: bool, now: float) -> None:
         if not self._is_client:
             raise ProtocolError("a SHARE from a client: only the server sees the others")
         if newest:
@@ -459,7 +445,7 @@ class Connection:
                 float(frame.entitled_bytes_per_s), float(frame.achieved_bytes_per_s), frame.behind_ms / 1e3
             )
             self._sender.on_share(report, now)
-            self._outbox.told = wire.encode_idle(round(self._sender.idle_s(now) * 1e3))
+            self._outbox.pending_report = wire.encode_idle(round(self._sender.idle_s(now) * 1e3))
 
     def _on_idle(self, frame: wire.Idle, newest: bool) -> None:
         if self._is_client:
@@ -500,7 +486,7 @@ class Connection:
             self._outbox.ping_pending = now >= self._heard_s + keepalive_s
 
 
-def _eliciting(frames: list[wire.Frame]) -> bool:
+def _eliciting(frames: list[wire.WireFrame]) -> bool:
     """Whether a packet with these frames wants to be acknowledged."""
     for frame in frames:
         kind = type(frame)

@@ -65,7 +65,7 @@ class OutgoingVideo:
                 self._lost.remove(held_start, held_end)
 
 
-class VideoSender:
+class VideoOutbox:
     """All undecided video messages of the sending side, oldest first."""
 
     __slots__ = ("_config", "_live", "_next_id", "_stats", "drops", "outcomes")

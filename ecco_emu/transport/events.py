@@ -45,7 +45,7 @@ class Closed(NamedTuple):
 
 Signal = Connected | VideoOutcome | Closed
 Delivery = MessageReceived | VideoReceived
-Event = Signal | Delivery
+TransportEvent = Signal | Delivery
 
 
 class ConnectionClosed(PeerError):  # noqa: N818 - a fact, not a fault

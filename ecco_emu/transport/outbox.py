@@ -12,7 +12,7 @@ from ecco_emu.core.errors import ProtocolError
 from ecco_emu.transport import wire
 from ecco_emu.transport.channels import SendChannel
 from ecco_emu.transport.config import TransportConfig
-from ecco_emu.transport.deadline import VideoSender
+from ecco_emu.transport.deadline import VideoOutbox
 from ecco_emu.transport.stats import ConnectionStats
 
 Content = tuple[int, Any, int, int]
@@ -35,21 +35,21 @@ class Outbox:
         "channels",
         "done_pending",
         "path_response",
+        "pending_report",
         "ping_pending",
-        "told",
         "video",
     )
 
     def __init__(self, config: TransportConfig, stats: ConnectionStats) -> None:
         self._stats = stats
         self.channels = [SendChannel(n, config) for n in range(len(config.channel_message_bytes))]
-        self.video = VideoSender(config, stats)
+        self.video = VideoOutbox(config, stats)
         self.done_pending = False
         """HANDSHAKE_DONE must be sent (again)."""
         self.ping_pending = False
         self.path_response: int | None = None
         """The token of the newest PATH_CHALLENGE; never sent again, the challenge is."""
-        self.told: bytes | None = None
+        self.pending_report: bytes | None = None
         """A SHARE or IDLE frame to send with the next packet; never sent again, a newer one is."""
         self._windows: set[int] = set()
         """Channels whose WINDOW must be sent (again)."""

@@ -9,22 +9,21 @@ not be secret: answers are sealed like everything else and count only from the c
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from typing import Any
 
-Address = Hashable
-"""Whatever the driver says it is."""
+Address = Any
+"""A peer's address as ``recvfrom`` returns it. The transport only compares and stores it."""
 
 
 class Paths:
     """The address in use, and at most one candidate."""
 
-    __slots__ = ("_candidate", "_due", "_token", "current", "may_move", "moves")
+    __slots__ = ("_candidate", "_due", "_token", "current", "may_move")
 
     def __init__(self) -> None:
         self.current: Address = None
         self.may_move = True
         """The client's side stays with the server it asked for."""
-        self.moves = 0
         self._candidate: Address = None
         self._due = False
         self._token = 0
@@ -52,5 +51,4 @@ class Paths:
         if self._candidate is None or token != self._token or address != self._candidate:
             return False
         self.current, self._candidate, self._due = address, None, False
-        self.moves += 1
         return True

@@ -72,7 +72,7 @@ class QlogTrace:
         frames = wire.parse_frames(memoryview(datagram)[wire.HEADER.size : -wire.TAG_BYTES])
         self._event(now, "transport:packet_sent", _packet(number, len(datagram), frames))
 
-    def packet_received(self, number: int, size: int, frames: Sequence[wire.Frame], now: float) -> None:
+    def packet_received(self, number: int, size: int, frames: Sequence[wire.WireFrame], now: float) -> None:
         self._event(now, "transport:packet_received", _packet(number, size, frames))
 
     def packet_dropped(self, size: int, reason: DropReason, now: float) -> None:
@@ -146,7 +146,7 @@ def _header(number: int) -> dict[str, Any]:
     return {"packet_type": "1RTT", "packet_number": number}
 
 
-def _packet(number: int, size: int, frames: Sequence[wire.Frame]) -> dict[str, Any]:
+def _packet(number: int, size: int, frames: Sequence[wire.WireFrame]) -> dict[str, Any]:
     return {
         "header": _header(number),
         "raw": {"length": size},
@@ -154,7 +154,7 @@ def _packet(number: int, size: int, frames: Sequence[wire.Frame]) -> dict[str, A
     }
 
 
-def _frames(frames: Sequence[wire.Frame]) -> list[dict[str, Any]]:
+def _frames(frames: Sequence[wire.WireFrame]) -> list[dict[str, Any]]:
     """PINGs after the first are padding."""
     pings = sum(isinstance(frame, wire.Ping) for frame in frames) if len(frames) > _MANY_FRAMES else 0
     if pings <= 1:
@@ -163,7 +163,7 @@ def _frames(frames: Sequence[wire.Frame]) -> list[dict[str, Any]]:
     return [*told, {"frame_type": "ping"}, {"frame_type": "padding", "payload_length": pings - 1}]
 
 
-def _frame(frame: wire.Frame) -> dict[str, Any]:
+def _frame(frame: wire.WireFrame) -> dict[str, Any]:
     match frame:
         case wire.Stream(channel, offset, data):
             return {"frame_type": "stream", "stream_id": channel, "offset": offset, "length": len(data)}
@@ -192,5 +192,8 @@ def _frame(frame: wire.Frame) -> dict[str, Any]:
             return {"frame_type": "handshake_done"}
         case wire.Ping():
             return {"frame_type": "ping"}
-        case _:  # one that QUIC has no name for
-            return {"frame_type": type(frame).__name__.lower()}
+        # QUIC has no frames like the next two, so that qvis shows our names.
+        case wire.ShareFrame():
+            return {"frame_type": "share"}
+        case wire.Idle():
+            return {"frame_type": "idle"}

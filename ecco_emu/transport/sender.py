@@ -254,15 +254,15 @@ class Sender:
                 outbox.ping_pending |= not outbox.has_data()
             eliciting = outbox.has_data()  # a probe has made sure of it
         ack_due = ack_s is not None and (eliciting or ack_s <= now)
-        told = outbox.told
-        if self.exhausted or not (eliciting or ack_due or told is not None):
+        pending_report = outbox.pending_report
+        if self.exhausted or not (eliciting or ack_due or pending_report is not None):
             return None
         parts: Parts = []
         room = size - wire.OVERHEAD_BYTES
-        if told is not None:
-            outbox.told = None
-            parts.append(told)
-            room -= len(told)
+        if pending_report is not None:
+            outbox.pending_report = None
+            parts.append(pending_report)
+            room -= len(pending_report)
         if ack_due:
             ack = self._received.frame(now)
             parts.append(ack)

@@ -43,7 +43,6 @@ _IDLE: Final = Struct("!BI")
 
 STREAM_HEADER_BYTES: Final = _STREAM.size
 VIDEO_HEADER_BYTES: Final = _VIDEO.size
-MAX_ACK_BYTES: Final = _ACK.size + (MAX_ACK_RANGES - 1) * _ACK_RANGE.size
 PING_FRAME: Final = bytes([F_PING])
 DONE_FRAME: Final = bytes([F_DONE])
 
@@ -106,7 +105,7 @@ class Close(NamedTuple):
     reason: str
 
 
-class Share(NamedTuple):
+class ShareFrame(NamedTuple):
     """The server tells what the peer's weight entitles it to, what it gets, and how far it is behind."""
 
     entitled_bytes_per_s: int
@@ -130,7 +129,7 @@ class PathResponse(NamedTuple):
     token: int
 
 
-Frame = (
+WireFrame = (
     Ping
     | Ack
     | Stream
@@ -139,7 +138,7 @@ Frame = (
     | Window
     | HandshakeDone
     | Close
-    | Share
+    | ShareFrame
     | Idle
     | PathChallenge
     | PathResponse
@@ -192,7 +191,7 @@ def encode_close(code: int, reason: str) -> bytes:
     return _CLOSE.pack(F_CLOSE, code, len(text)) + text
 
 
-def encode_share(share: Share) -> bytes:
+def encode_share(share: ShareFrame) -> bytes:
     """Values beyond what the frame holds are sent as the nearest that it does."""
     entitled, achieved = [min(max(rate, 0), 2**32 - 1) for rate in share[:2]]
     return _SHARE.pack(F_SHARE, entitled, achieved, min(max(share.behind_ms, -(2**31)), 2**31 - 1))
@@ -211,9 +210,9 @@ def encode_path_response(token: int) -> bytes:
     return _PATH.pack(F_PATH_RESPONSE, token)
 
 
-def parse_frames(payload: memoryview) -> list[Frame]:
+def parse_frames(payload: memoryview) -> list[WireFrame]:
     """All frames of a packet, or ``ProtocolError`` and none."""
-    frames: list[Frame] = []
+    frames: list[WireFrame] = []
     position, end = 0, len(payload)
     if not end:
         raise ProtocolError("a packet without frames")
@@ -233,15 +232,15 @@ def _need(position: int, size: int, end: int) -> int:
     return after
 
 
-def _parse_ping(payload: memoryview, position: int, end: int) -> tuple[Frame, int]:
+def _parse_ping(payload: memoryview, position: int, end: int) -> tuple[WireFrame, int]:
     return Ping(), position + 1
 
 
-def _parse_done(payload: memoryview, position: int, end: int) -> tuple[Frame, int]:
+def _parse_done(payload: memoryview, position: int, end: int) -> tuple[WireFrame, int]:
     return HandshakeDone(), position + 1
 
 
-def _parse_ack(payload: memoryview, position: int, end: int) -> tuple[Frame, int]:
+def _parse_ack(payload: memoryview, position: int, end: int) -> tuple[WireFrame, int]:
     after = _need(position, _ACK.size, end)
     _, largest, delay_us, first, more = _ACK.unpack_from(payload, position)
     start = largest - first
@@ -262,7 +261,7 @@ def _parse_ack(payload: memoryview, position: int, end: int) -> tuple[Frame, int
     return Ack(delay_us, tuple(ranges)), body_end
 
 
-def _parse_stream(payload: memoryview, position: int, end: int) -> tuple[Frame, int]:
+def _parse_stream(payload: memoryview, position: int, end: int) -> tuple[WireFrame, int]:
     body = _need(position, _STREAM.size, end)
     _, channel, offset, length = _STREAM.unpack_from(payload, position)
     after = _need(body, length, end)
@@ -273,7 +272,7 @@ def _parse_stream(payload: memoryview, position: int, end: int) -> tuple[Frame, 
     return Stream(channel, offset, payload[body:after]), after
 
 
-def _parse_video(payload: memoryview, position: int, end: int) -> tuple[Frame, int]:
+def _parse_video(payload: memoryview, position: int, end: int) -> tuple[WireFrame, int]:
     body = _need(position, _VIDEO.size, end)
     _, message, total, offset, length = _VIDEO.unpack_from(payload, position)
     after = _need(body, length, end)
@@ -282,12 +281,12 @@ def _parse_video(payload: memoryview, position: int, end: int) -> tuple[Frame, i
     return Video(message, total, offset, payload[body:after]), after
 
 
-def _parse_video_drop(payload: memoryview, position: int, end: int) -> tuple[Frame, int]:
+def _parse_video_drop(payload: memoryview, position: int, end: int) -> tuple[WireFrame, int]:
     after = _need(position, _VIDEO_DROP.size, end)
     return VideoDrop(_VIDEO_DROP.unpack_from(payload, position)[1]), after
 
 
-def _parse_window(payload: memoryview, position: int, end: int) -> tuple[Frame, int]:
+def _parse_window(payload: memoryview, position: int, end: int) -> tuple[WireFrame, int]:
     after = _need(position, _WINDOW.size, end)
     _, channel, limit = _WINDOW.unpack_from(payload, position)
     if limit > MAX_OFFSET:
@@ -295,7 +294,7 @@ def _parse_window(payload: memoryview, position: int, end: int) -> tuple[Frame, 
     return Window(channel, limit), after
 
 
-def _parse_close(payload: memoryview, position: int, end: int) -> tuple[Frame, int]:
+def _parse_close(payload: memoryview, position: int, end: int) -> tuple[WireFrame, int]:
     body = _need(position, _CLOSE.size, end)
     _, code, length = _CLOSE.unpack_from(payload, position)
     after = _need(body, length, end)
@@ -304,22 +303,22 @@ def _parse_close(payload: memoryview, position: int, end: int) -> tuple[Frame, i
     return Close(code, bytes(payload[body:after]).decode("utf-8", "replace")), after
 
 
-def _parse_share(payload: memoryview, position: int, end: int) -> tuple[Frame, int]:
+def _parse_share(payload: memoryview, position: int, end: int) -> tuple[WireFrame, int]:
     after = _need(position, _SHARE.size, end)
-    return Share(*_SHARE.unpack_from(payload, position)[1:]), after
+    return ShareFrame(*_SHARE.unpack_from(payload, position)[1:]), after
 
 
-def _parse_idle(payload: memoryview, position: int, end: int) -> tuple[Frame, int]:
+def _parse_idle(payload: memoryview, position: int, end: int) -> tuple[WireFrame, int]:
     after = _need(position, _IDLE.size, end)
     return Idle(_IDLE.unpack_from(payload, position)[1]), after
 
 
-def _parse_path_challenge(payload: memoryview, position: int, end: int) -> tuple[Frame, int]:
+def _parse_path_challenge(payload: memoryview, position: int, end: int) -> tuple[WireFrame, int]:
     after = _need(position, _PATH.size, end)
     return PathChallenge(_PATH.unpack_from(payload, position)[1]), after
 
 
-def _parse_path_response(payload: memoryview, position: int, end: int) -> tuple[Frame, int]:
+def _parse_path_response(payload: memoryview, position: int, end: int) -> tuple[WireFrame, int]:
     after = _need(position, _PATH.size, end)
     return PathResponse(_PATH.unpack_from(payload, position)[1]), after
 

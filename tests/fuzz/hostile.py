@@ -12,7 +12,7 @@ from contextlib import suppress
 from ecco_emu.transport import wire
 from ecco_emu.transport.auth import Seal, session
 from ecco_emu.transport.config import TransportConfig
-from ecco_emu.transport.connection import Connection, State
+from ecco_emu.transport.connection import Connection, ConnectionState
 from ecco_emu.transport.events import ConnectionClosed, SendQueueFull
 from ecco_emu.transport.handshake import ServerHandshake
 
@@ -160,7 +160,7 @@ class HostileSession:
         if kind == 8 and a % 2:
             return wire.encode_idle(b * c)
         if kind == 8:
-            return wire.encode_share(wire.Share(b * c, b * a, (a - 128) * 100))
+            return wire.encode_share(wire.ShareFrame(b * c, b * a, (a - 128) * 100))
         return wire.encode_close(b, "x" * (c % 200)) if a > 250 else wire.PING_FRAME * (1 + c % 1000)
 
     def _garbage(self) -> None:
@@ -203,7 +203,7 @@ class HostileSession:
                 runs[-1] = (runs[-1][0], number + 1)
             else:
                 runs.append((number, number + 1))
-        if runs and self.connection.state is not State.CLOSED:
+        if runs and self.connection.state is not ConnectionState.CLOSED:
             self._packet(wire.encode_ack(runs[::-1][: wire.MAX_ACK_RANGES], 0))
 
 

@@ -17,7 +17,7 @@ from ecco_emu.bench.transport.simulated import simulate, trace
 from ecco_emu.transport.config import TransportConfig
 from ecco_emu.transport.simulation.bulk import BulkFlow, CrossTraffic
 from ecco_emu.transport.simulation.connections import SharedBottleneck
-from ecco_emu.transport.simulation.links import Link, VirtualTime
+from ecco_emu.transport.simulation.links import SimulatedLink, VirtualTime
 
 POINTS = [
     Point((5, 3, 2), 0, 3e6, 0.05, "equal", 0.0),
@@ -96,8 +96,8 @@ def test_the_whole_connections_agree_with_the_bulk_simulation() -> None:
 def test_cross_traffic_takes_its_part_and_the_rest_is_shared() -> None:
     time = VirtualTime()
     cell = replace(CHANGED, rate_bps=6e6, mapping="linear")
-    link = Link(time, _rng(), rate_bps=cell.rate_bps, queue_bytes=cell.queue_bytes)
-    flow = BulkFlow(time, TransportConfig(alpha=3.0), (link,), Link(time, _rng(), delay_s=0.02))
+    link = SimulatedLink(time, _rng(), rate_bps=cell.rate_bps, queue_bytes=cell.queue_bytes)
+    flow = BulkFlow(time, TransportConfig(alpha=3.0), (link,), SimulatedLink(time, _rng(), delay_s=0.02))
     CrossTraffic(time, link, rate_bps=2e6, from_s=10.0, until_s=30.0)
     time.run_until(10)
     before = flow.received_bytes

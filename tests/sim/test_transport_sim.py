@@ -6,7 +6,7 @@ import pytest
 
 from ecco_emu.transport.config import TransportConfig
 from ecco_emu.transport.congestion.gaimd import proportional_alpha_sum
-from ecco_emu.transport.connection import State
+from ecco_emu.transport.connection import ConnectionState
 from ecco_emu.transport.events import MessageReceived, VideoOutcome, VideoReceived
 from ecco_emu.transport.simulation.connections import Flow, SharedBottleneck
 
@@ -88,7 +88,7 @@ def test_after_an_outage_sending_resumes_within_two_round_trips_and_a_second(see
     net.time.run_until(10.0 + 2 * 0.14 + 2.0)
     assert (net.forward.delivered_bytes - delivered) * 8 > 0.8 * 6e6
     assert sender.stats.outages == 1
-    assert sender.state is State.OPEN
+    assert sender.state is ConnectionState.OPEN
 
 
 def test_silence_beyond_the_timeout_ends_both_sides() -> None:
@@ -99,15 +99,15 @@ def test_silence_beyond_the_timeout_ends_both_sides() -> None:
     flow.client.pump()
     net.time.run_until(60)
     assert flow.server is not None
-    assert flow.client.connection.state is State.CLOSED
-    assert flow.server.connection.state is State.CLOSED
+    assert flow.client.connection.state is ConnectionState.CLOSED
+    assert flow.server.connection.state is ConnectionState.CLOSED
 
 
 def test_keepalive_holds_an_unused_connection_open() -> None:
     net = SharedBottleneck(rate_bps=6e6, queue_s=0.1)
     flow = net.add_flow(TransportConfig())
     net.time.run_until(300)
-    assert flow.client.connection.state is State.OPEN
+    assert flow.client.connection.state is ConnectionState.OPEN
     assert flow.client.connection.stats.packets_sent < 100
 
 

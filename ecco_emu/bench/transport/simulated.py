@@ -15,7 +15,7 @@ from ecco_emu.bench.transport import steering
 from ecco_emu.bench.transport.experiment import UPLINK_QUEUE_S, Cell, Change
 from ecco_emu.bench.transport.measures import Result, Trace, evaluate
 from ecco_emu.transport.simulation.bulk import BulkFlow, ShareReporter
-from ecco_emu.transport.simulation.links import Link, VirtualTime
+from ecco_emu.transport.simulation.links import SimulatedLink, VirtualTime
 
 STEP_S = 0.05
 """Between two looks at the counters."""
@@ -54,7 +54,7 @@ class _Net:
         outages = []
         if change is not None and change.outage_s is not None:
             outages = [(change.at_s, change.at_s + change.outage_s)]
-        self._bottleneck = Link(
+        self._bottleneck = SimulatedLink(
             self.time, self._rng, rate_bps=cell.rate_bps, queue_bytes=cell.queue_bytes, outages=outages
         )
         self._outages = outages
@@ -96,8 +96,8 @@ class _Net:
         return BulkFlow(
             self.time,
             steering.client_config(cell, index),
-            (Link(self.time, self._rng, **access, **uplink), self._bottleneck),
-            Link(self.time, self._rng, **access, outages=self._outages),
+            (SimulatedLink(self.time, self._rng, **access, **uplink), self._bottleneck),
+            SimulatedLink(self.time, self._rng, **access, outages=self._outages),
             start_s=float(self._rng.uniform(0, START_S)),
         )
 

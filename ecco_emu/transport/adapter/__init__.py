@@ -11,6 +11,7 @@ are all loss as far as these modules are concerned. Works on asyncio's own loop 
 from ecco_emu.transport.adapter.driver import TransportClock
 from ecco_emu.transport.adapter.listener import Listener
 from ecco_emu.transport.adapter.peer import OutcomeCallback, Peer, connect
-from ecco_emu.transport.adapter.port import RECEIVE_BATCH, Address
+from ecco_emu.transport.adapter.port import RECEIVE_BATCH
+from ecco_emu.transport.paths import Address
 
 __all__ = ["RECEIVE_BATCH", "Address", "Listener", "OutcomeCallback", "Peer", "TransportClock", "connect"]

@@ -8,8 +8,9 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from ecco_emu.transport.adapter.port import Address, Port
-from ecco_emu.transport.connection import Connection, State
+from ecco_emu.transport.adapter.port import Port
+from ecco_emu.transport.connection import Connection, ConnectionState
+from ecco_emu.transport.paths import Address
 
 _RETRY_S = 0.01
 """While the socket is full; it will say itself when it takes more, this is a fallback."""
@@ -97,7 +98,7 @@ class Driver:
         due_s = self.connection.next_timer()
         if due_s is None:
             self.disarm()
-            if self.connection.state is State.CLOSED:
+            if self.connection.state is ConnectionState.CLOSED:
                 self.on_finished()
             return
         if self.port.congested:

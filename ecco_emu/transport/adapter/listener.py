@@ -10,12 +10,13 @@ from functools import partial
 
 from ecco_emu.transport.adapter.driver import Driver, TransportClock
 from ecco_emu.transport.adapter.peer import Peer
-from ecco_emu.transport.adapter.port import Address, Port
+from ecco_emu.transport.adapter.port import Port
 from ecco_emu.transport.auth import Session
 from ecco_emu.transport.config import TransportConfig
 from ecco_emu.transport.connection import Connection
 from ecco_emu.transport.events import ConnectionClosed
 from ecco_emu.transport.handshake import ServerHandshake
+from ecco_emu.transport.paths import Address
 from ecco_emu.transport.share_meter import ShareMeter
 from ecco_emu.transport.skips import ENTROPY_BYTES
 from ecco_emu.transport.telemetry import TelemetryFactory

@@ -8,7 +8,7 @@ import socket
 from collections.abc import Callable
 
 from ecco_emu.transport.adapter.driver import Driver, TransportClock
-from ecco_emu.transport.adapter.port import Address, Port
+from ecco_emu.transport.adapter.port import Port
 from ecco_emu.transport.config import TransportConfig
 from ecco_emu.transport.connection import Connection
 from ecco_emu.transport.events import (
@@ -19,6 +19,7 @@ from ecco_emu.transport.events import (
     VideoOutcome,
 )
 from ecco_emu.transport.handshake import NONCE_BYTES
+from ecco_emu.transport.paths import Address
 from ecco_emu.transport.share_report import ShareReport
 from ecco_emu.transport.skips import ENTROPY_BYTES
 from ecco_emu.transport.stats import ConnectionStats
@@ -101,10 +102,6 @@ class Peer:
     def set_alpha(self, alpha: float) -> None:
         """GAIMD's increase in packets per round trip, from now on."""
         self._connection.set_alpha(alpha)
-
-    def set_beta(self, beta: float) -> None:
-        """The fraction of the window that GAIMD keeps at a congestion event, from now on."""
-        self._connection.set_beta(beta)
 
     def report_share(self, report: ShareReport) -> None:
         """Server: tells the peer about its share with the next packet, or at once."""

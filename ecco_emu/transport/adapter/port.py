@@ -10,7 +10,8 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+
+from ecco_emu.transport.paths import Address
 
 RECEIVE_BATCH = 64
 """Most datagrams taken in one turn of the event loop, so that other tasks get theirs."""
@@ -30,9 +31,6 @@ _PROBE = 3
 """Never fragment, and do not believe ICMP either (Linux's IP_PMTUDISC_PROBE). Linux's numbers, as Python's
 ``socket`` does not name them."""
 _MTU_DISCOVER = {socket.AF_INET: (socket.IPPROTO_IP, 10), socket.AF_INET6: (socket.IPPROTO_IPV6, 23)}
-
-Address = Any
-"""What ``recvfrom`` returned: opaque here."""
 
 
 def _nothing() -> None:

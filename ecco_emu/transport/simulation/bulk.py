@@ -16,7 +16,7 @@ from ecco_emu.transport.recovery import Recovery, SentPacket
 from ecco_emu.transport.rtt import RttEstimator
 from ecco_emu.transport.share_meter import ShareMeter
 from ecco_emu.transport.share_report import ShareReport
-from ecco_emu.transport.simulation.links import PACKET_OVERHEAD_BYTES, Link, VirtualTime
+from ecco_emu.transport.simulation.links import PACKET_OVERHEAD_BYTES, SimulatedLink, VirtualTime
 from ecco_emu.transport.stats import ConnectionStats
 
 _NOTHING: Sequence[tuple[int, int]] = ()
@@ -33,8 +33,8 @@ class BulkFlow:
         self,
         time: VirtualTime,
         config: TransportConfig,
-        path: Sequence[Link],
-        back: Link,
+        path: Sequence[SimulatedLink],
+        back: SimulatedLink,
         *,
         start_s: float = 0.0,
     ) -> None:
@@ -196,7 +196,7 @@ class CrossTraffic:
     def __init__(
         self,
         time: VirtualTime,
-        link: Link,
+        link: SimulatedLink,
         *,
         rate_bps: float,
         from_s: float,

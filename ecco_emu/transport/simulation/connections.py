@@ -17,7 +17,7 @@ from ecco_emu.transport.config import TransportConfig
 from ecco_emu.transport.connection import Connection
 from ecco_emu.transport.handshake import NONCE_BYTES, ServerHandshake
 from ecco_emu.transport.share_meter import ShareMeter
-from ecco_emu.transport.simulation.links import PACKET_OVERHEAD_BYTES, Link, VirtualTime
+from ecco_emu.transport.simulation.links import PACKET_OVERHEAD_BYTES, SimulatedLink, VirtualTime
 
 
 class Endpoint:
@@ -58,8 +58,8 @@ class Flow:
         self,
         time: VirtualTime,
         config: TransportConfig,
-        forward: Link,
-        backward: Link,
+        forward: SimulatedLink,
+        backward: SimulatedLink,
         name: str = "cam",
         delay_s: float = 0.0,
     ) -> None:
@@ -67,7 +67,6 @@ class Flow:
         token = b"token of " + name.encode()
         self._time = time
         self._config = config
-        self._forward = forward
         self._backward = backward
         self._delay_s = delay_s
         self.name = name
@@ -93,7 +92,7 @@ class Flow:
     def _reply(self, datagram: bytes) -> None:
         self._send(self._backward, datagram, self.client.receive)
 
-    def _send(self, link: Link, datagram: bytes, deliver: Callable[[bytes], None]) -> None:
+    def _send(self, link: SimulatedLink, datagram: bytes, deliver: Callable[[bytes], None]) -> None:
         link.send(len(datagram) + PACKET_OVERHEAD_BYTES, self._delay_s, deliver, datagram)
 
 
@@ -115,7 +114,7 @@ class SharedBottleneck:
 
     def __post_init__(self) -> None:
         rng = np.random.default_rng(self.seed)
-        self.forward = Link(
+        self.forward = SimulatedLink(
             self.time,
             rng,
             rate_bps=self.rate_bps,
@@ -125,7 +124,7 @@ class SharedBottleneck:
             loss=self.loss,
             outages=self.outages,
         )
-        self.backward = Link(
+        self.backward = SimulatedLink(
             self.time, rng, delay_s=self.delay_s, loss=self.loss, jitter_s=self.jitter_s, outages=self.outages
         )
 

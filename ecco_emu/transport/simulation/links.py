@@ -42,7 +42,7 @@ class VirtualTime:
 
 
 @dataclass(slots=True)
-class Link:
+class SimulatedLink:
     """One direction. ``rate_bps`` and ``queue_bytes`` may be changed while it runs; packets that are queued
     keep their times.
 

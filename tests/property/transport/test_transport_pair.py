@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from ecco_emu.transport.auth import session
 from ecco_emu.transport.config import TransportConfig
 from ecco_emu.transport.congestion import SharedGaimd
-from ecco_emu.transport.connection import Connection, State
+from ecco_emu.transport.connection import Connection, ConnectionState
 from ecco_emu.transport.events import Closed, MessageReceived, VideoOutcome, VideoReceived
 from ecco_emu.transport.share_report import ShareReport
 
@@ -105,8 +105,8 @@ def test_reliable_messages_arrive_once_and_in_order(
     for index, (side, channel, size) in enumerate(messages):
         path.sides[side].send(channel, content(index, size), 0.0)
     path.run(20.0)
-    assert client.state is State.OPEN
-    assert server.state is State.OPEN
+    assert client.state is ConnectionState.OPEN
+    assert server.state is ConnectionState.OPEN
     for side in (0, 1):
         for channel in (0, 1):
             expected = [
@@ -206,5 +206,5 @@ def test_whatever_a_server_reports_the_window_stays_within_its_bounds(
     client.send(1, bytes(50_000), path.now)
     path.run(2.0)
     assert 0 < client.controller.window <= 64 * 1024 * 1024
-    assert client.state is State.OPEN
+    assert client.state is ConnectionState.OPEN
     assert any(isinstance(item, MessageReceived) for item in path.deliveries[1])

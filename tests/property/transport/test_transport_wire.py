@@ -26,7 +26,7 @@ def ack_ranges(draw: st.DrawFn) -> tuple[tuple[int, int], ...]:
 
 
 @st.composite
-def frames(draw: st.DrawFn) -> tuple[wire.Frame, bytes]:
+def frames(draw: st.DrawFn) -> tuple[wire.WireFrame, bytes]:
     kinds = ("ping", "done", "ack", "stream", "video", "drop", "window", "share", "idle", "path", "close")
     kind = draw(st.sampled_from(kinds))
     if kind == "ping":
@@ -53,7 +53,7 @@ def frames(draw: st.DrawFn) -> tuple[wire.Frame, bytes]:
         channel, limit = draw(u8), draw(st.integers(0, 2**62))
         return wire.Window(channel, limit), wire.encode_window(channel, limit)
     if kind == "share":
-        share = wire.Share(draw(u32), draw(u32), draw(st.integers(-(2**31), 2**31 - 1)))
+        share = wire.ShareFrame(draw(u32), draw(u32), draw(st.integers(-(2**31), 2**31 - 1)))
         return share, wire.encode_share(share)
     if kind == "idle":
         total_ms = draw(u32)
@@ -68,14 +68,14 @@ def frames(draw: st.DrawFn) -> tuple[wire.Frame, bytes]:
 
 
 @given(st.lists(frames(), min_size=1, max_size=6))
-def test_frames_survive_the_round_trip(sequence: list[tuple[wire.Frame, bytes]]) -> None:
+def test_frames_survive_the_round_trip(sequence: list[tuple[wire.WireFrame, bytes]]) -> None:
     packed = b"".join(body for _, body in sequence)
     assert wire.parse_frames(memoryview(packed)) == [frame for frame, _ in sequence]
 
 
 @given(st.lists(frames(), min_size=1, max_size=3), st.data())
 def test_a_truncated_packet_is_an_error_or_fewer_frames(
-    sequence: list[tuple[wire.Frame, bytes]], draws: st.DataObject
+    sequence: list[tuple[wire.WireFrame, bytes]], draws: st.DataObject
 ) -> None:
     packed = b"".join(body for _, body in sequence)
     cut = draws.draw(st.integers(0, len(packed) - 1))
@@ -97,7 +97,7 @@ def test_arbitrary_bytes_parse_or_are_a_protocol_error(payload: bytes) -> None:
 
 @given(st.lists(frames(), min_size=1, max_size=3), st.data())
 def test_flipped_bytes_parse_or_are_a_protocol_error(
-    sequence: list[tuple[wire.Frame, bytes]], draws: st.DataObject
+    sequence: list[tuple[wire.WireFrame, bytes]], draws: st.DataObject
 ) -> None:
     packed = bytearray(b"".join(body for _, body in sequence))
     for position in draws.draw(st.lists(st.integers(0, len(packed) - 1), min_size=1, max_size=4)):

@@ -37,7 +37,7 @@ def video(number: int, total: int, offset: int, data: bytes) -> bytes:
     return wire.video_header(number, total, offset, len(data)) + data
 
 
-def frames_of(datagrams: Iterable[bytes]) -> list[wire.Frame]:
+def frames_of(datagrams: Iterable[bytes]) -> list[wire.WireFrame]:
     return [
         frame
         for datagram in datagrams

@@ -8,7 +8,7 @@ import pytest
 
 from ecco_emu.transport.adapter.port import forbid_fragments
 from ecco_emu.transport.config import TransportConfig
-from ecco_emu.transport.connection import State
+from ecco_emu.transport.connection import ConnectionState
 from ecco_emu.transport.mtu import MIN_BYTES, PathMtu
 from ecco_emu.transport.simulation.connections import Flow, SharedBottleneck
 from ecco_emu.transport.stats import ConnectionStats
@@ -147,7 +147,7 @@ def test_a_path_that_grows_narrow_is_noticed_and_one_that_grows_wide_again_too()
     net.forward.mtu_bytes = 1500
     net.time.run_until(100.0)
     assert flow.client.connection.datagram_bytes == 1200
-    assert flow.client.connection.state is State.OPEN
+    assert flow.client.connection.state is ConnectionState.OPEN
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -10,7 +10,7 @@ from ecco_emu.core.errors import ProtocolError
 from ecco_emu.transport import wire
 from ecco_emu.transport.auth import Seal, session
 from ecco_emu.transport.config import TransportConfig
-from ecco_emu.transport.connection import Connection, State
+from ecco_emu.transport.connection import Connection, ConnectionState
 from ecco_emu.transport.deadline import MAX_PIECES
 from ecco_emu.transport.events import Closed, MessageReceived
 from ecco_emu.transport.paths import Paths
@@ -62,7 +62,7 @@ def test_a_peer_that_acknowledges_what_did_not_arrive_is_caught(seed: int) -> No
     connection, client = server(entropy=bytes([seed]) * 16), ScriptedClient()
     connection.send(1, bytes(3_000_000), 0.0)
     now, sent = 0.0, 0
-    while connection.state is State.OPEN and now < 60.0:
+    while connection.state is ConnectionState.OPEN and now < 60.0:
         now += 0.01
         for datagram in connection.datagrams_to_send(now):
             sent = wire.parse_header(datagram).packet_number + 1
@@ -210,13 +210,13 @@ def test_tiny_out_of_order_pieces_are_charged_for_what_they_cost() -> None:
     for offset in range(1, 32 * 1024, 2):
         connection.receive(client.packet(stream(0, offset, b"x")), 1.0)
         assert connection.buffered_bytes <= 2 * 32 * 1024 + 200
-    assert connection.state is not State.OPEN
+    assert connection.state is not ConnectionState.OPEN
 
 
 def test_video_in_single_bytes_is_a_violation_before_it_costs_much() -> None:
     connection, client = server(), ScriptedClient()
     total, offset = 8_000_000, 0
-    while connection.state is State.OPEN and offset < total - 200:
+    while connection.state is ConnectionState.OPEN and offset < total - 200:
         pieces = [video(0, total, offset + 2 * index, b"x") for index in range(70)]
         connection.receive(client.packet(*pieces), 1.0)
         offset += 140
