@@ -19,7 +19,7 @@ MIN_BYTES = 400
 _STEPS = (512, 768, 1000, 1200, 1400, 4000, 8900, 16000, 32000)
 _LOST_IN_A_ROW = 6
 """A black hole: so many large packets in a row were lost, all sent after a small one that arrived. Fewer
-happen by chance on a lossy path."""
+may be chance on a lossy path."""
 _TRIES = 3
 """Probes of one size before the search rests (RFC 8899 section 5.1.2, MAX_PROBES)."""
 _SEARCH_AGAIN_S = 60.0

@@ -181,7 +181,7 @@ class Sender:
                 self._telemetry.metrics(self._metrics(), now)
         if probe:
             # The oldest packet's data make the best probe (RFC 9002 section 6.2.4). The packet itself stays
-            # in flight; if it is acknowledged later, the copy is dropped.
+            # in flight; if it arrives after all, the receiver ignores the bytes that it has.
             oldest = self.recovery.oldest()
             if oldest is not None:
                 self._outbox.on_lost(oldest.contents, now)
