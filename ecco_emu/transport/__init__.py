@@ -1,8 +1,8 @@
 """The transport between cameras and server: GAIMD over UDP. Sans-IO, with one asyncio adapter.
 
-``connection`` is the state machine; ``inbox``, ``outbox``, ``sender`` and what they are made of are
-its parts; ``adapter`` drives it with sockets and ``simulation`` with virtual time.
-docs/reference/transport.md has the wire format and the algorithm, docs/notes/transport.md its derivation.
+``connection`` is the state machine. ``inbox``, ``outbox`` and ``sender`` are its parts, and the other modules
+are theirs. ``adapter`` drives a connection with sockets, ``simulation`` with virtual time.
+docs/reference/transport.md describes the wire format and the algorithms.
 """
 
 from ecco_emu.transport.adapter import Listener, Peer, TransportClock, connect

@@ -1,4 +1,4 @@
-"""The packets that arrived: which were seen before, and when and what to acknowledge."""
+"""Records the packets that arrived: finds duplicates, and decides when to acknowledge and which ranges."""
 
 from __future__ import annotations
 
@@ -11,23 +11,31 @@ from ecco_emu.transport.ranges import RangeSet
 _ACK_EVERY = 2
 _ACK_INTERVAL_S = 0.0025
 _MOST_UNACKED = 10
-"""Where packets are many, one acknowledgement in this time is enough, or one for ten packets. Much longer,
-and window-limited flows send in clumps, of which some escape a full queue: shares go wrong (tests/sim). Half
-a millisecond less than passes between two looks at a busy socket (``adapter.port``)."""
+"""At high rates one acknowledgement in 2.5 ms, or for ten packets, is enough. At much longer intervals,
+window-limited flows send in bursts. Some of these bursts miss the moments when the queue is full, and the
+shares become wrong (tests/sim). The interval is half a millisecond shorter than the time between two reads of
+a busy socket (``adapter.port``), so that an acknowledgement is due at each read."""
 _EAGER_ACKS = 4
-"""The first packets are acknowledged at once, so that both sides soon know the round trip."""
+"""The first packets are acknowledged at once, so that the round-trip time is known early."""
 _MAX_RANGES = 256
+"""More ranges than this are not kept: a peer must not be able to fill memory with gaps."""
 _REPORT_SPAN = 512
-"""Ranges this far below the newest packet were reported hundreds of times: every acknowledgement
-carries all newer ones. Without an end, each number that the peer leaves out would lengthen them for good."""
+"""Ranges further below the newest packet than this are not reported any more: hundreds of acknowledgements
+have carried them. Otherwise each number that the peer skips (``skips``) would lengthen every later
+acknowledgement."""
 
 
 class ReceivedPackets:
-    """Numbers of the packets that arrived, in at most 256 ranges; older ones count as seen.
+    """The numbers of the packets that arrived, in at most 256 ranges; still older numbers count as seen.
 
-    Every second packet is acknowledged, every gap, one that comes after a pause of ``max_ack_delay_s`` (no
-    second one will soon follow), and the rest after that delay. But where nothing is amiss, 2.5 ms pass
-    between acknowledgements unless ten packets arrived.
+    An acknowledgement is due
+
+    - at once for a packet that is out of order, for one after a pause of more than ``max_ack_delay_s`` (a
+      slow sender's second packet would be long in coming), for the first few packets, and when ten wait;
+    - otherwise for every second packet, but not within 2.5 ms of the last acknowledgement;
+    - for a single packet after ``max_ack_delay_s``.
+
+    RFC 9000 section 13.2.1 asks for the gaps, 13.2.2 for every second packet.
     """
 
     __slots__ = ("_acked_s", "_floor", "_max_delay_s", "_newest_s", "_ranges", "_unacked", "due_s", "newest")
@@ -47,13 +55,14 @@ class ReceivedPackets:
         return number <= self.newest and (number < self._floor or number in self._ranges)
 
     def note(self, number: int, eliciting: bool, now: float) -> bool:
-        """A packet arrived that was not seen before; ``eliciting``: it wants to be acknowledged.
+        """Takes a packet that was not seen before. ``eliciting``: it asks for an acknowledgement.
 
-        True: it is newer than all before it.
+        Returns whether it is newer than all before it.
         """
         newer, in_order = number > self.newest, number == self.newest + 1
         paused = now - self._newest_s > self._max_delay_s
         self._ranges.add(number, number + 1)
+        # From now on all numbers below the floor count as seen: one that is late is dropped, and resent.
         if len(self._ranges) > _MAX_RANGES:
             self._floor = self._ranges.forget_oldest()
         if newer:
@@ -70,11 +79,13 @@ class ReceivedPackets:
         return newer
 
     def take(self, now: float) -> tuple[Sequence[tuple[int, int]], int]:
-        """What to acknowledge: ranges as in ``wire.Ack``, and the delay in µs; nothing is due afterwards."""
+        """Returns the ranges to acknowledge, as in ``wire.Ack``, and the delay in µs. Nothing is due
+        afterwards."""
         self.due_s = None
         self._unacked = 0
         self._acked_s = now
         delay_us = max(round((now - self._newest_s) * 1e6), 0)
+        # Without gaps, by far the most common case, no list is made.
         if len(self._ranges) == 1:
             return (self._ranges.first,), delay_us
         ranges = self._ranges.newest(wire.MAX_ACK_RANGES)
@@ -84,5 +95,5 @@ class ReceivedPackets:
         return ranges, delay_us
 
     def frame(self, now: float) -> bytes:
-        """The ACK frame to send; nothing is due afterwards."""
+        """Returns the ACK frame to send. Nothing is due afterwards."""
         return wire.encode_ack(*self.take(now))

@@ -1,8 +1,8 @@
-"""Reliable channels: an ordered byte stream each, carrying messages with a length before them.
+"""Reliable channels. Each is an ordered byte stream of messages, with the length before each message.
 
-The sender keeps a message by reference until all of it is acknowledged and copies nothing; the
-receiver takes in-order bytes straight into the message they belong to. What a peer can make this
-side hold is bounded by the window, by the largest message and by what the application leaves unread.
+The sender keeps a reference to a message until all of it is acknowledged; it does not copy large messages.
+The receiver appends in-order bytes directly to the message they belong to. Three limits bound the memory that
+a peer can fill: the window, the largest message, and the messages that the application has not read.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from ecco_emu.transport.ranges import RangeSet
 
 _LENGTH = Struct("!I")
 _JOIN_BYTES = 4096
-"""Messages up to this size are joined to their length; larger ones are not copied."""
+"""A message up to this size is copied behind its length, so that both leave in one piece. Larger ones are not
+copied."""
 
 
 class SendChannel:
@@ -33,7 +34,7 @@ class SendChannel:
         self._acked = RangeSet()
         self._next = 0
         self.acked_to = 0
-        """Everything before this offset has arrived."""
+        """All bytes before this offset have arrived."""
         self.end = 0
         """Offset after the last queued byte."""
 
@@ -41,10 +42,6 @@ class SendChannel:
     def queued_bytes(self) -> int:
         """Bytes queued and not yet acknowledged in order."""
         return self.end - self.acked_to
-
-    @property
-    def unsent_bytes(self) -> int:
-        return self.end - self._next
 
     def queue(self, message: bytes) -> None:
         head = _LENGTH.pack(len(message))
@@ -55,6 +52,7 @@ class SendChannel:
             self._append(message)
 
     def has_data(self) -> bool:
+        """Whether there are bytes to send that the peer's window allows. Lost bytes were inside it."""
         return (self._next < self.end and self._next < self._limit) or self._lost.total > 0
 
     def take(self, limit: int) -> tuple[int, bytes | memoryview, bool] | None:
@@ -70,11 +68,13 @@ class SendChannel:
         return start, self._read(start, end), False
 
     def on_window(self, limit: int) -> None:
+        """The peer allows bytes up to this offset. A reordered WINDOW may be lower, and is ignored."""
         self._limit = max(self._limit, limit)
 
     def on_acked(self, start: int, end: int) -> None:
         if self._lost.total:
             self._lost.remove(start, end)
+        # Out of order: only a range that reaches ``acked_to`` moves it.
         if start > self.acked_to:
             self._acked.add(start, end)
             return
@@ -86,7 +86,7 @@ class SendChannel:
         self._release()
 
     def on_lost(self, start: int, end: int) -> None:
-        """Sends these bytes again, but for those that arrived some other way."""
+        """Queues these bytes again, except those that arrived in another packet."""
         start = max(start, self.acked_to)
         self._lost.add(start, end)
         for held_start, held_end in self._acked:
@@ -100,6 +100,7 @@ class SendChannel:
             self.end += len(part)
 
     def _read(self, start: int, end: int) -> bytes | memoryview:
+        """The bytes of a range: a view where it lies inside one part, otherwise a copy."""
         index = bisect_right(self._starts, start) - 1
         part = self._parts[index][start - self._starts[index] :]
         if len(part) >= end - start:
@@ -114,8 +115,9 @@ class SendChannel:
         return b"".join(pieces)
 
     def _release(self) -> None:
-        """Forgets the parts that arrived whole."""
+        """Drops the references to parts that have arrived completely."""
         count = bisect_right(self._starts, self.acked_to) - 1
+        # There is no next part whose start would show that the last one is complete.
         if self.acked_to == self.end:
             count = len(self._starts)
         if count > 0:
@@ -153,21 +155,24 @@ class ReceiveChannel:
         self._message = bytearray()
         self._wanted: int | None = None
         self.unread_bytes = 0
-        """Whole messages the application has not taken, ``ITEM_BYTES`` each included; the inbox counts
-        them down."""
+        """Whole messages that the application has not taken, with ``ITEM_BYTES`` for each. The inbox
+        subtracts a message when it is taken."""
 
     @property
     def buffered_bytes(self) -> int:
-        """What this channel holds in memory, unread messages included."""
+        """Bytes that this channel holds in memory, unread messages included."""
         return self._stash_bytes + len(self._message) + len(self._head) + self.unread_bytes
 
     def receive(self, offset: int, data: memoryview) -> list[bytes]:
-        """Messages completed by these bytes. Raises ``ProtocolError`` if the peer ignores a limit."""
+        """Takes a piece and returns the messages that it completes.
+
+        Raises ``ProtocolError`` if the peer ignores a limit.
+        """
         end = offset + len(data)
         if end > self._announced:
             raise ProtocolError(f"channel {self.number} ran past its window")
         if end <= self._next:
-            return []
+            return []  # a repeat
         if offset > self._next:
             self._keep(offset, data)
             return []
@@ -179,7 +184,8 @@ class ReceiveChannel:
         return messages
 
     def window(self) -> int | None:
-        """The limit to announce, when it has moved far enough to be worth a frame."""
+        """Returns a new limit to announce, or None. A quarter of the window is worth a frame: with less,
+        WINDOW frames would accompany every few packets."""
         if self.unread_bytes > self._unread_limit:
             return None
         limit = self._next + self._window
@@ -188,17 +194,14 @@ class ReceiveChannel:
         self._announced = limit
         return limit
 
-    @property
-    def announced(self) -> int:
-        return self._announced
-
     def abandon(self) -> None:
-        """Forgets what is not a whole message."""
+        """Frees incomplete messages; the connection is over."""
         self._stash.clear()
         self._stash_bytes = 0
         self._message, self._head = bytearray(), bytearray()
 
     def _keep(self, offset: int, data: memoryview) -> None:
+        """Stores an out-of-order piece. Of two with the same offset, the longer one is kept."""
         held = self._stash.get(offset)
         if held is not None:
             if len(held) >= len(data):
@@ -206,10 +209,12 @@ class ReceiveChannel:
             self._stash_bytes -= len(held) + ITEM_BYTES
         self._stash[offset] = bytes(data)
         self._stash_bytes += len(data) + ITEM_BYTES
+        # Pieces that overlap can hold more bytes than the window. Honest retransmissions overlap little.
         if self._stash_bytes > 2 * self._window:
             raise ProtocolError(f"channel {self.number} fills its window with overlapping pieces")
 
     def _feed_stash(self, messages: list[bytes]) -> None:
+        """Adds the stored pieces that have become in-order. Most begin exactly where the last one ended."""
         while (data := self._stash.pop(self._next, None)) is not None:
             self._stash_bytes -= len(data) + ITEM_BYTES
             self._feed(memoryview(data), messages)
@@ -218,7 +223,8 @@ class ReceiveChannel:
             self._feed_overlapping(messages)
 
     def _feed_overlapping(self, messages: list[bytes]) -> None:
-        """Retransmissions cut differently: pieces that begin before, and may end after, what is here."""
+        """Adds stored pieces that begin before the next missing byte and may reach beyond it. They exist
+        because a retransmission can cut the stream at other offsets."""
         for offset in sorted(self._stash):
             if offset > self._next:
                 break
@@ -238,6 +244,7 @@ class ReceiveChannel:
                 if len(self._head) < _LENGTH.size:
                     return
                 (self._wanted,) = _LENGTH.unpack(self._head)
+                # Checked before any byte of the message is stored.
                 if self._wanted > self._max_message:
                     raise ProtocolError(f"a message of {self._wanted} bytes on channel {self.number}")
                 self._head.clear()

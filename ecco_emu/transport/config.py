@@ -1,4 +1,4 @@
-"""What may be tuned about a connection, with the limits that keep an untrusted peer bounded."""
+"""The parameters of a connection, with the limits on the memory that an untrusted peer can fill."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Literal
 from ecco_emu.core.messages import MAX_SEGMENT_BYTES, MAX_WEIGHTS_BYTES
 
 ITEM_BYTES = 128
-"""What a message or a piece that is held costs beside its bytes: a peer may send a million empty ones."""
+"""Memory charged for each held message or piece on top of its bytes. Without it, a peer could send a million
+empty messages that cost nothing by the limits."""
 _ENVELOPE_BYTES = 64 * 1024
 """Room for a message's own fields around the weights or the video it carries."""
 
@@ -18,63 +19,72 @@ class TransportConfig:
     """One connection's parameters. Times are emulated seconds."""
 
     algorithm: Literal["gaimd", "cubic", "fixed"] = "gaimd"
-    """Congestion control; the last two are there to compare with."""
+    """Congestion control. The last two serve as comparisons."""
     alpha: float = 1.0
-    """GAIMD: packets the window grows by per round trip, until ``set_alpha``."""
+    """GAIMD: packets by which the window grows per round trip, until ``set_alpha`` changes it."""
     beta: float = 0.5
     """GAIMD: the fraction of the window kept after a cut (paper section 3.2.2)."""
     follow_shares: bool = False
-    """GAIMD: alpha follows what the server reports about shares (mapping ``auto``); before its first report
-    it is ``alpha``."""
+    """GAIMD: a controller derives alpha from the server's share reports (mapping ``auto``). Before the first
+    report it is ``alpha``."""
     share_interval_s: float = 0.5
-    """Server: time between two reports to a connection that was given a weight."""
+    """Server: time between two share reports to a connection that has a weight."""
     fixed_rate_bps: float = 1e6
     """``fixed``: the rate, in bits of UDP payload per second."""
     max_datagram_bytes: int = 1200
-    """UDP payload of a full packet; also the unit of ``alpha``."""
+    """UDP payload of a full packet. It is also the unit of ``alpha`` and of the windows."""
     initial_window_packets: int = 10
+    """RFC 9002 section 7.2."""
     min_window_packets: int = 2
+    """RFC 9002 section 7.2. Mapping ``auto`` allows smaller windows (``congestion.shared``)."""
     initial_rtt_s: float = 0.1
     """Assumed until the first sample."""
     max_ack_delay_s: float = 0.025
+    """Time for which a single packet's acknowledgement may wait (RFC 9000 section 18.2)."""
     max_probe_interval_s: float = 0.5
-    """Probing never backs off further than this (or one plain timeout, when the path is slower), so
-    that a link that comes back is noticed at once."""
+    """Limit of the doubling probe interval, so that a link that returns is noticed soon. On a path whose
+    plain timeout is longer, that timeout is the limit."""
     pacing_gain: float = 1.25
-    """Sending rate over cwnd / srtt; slow start paces at 2."""
+    """Pacing rate in units of cwnd / srtt, except in slow start, which paces at 2 (RFC 9002 section 7.7)."""
     idle_timeout_s: float = 30.0
-    """Silence after which the connection is given up."""
+    """The connection ends after this long without an authentic packet from the peer."""
     keepalive_s: float | None = 10.0
-    """Ping after this long without hearing from the peer; ``None``: an unused connection may die."""
+    """A PING is sent after this long without a packet from the peer. None: an unused connection may time
+    out."""
     handshake_timeout_s: float = 10.0
+    """The client gives up connecting after this long."""
     handshake_retry_s: float = 0.25
-    """First interval between attempts; doubles up to one second."""
+    """First interval between attempts. It doubles up to one second."""
     channel_message_bytes: tuple[int, ...] = (
         MAX_SEGMENT_BYTES + _ENVELOPE_BYTES,
         MAX_WEIGHTS_BYTES + _ENVELOPE_BYTES,
     )
     """Largest message of each reliable channel, in order of channel number."""
     channel_window_bytes: int = 1024 * 1024
-    """How far a sender may run ahead of what the receiver has in order."""
+    """How many bytes a sender may send beyond those that the receiver has in order."""
     channel_unread_bytes: int = 4 * 1024 * 1024
-    """Whole messages the application has not taken; beyond this the window stays shut."""
+    """Whole messages that the application has not taken. Beyond this limit the window does not move."""
     channel_queue_bytes: int = 160 * 1024 * 1024
-    """Messages waiting in one sending channel; more is ``SendQueueFull``."""
+    """Messages that wait in one sending channel. Beyond this limit ``send`` raises ``SendQueueFull``."""
     video_message_bytes: int = MAX_SEGMENT_BYTES + _ENVELOPE_BYTES
     video_backlog_bytes: int = 16 * 1024 * 1024
-    """Undecided video at the sender; beyond this the oldest message is given up."""
+    """Video at the sender whose outcome is open. Beyond this limit the oldest message is given up."""
     video_messages: int = 128
-    """Undecided video messages at the sender, by the span of their ids."""
+    """Span of the ids of the sender's open messages. It tells the receiver which ids cannot be open any
+    more."""
     video_receive_bytes: int = 32 * 1024 * 1024
-    """Partial video at the receiver; beyond this the oldest partial message is freed."""
+    """Incomplete video messages at the receiver. Beyond this limit the oldest is freed."""
     video_unread_bytes: int = 32 * 1024 * 1024
-    """Whole video messages the application has not taken; beyond this the oldest is dropped."""
+    """Whole video messages that the application has not taken. Beyond this limit the oldest is dropped."""
 
     @property
     def receive_bound_bytes(self) -> int:
-        """The most that one peer can make a connection hold. Of each channel: pieces that came early, twice
-        the window; unread messages up to their limit, one of the largest on top, and empty ones (4 bytes on
-        the wire, ``ITEM_BYTES`` here) for the rest of the window. Of video: partial and unread."""
+        """The most memory that one peer can make a connection hold, in bytes.
+
+        For each channel: out-of-order pieces, up to twice the window; unread messages up to their limit and
+        one of the largest beyond it; and empty messages worth one window, each 4 bytes on the wire and
+        ``ITEM_BYTES`` here. For video: incomplete and unread messages.
+        """
         messages = sum(self.channel_message_bytes)
         early = (2 + 1 + ITEM_BYTES // 4) * self.channel_window_bytes + ITEM_BYTES + self.max_datagram_bytes
         channels = messages + len(self.channel_message_bytes) * (self.channel_unread_bytes + early)

@@ -1,10 +1,10 @@
 """One connection, sans-IO: datagrams and times in, datagrams, timers and events out.
 
-The application's side is ``send``, ``send_video``, ``set_alpha``, ``close`` and ``next_event``; the
-driver's is ``receive``, ``on_timer``, ``datagrams_to_send`` and ``next_timer``: after any call, send
-what ``datagrams_to_send`` returns and call ``on_timer`` at ``next_timer``. ``now`` is emulated seconds
-and never goes back. What arrives is put together in the ``Inbox``; what is to be sent waits in the
-``Outbox`` until the ``Sender`` lets it go.
+The application calls ``send``, ``send_video``, ``set_alpha``, ``close`` and ``next_event``. The driver calls
+``receive``, ``on_timer``, ``datagrams_to_send`` and ``next_timer``. After any call, the driver must send the
+datagrams that ``datagrams_to_send`` returns, and call ``on_timer`` at the time that ``next_timer`` returns.
+``now`` is in emulated seconds and never goes back. The ``Inbox`` puts arriving pieces together. Data to be
+sent wait in the ``Outbox`` until the ``Sender`` packs them into a packet.
 """
 
 from __future__ import annotations
@@ -38,8 +38,9 @@ from ecco_emu.transport.telemetry import DropReason, Telemetry
 
 CLOSE_NORMAL, CLOSE_VIOLATION = 0, 1
 _DRAIN_TIMEOUTS = 3
+"""Probe timeouts for which a closed connection still answers packets (RFC 9000 section 10.2)."""
 _NOT_ELICITING = frozenset((wire.Ack, wire.Close, wire.ShareFrame, wire.Idle))
-"""Frames that nobody acknowledges."""
+"""Frames that do not ask for an acknowledgement (RFC 9002 section 2, "ack-eliciting")."""
 
 
 class ConnectionState(Enum):
@@ -47,12 +48,12 @@ class ConnectionState(Enum):
     """Client only: waiting for the server's challenge or its first data."""
     OPEN = auto()
     CLOSING = auto()
-    """Closed on this side; answers what still comes with CLOSE."""
+    """Closed on this side; every packet that still arrives is answered with CLOSE."""
     CLOSED = auto()
 
 
 class Connection:
-    """Make one with ``connect`` (the camera's side) or ``accept`` (the server's)."""
+    """One side of a connection. Made by ``connect`` at a camera and by ``accept`` at the server."""
 
     def __init__(
         self,
@@ -69,7 +70,7 @@ class Connection:
         self._handshake: ClientHandshake | None = None
         self._is_client = False
         self.peer_idle_s = 0.0
-        """Server: for how long, since it began, the peer had nothing to send, by its own newest word."""
+        """Server: the total time in which the peer had nothing to send, from its newest IDLE frame."""
         self._peer_seal: auth.Seal | None = None
         self._received = ReceivedPackets(config.max_ack_delay_s, now)
         self._outbox = Outbox(config, self.stats)
@@ -95,8 +96,9 @@ class Connection:
         telemetry: Telemetry | None = None,
         entropy: bytes | None = None,
     ) -> Connection:
-        """The client's side. ``nonce``: 16 unpredictable bytes, never used before. ``entropy``: 16 more that
-        nobody else learns; without them the peer is trusted not to acknowledge what it has not got."""
+        """The client's side. ``nonce``: 16 unpredictable bytes that were never used before. ``entropy``: 16
+        further bytes that nobody else learns; without them, acknowledgements of packets that have not arrived
+        stay undetected (``skips``)."""
         connection = cls(config, now, telemetry, entropy)
         connection._paths.may_move = False
         connection.name = name
@@ -124,7 +126,11 @@ class Connection:
     # The application's side
 
     def send(self, channel: int, message: bytes, now: float) -> None:
-        """Queues a message on a reliable channel. Raises ``SendQueueFull`` or ``ConnectionClosed``."""
+        """Queues a message on a reliable channel.
+
+        Raises ``SendQueueFull``, ``ConnectionClosed``, or ``ValueError`` for an unknown channel or a message
+        over the channel's limit.
+        """
         self._check_open()
         if not 0 <= channel < len(self._outbox.channels):
             raise ValueError(f"no channel {channel}")
@@ -140,7 +146,10 @@ class Connection:
         sending.queue(message)
 
     def send_video(self, message: bytes, deadline: float, now: float) -> int:
-        """Queues a message that is worth nothing after ``deadline``; its id. Raises ``ConnectionClosed``."""
+        """Queues a message that is worthless after ``deadline`` (emulated seconds), and returns its id.
+
+        Raises ``ConnectionClosed``, or ``ValueError`` for an empty message or one over the limit.
+        """
         self._check_open()
         self._sender.resume(now)
         number = self._outbox.video.queue(message, deadline)
@@ -148,19 +157,13 @@ class Connection:
         return number
 
     def set_alpha(self, alpha: float) -> None:
-        """GAIMD's increase in packets per round trip, from now on."""
+        """Sets GAIMD's increase, in packets per round trip (paper section 3.2.2)."""
         if not 0 < alpha <= 1000:
             raise ValueError(f"alpha must be in (0, 1000], got {alpha}")
         self.controller.alpha = alpha
 
-    def set_beta(self, beta: float) -> None:
-        """The fraction of the window that GAIMD keeps at a congestion event, from now on."""
-        if not 0 < beta < 1:
-            raise ValueError(f"beta must be in (0, 1), got {beta}")
-        self.controller.beta = beta
-
     def report_share(self, report: ShareReport) -> None:
-        """Server: tells the peer about its share, in place of what was not sent yet."""
+        """Server: sends the peer a report about its share. It replaces a report that still waits."""
         share = wire.ShareFrame(
             round(report.entitled_bytes_per_s),
             round(report.achieved_bytes_per_s),
@@ -168,19 +171,15 @@ class Connection:
         )
         self._outbox.pending_report = wire.encode_share(share)
 
-    def ping(self) -> None:
-        """Asks the peer for a sign of life."""
-        self._outbox.ping_pending = True
-
     def close(self, now: float, reason: str = "closed") -> None:
-        """Closes at once; what was not delivered is dropped."""
+        """Closes at once. Messages that were not delivered are dropped."""
         if self.state is ConnectionState.HANDSHAKE:
             self._finish(reason, now)
         elif self.state is ConnectionState.OPEN:
             self._begin_close(CLOSE_NORMAL, reason, now)
 
     def next_event(self) -> TransportEvent | None:
-        """Signals first, then messages and video in order of completion."""
+        """The next signal or, if there is none, the next delivery; None when both are taken."""
         return self._signals.popleft() if self._signals else self.next_delivery()
 
     def next_signal(self) -> Signal | None:
@@ -188,7 +187,10 @@ class Connection:
         return self._signals.popleft() if self._signals else None
 
     def next_delivery(self) -> Delivery | None:
-        """``MessageReceived`` or ``VideoReceived``; taking one makes room for more to be received."""
+        """The next ``MessageReceived`` or ``VideoReceived``, in the order they were completed.
+
+        Taking a message makes room in its channel's window.
+        """
         return self._inbox.next_delivery()
 
     @property
@@ -201,26 +203,22 @@ class Connection:
 
     @property
     def owes_window(self) -> bool:
-        """Taking a delivery made room that the peer should hear of soon."""
+        """Whether a WINDOW frame waits to be sent: taking a delivery made room for the peer's data."""
         return self._outbox.owes_window
 
     @property
     def allowed_rate_bps(self) -> float:
-        """cwnd / srtt: what congestion control lets through, in bits of UDP payload per second."""
+        """The rate that congestion control allows, cwnd / srtt, in bits of UDP payload per second."""
         return self.controller.window * 8 / self._sender.recovery.rtt.smoothed_s
 
     @property
     def queue_delay_s(self) -> float:
-        """How much longer than the shortest the round trip is now: what stands in queues."""
+        """The present queueing delay: the smoothed round-trip time less the shortest one."""
         return self._sender.recovery.rtt.queue_delay_s
 
     @property
     def rtt_s(self) -> float:
         return self._sender.recovery.rtt.smoothed_s
-
-    @property
-    def min_rtt_s(self) -> float:
-        return self._sender.recovery.rtt.min_s
 
     @property
     def in_flight_bytes(self) -> int:
@@ -233,15 +231,16 @@ class Connection:
 
     @property
     def buffered_bytes(self) -> int:
-        """Received bytes held: reassembly and what the application has not taken."""
+        """Received bytes in memory: incomplete messages, and those the application has not taken."""
         return self._inbox.buffered_bytes
 
     def queued_bytes(self, channel: int) -> int:
-        """Bytes of a channel that are not acknowledged yet."""
+        """Bytes of a channel that are queued and not acknowledged yet."""
         return self._outbox.channels[channel].queued_bytes
 
     def sent_offset(self, channel: int) -> int:
-        """Offset after everything queued so far; ``acked_offset`` reaches it when all has arrived."""
+        """The channel's offset after the last queued byte; ``acked_offset`` reaches it when all has
+        arrived."""
         return self._outbox.channels[channel].end
 
     def acked_offset(self, channel: int) -> int:
@@ -251,8 +250,9 @@ class Connection:
 
     @property
     def address(self) -> Address:
-        """Where ``datagrams_to_send`` go. The driver sets it once, and says with every datagram it receives
-        where that came from; an address that changes is taken over once it is validated (``paths``)."""
+        """The address to which ``datagrams_to_send`` go. The driver sets it once, and passes ``receive`` the
+        source address of every datagram. A new source address becomes this one after validation
+        (``paths``)."""
         return self._paths.current
 
     @address.setter
@@ -260,9 +260,9 @@ class Connection:
         self._paths.current = address
 
     def receive(self, datagram: bytes, now: float, address: Address = None) -> bool:
-        """Takes a datagram from the network; never raises, whatever it holds.
+        """Takes a datagram from the network. Never raises, whatever the datagram holds.
 
-        True: it is authentic and newer than all before it.
+        Returns whether the packet is authentic and newer than all packets before it.
         """
         if self.state is ConnectionState.CLOSED:
             return False
@@ -271,6 +271,7 @@ class Connection:
         except ProtocolError:
             self.stats.malformed += 1
             return self._dropped(datagram, "malformed", now)
+        # A client may get several challenges: it repeats its HELLO until an answer has come.
         if header.type == wire.CHALLENGE:
             self._receive_challenge(datagram, now)
             return False
@@ -280,7 +281,7 @@ class Connection:
         return self._receive_data(header.packet_number, datagram, now, address)
 
     def datagrams_to_send(self, now: float) -> list[bytes]:
-        """What may leave now, at most ``sender.BATCH_DATAGRAMS``."""
+        """The datagrams that may leave now, at most ``sender.BATCH_DATAGRAMS``."""
         if self.state is ConnectionState.OPEN:
             return self._data_to_send(now)
         if self.state is ConnectionState.HANDSHAKE:
@@ -300,7 +301,7 @@ class Connection:
         return self._sender.mtu.size
 
     def challenge_to_send(self, now: float) -> tuple[bytes, Address] | None:
-        """A datagram for an address that may be the peer's new one, and that address."""
+        """A PATH_CHALLENGE for an address that may be the peer's new one, and that address."""
         challenge = self._paths.challenge()
         if challenge is None or self.state is not ConnectionState.OPEN:
             return None
@@ -308,7 +309,7 @@ class Connection:
         return self._sender.packet((wire.encode_path_challenge(token),), now), address
 
     def next_timer(self) -> float | None:
-        """When ``on_timer`` is next needed; it may be in the past, meaning at once."""
+        """When to call ``on_timer``: at once if that time is past, never if it is None."""
         if self.state is ConnectionState.OPEN:
             return self._open_timer()
         if self.state is ConnectionState.HANDSHAKE and self._handshake is not None:
@@ -316,7 +317,7 @@ class Connection:
         return self._close_s if self.state is ConnectionState.CLOSING else None
 
     def on_timer(self, now: float) -> None:
-        """Does what is due; early calls are harmless."""
+        """Does the work that is due at ``now``. Early calls are harmless."""
         if self.state is ConnectionState.OPEN:
             self._on_open_timer(now)
         elif self.state is ConnectionState.CLOSING:
@@ -331,6 +332,7 @@ class Connection:
         own, peer = session.server_key, session.client_key
         if self._is_client:
             own, peer = peer, own
+        # One key per direction: a datagram that is reflected to its sender fails authentication.
         self.connection_id = session.connection_id
         self._peer_seal = auth.Seal(peer)
         self._sender.begin(session.connection_id, own)
@@ -366,13 +368,16 @@ class Connection:
             raise ConnectionClosed("this side has closed, or the peer has")
 
     def _begin_close(self, code: int, reason: str, now: float) -> None:
+        """Sends CLOSE. It may be lost, so the connection stays to repeat it (RFC 9000 section 10.2.1)."""
         self._close_frame = wire.encode_close(code, reason)
         self._close_pending = True
         self._close_s = now + _DRAIN_TIMEOUTS * self._sender.recovery.timeout_s
         self._finish(reason, now)
-        self.state = ConnectionState.CLOSING
+        self.state = ConnectionState.CLOSING  # not CLOSED, which ``_finish`` has set
 
     def _finish(self, reason: str, now: float) -> None:
+        """Ends the connection without a word to the peer. Undecided videos get their outcome first, so that
+        ``Closed`` is the last signal."""
         self.state = ConnectionState.CLOSED
         if self._telemetry is not None and self.connection_id:
             self._telemetry.closed(reason, now)
@@ -392,7 +397,8 @@ class Connection:
             stats.duplicates += 1
             return self._dropped(datagram, "duplicate", now)
         if self.state is ConnectionState.CLOSING:
-            self._received.note(number, False, now)  # so that a replay is not answered
+            # Noted, so that a replay of this packet does not provoke another CLOSE.
+            self._received.note(number, False, now)
             self._close_pending = True
             return False
         try:
@@ -406,10 +412,14 @@ class Connection:
             self._telemetry.packet_received(number, len(datagram), frames, now)
         self._heard_s = now
         if self.state is ConnectionState.HANDSHAKE:
+            # Authentic data prove that the server has made the connection, even if HANDSHAKE_DONE was lost.
+            # The PING gives both sides a round-trip sample before there is application data.
             self._open()
             self._outbox.ping_pending = True
         newest = self._received.note(number, _eliciting(frames), now)
         if newest:
+            # Only the newest packet may move the path: a reordered one shows where the peer has been (RFC
+            # 9000 section 9.3).
             self._paths.on_newest(address)
         try:
             for frame in frames:
@@ -419,6 +429,7 @@ class Connection:
                     self._on_idle(frame, newest)
                 else:
                     self._on_frame(frame, now, address)
+                # A CLOSE ends the packet: nothing after it may change a finished connection.
                 if self.state is not ConnectionState.OPEN:
                     break
         except ProtocolError as error:
@@ -428,7 +439,7 @@ class Connection:
         return newest
 
     def _dropped(self, datagram: bytes, reason: DropReason, now: float) -> bool:
-        """Puts it on record; False: it says nothing about the peer's address."""
+        """Reports the dropped datagram to the watcher. Always False, as ``receive`` returns."""
         if self._telemetry is not None and self.connection_id:
             self._telemetry.packet_dropped(len(datagram), reason, now)
         return False
@@ -454,6 +465,7 @@ class Connection:
     def _on_share(self, frame: wire.ShareFrame, newest: bool, now: float) -> None:
         if not self._is_client:
             raise ProtocolError("a SHARE from a client: only the server sees the others")
+        # A reordered report is older than the one in force.
         if newest:
             report = ShareReport(
                 float(frame.entitled_bytes_per_s), float(frame.achieved_bytes_per_s), frame.behind_ms / 1e3
@@ -464,6 +476,7 @@ class Connection:
     def _on_idle(self, frame: wire.Idle, newest: bool) -> None:
         if self._is_client:
             raise ProtocolError("an IDLE from the server")
+        # An older total would look as if time had gone back.
         if newest:
             self.peer_idle_s = frame.total_ms / 1e3
 
@@ -483,9 +496,11 @@ class Connection:
         return datagrams
 
     def _open_timer(self) -> float:
-        """Never before the peer was last heard: that is past already, and so means at once."""
+        """The earliest of all timers. The sender's may be minus infinity ("at once"); the last line turns
+        that into a time in the past that can be calculated with."""
         due_s = min(self._sender.next_timer(), self._heard_s + self.config.idle_timeout_s)
         if self.config.keepalive_s is not None and self._sender.quiet:
+            # With packets in flight, probes already test the path.
             due_s = min(due_s, self._heard_s + self.config.keepalive_s)
         return max(due_s, self._heard_s)
 
@@ -501,7 +516,7 @@ class Connection:
 
 
 def _eliciting(frames: list[wire.WireFrame]) -> bool:
-    """Whether a packet with these frames wants to be acknowledged."""
+    """Whether a packet with these frames asks for an acknowledgement."""
     for frame in frames:
         kind = type(frame)
         if kind not in _NOT_ELICITING:

@@ -1,8 +1,9 @@
-"""Deadline-bound delivery: video messages that are worth sending again until they are stale.
+"""Deadline-bound delivery of video messages, which are retransmitted until their deadline and not beyond.
 
-At its deadline a message with bytes still to send is given up and the receiver is told, so that it
-frees what it has. One whose bytes are all in flight gets one timeout to be acknowledged; whether it
-then counts as delivered or late goes by when its last byte must have arrived, half a round trip ago.
+At its deadline, a message with bytes left to send is given up. The sender announces that with VIDEO_DROP, so
+that the receiver frees the incomplete message. A message whose bytes are all in flight gets one more probe
+timeout for its acknowledgements. It then counts as delivered or late by the estimated arrival of its last
+byte: half a round trip before the acknowledgement.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class OutgoingVideo:
         self.size = len(message)
         self.deadline_s = deadline_s
         self.expires_s = deadline_s
-        """When to look again: the deadline, or the end of the wait for the last acknowledgements."""
+        """When ``expire`` must look at it: the deadline, later the end of the wait for acknowledgements."""
         self._next = 0
         self._lost = RangeSet()
         self._acked = RangeSet()
@@ -36,6 +37,7 @@ class OutgoingVideo:
 
     @property
     def pending_bytes(self) -> int:
+        """Bytes to send, or to send again."""
         return self.size - self._next + self._lost.total
 
     @property
@@ -43,6 +45,8 @@ class OutgoingVideo:
         return self._next > 0
 
     def take(self, limit: int) -> tuple[int, memoryview, bool] | None:
+        """Offset, at most ``limit`` bytes, and whether they were sent before. Lost bytes go first: they hold
+        up the message's completion."""
         if self._lost.total:
             start, end = self._lost.pop_first(limit)
             return start, self.data[start:end], True
@@ -60,13 +64,14 @@ class OutgoingVideo:
 
     def on_lost(self, start: int, end: int) -> None:
         self._lost.add(start, end)
+        # A probe may have sent these bytes in a second packet, which was acknowledged.
         for held_start, held_end in self._acked:
             if held_start < end and held_end > start:
                 self._lost.remove(held_start, held_end)
 
 
 class VideoOutbox:
-    """All undecided video messages of the sending side, oldest first."""
+    """The sender's video messages whose outcome is open, oldest first."""
 
     __slots__ = ("_config", "_live", "_next_id", "_stats", "drops", "outcomes")
 
@@ -76,9 +81,9 @@ class VideoOutbox:
         self._live: dict[int, OutgoingVideo] = {}
         self._next_id = 0
         self.outcomes: list[VideoOutcome] = []
-        """Decided since the connection last looked."""
+        """Outcomes that the connection has not collected yet."""
         self.drops: dict[int, None] = {}
-        """Messages whose end the receiver must be told, in order."""
+        """Ids of messages given up, for which a VIDEO_DROP waits to be sent, in order."""
 
     @property
     def backlog_bytes(self) -> int:
@@ -87,6 +92,7 @@ class VideoOutbox:
 
     @property
     def next_expiry_s(self) -> float | None:
+        """When ``expire`` is next due; None without open messages."""
         soonest: float | None = None
         for video in self._live.values():
             if soonest is None or video.expires_s < soonest:
@@ -94,6 +100,7 @@ class VideoOutbox:
         return soonest
 
     def queue(self, message: bytes, deadline_s: float) -> int:
+        """Queues a message and returns its id. Raises ``ValueError`` for an empty or too large one."""
         if not 0 < len(message) <= self._config.video_message_bytes:
             raise ValueError(
                 f"a video message has 1 to {self._config.video_message_bytes} bytes, got {len(message)}"
@@ -106,13 +113,13 @@ class VideoOutbox:
         return number
 
     def has_data(self) -> bool:
-        for video in self._live.values():  # noqa: SIM110 - asked for every packet, and a generator costs more
+        for video in self._live.values():  # noqa: SIM110 - called for every packet; a generator is slower
             if video.pending_bytes:
                 return True
         return False
 
     def take(self, limit: int) -> tuple[OutgoingVideo, int, memoryview, bool] | None:
-        """Message, offset, at most ``limit`` bytes, and whether they were sent before."""
+        """The next piece: message, offset, at most ``limit`` bytes, and whether they were sent before."""
         for video in self._live.values():
             piece = video.take(limit)
             if piece is not None:
@@ -120,30 +127,37 @@ class VideoOutbox:
         return None
 
     def on_acked(self, video: OutgoingVideo, start: int, end: int, now: float, one_way_s: float) -> None:
+        """Bytes of a message were acknowledged; ``one_way_s`` ago they arrived, by estimate."""
         video.on_acked(start, end)
+        # A message that was given up is no longer open, and its outcome stands.
         if video.acked_bytes == video.size and video.id in self._live:
             self._decide(video, "delivered" if now - one_way_s <= video.deadline_s else "late")
 
     def on_lost(self, video: OutgoingVideo, start: int, end: int, now: float) -> None:
+        """Bytes of a message were lost. They are sent again unless its deadline has passed."""
         if video.id in self._live:
             video.on_lost(start, end)
             if now >= video.deadline_s and video.pending_bytes:
                 self._give_up(video)
 
     def expire(self, now: float, timeout_s: float) -> None:
-        """Gives up what is stale; ``timeout_s`` is how long in-flight bytes may still be acknowledged."""
+        """Gives up messages past their deadline. If all bytes of a message are in flight, it first gets
+        another ``timeout_s`` seconds for their acknowledgements."""
         stale = [video for video in self._live.values() if video.expires_s <= now]
         for video in stale:
             if video.pending_bytes or video.expires_s > video.deadline_s:
                 self._give_up(video)
             else:
+                # After both the deadline and ``now``, even where the deadline is so far back (minus infinity)
+                # that adding the timeout changes nothing. Otherwise the timer would fire for ever.
                 video.expires_s = max(video.deadline_s + timeout_s, math.nextafter(now, math.inf))
 
     def shed(self, now: float, rate_bytes_per_s: float) -> None:
-        """Gives up, in order of sending, what cannot be done by its deadline at this rate.
+        """Gives up messages, oldest first, that cannot be sent by their deadline at this rate.
 
-        Without it, a sender that is offered more than fits would spend everything on messages that go
-        stale half sent. One that has begun is kept for as long as twice the rate would save it.
+        Otherwise a sender that is offered more video than fits would spend all of the rate on messages that
+        become stale half sent. A message that has begun is kept as long as twice the rate would finish it in
+        time: the rate may rise, and the bytes already sent would be wasted.
         """
         for video in list(self._live.values()):
             pending = video.pending_bytes
@@ -151,16 +165,18 @@ class VideoOutbox:
                 continue
             left_s = video.deadline_s - now
             if pending <= left_s * rate_bytes_per_s * (2.0 if video.started else 1.0):
+                # Later messages are judged once this one is sent.
                 return
             self._give_up(video)
 
     def abandon(self) -> None:
-        """The connection is over: what is undecided is lost."""
+        """The connection is over: every open message counts as lost."""
         for video in list(self._live.values()):
             self._decide(video, "lost")
         self.drops.clear()
 
     def _make_room(self, size: int, number: int) -> None:
+        """Gives up the oldest messages until a new one of ``size`` bytes fits the limits."""
         held = sum(video.size for video in self._live.values())
         for video in list(self._live.values()):
             too_old = number - video.id >= self._config.video_messages
@@ -170,6 +186,7 @@ class VideoOutbox:
             self._give_up(video)
 
     def _give_up(self, video: OutgoingVideo) -> None:
+        # The receiver knows nothing of a message that has not begun.
         if video.started:
             self.drops[video.id] = None
             while len(self.drops) > self._config.video_messages:
@@ -188,8 +205,8 @@ class VideoOutbox:
 
 
 MAX_PIECES = 32_768
-"""Separate pieces of partial messages, all together. 32 MiB of which every second packet was lost have
-14 000; a peer that sends single bytes could make millions."""
+"""Limit of the separate pieces of all partial messages together. 32 MiB of which every second packet was lost
+have 14 000 pieces. A peer that sends single bytes could make millions, each with its own cost in memory."""
 
 
 class _Partial:
@@ -201,7 +218,7 @@ class _Partial:
 
 
 class VideoReceiver:
-    """Partial video messages at the receiver. Ids far below the newest count as finished."""
+    """Incomplete video messages at the receiver. Ids far below the newest count as finished."""
 
     __slots__ = ("_base", "_config", "_finished", "_partial", "_pieces", "_stats", "partial_bytes")
 
@@ -215,7 +232,10 @@ class VideoReceiver:
         self.partial_bytes = 0
 
     def receive(self, number: int, total: int, offset: int, data: memoryview) -> bytes | None:
-        """The message, if these bytes complete it. Raises ``ProtocolError`` for impossible sizes."""
+        """Takes a piece, and returns the message if that completes it.
+
+        Raises ``ProtocolError`` for a message over the limit, one whose size changes, or too many pieces.
+        """
         if total > self._config.video_message_bytes:
             raise ProtocolError(f"a video message of {total} bytes")
         if number < self._base or number in self._finished:
@@ -232,6 +252,7 @@ class VideoReceiver:
         self._pieces += len(ranges) - pieces
         if self._pieces > MAX_PIECES:
             raise ProtocolError(f"partial video in {self._pieces} pieces")
+        # A repeat, whose bytes must not be counted or copied again.
         if after == before:
             return None
         self._stats.video_bytes_received += after - before
@@ -243,7 +264,7 @@ class VideoReceiver:
         return bytes(partial.buffer)
 
     def finish(self, number: int) -> None:
-        """This message is complete, or its sender gave it up: free it and ignore what still comes."""
+        """Frees a message that is complete or given up by its sender. Later pieces of it are ignored."""
         if number < self._base:
             return
         if number in self._partial:
@@ -252,6 +273,7 @@ class VideoReceiver:
         self._advance(number)
 
     def _start(self, number: int, total: int) -> _Partial:
+        """Makes room for a new message. The oldest ones are freed first: their deadlines are nearest."""
         self._advance(number)
         while self._partial and self.partial_bytes + total > self._config.video_receive_bytes:
             self._free(min(self._partial))
@@ -266,7 +288,8 @@ class VideoReceiver:
         self._finished.add(number)
 
     def _advance(self, newest: int) -> None:
-        """Ids more than twice the sender's span below the newest cannot be undecided there."""
+        """Takes all ids below a base as finished, so that the set of finished ids stays small. Open messages
+        span at most ``video_messages`` ids at the sender; twice that allows for reordered packets."""
         base = newest + 1 - 2 * self._config.video_messages
         if base <= self._base:
             return

@@ -1,4 +1,4 @@
-"""What a connection tells its application, and the errors of the transport."""
+"""The events that a connection reports to its application, and the errors of the transport."""
 
 from __future__ import annotations
 
@@ -12,27 +12,28 @@ Outcome = Literal["delivered", "late", "lost"]
 
 @dataclass(frozen=True, slots=True)
 class Connected:
-    """The handshake is done; sending is allowed."""
+    """The handshake is done."""
 
 
 class MessageReceived(NamedTuple):
-    """A whole message of a reliable channel, in order within its channel."""
+    """A whole message of a reliable channel. Messages of one channel keep their order."""
 
     channel: int
     data: bytes
 
 
 class VideoReceived(NamedTuple):
-    """A whole deadline-bound message; ``id`` is the sender's."""
+    """A whole deadline-bound message. ``id`` is the one that ``send_video`` returned to the sender."""
 
     id: int
     data: bytes
 
 
 class VideoOutcome(NamedTuple):
-    """At the sender, once per ``send_video``: what became of it.
+    """The fate of a video message, reported once to its sender.
 
-    ``delivered``: acknowledged in time. ``late``: acknowledged, after its deadline. ``lost``: given up.
+    ``delivered``: it arrived by its deadline, judged by its acknowledgement. ``late``: it arrived after its
+    deadline. ``lost``: it was given up.
     """
 
     id: int
@@ -40,6 +41,8 @@ class VideoOutcome(NamedTuple):
 
 
 class Closed(NamedTuple):
+    """The connection is over. No event follows but deliveries that have not been taken."""
+
     reason: str
 
 
@@ -49,7 +52,7 @@ TransportEvent = Signal | Delivery
 
 
 class ConnectionClosed(PeerError):  # noqa: N818 - a fact, not a fault
-    """The connection is over: closed by either side, timed out or replaced. ``reason`` says which."""
+    """The connection is over: closed by either side, timed out or replaced. ``reason`` tells them apart."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(f"connection closed: {reason}")
@@ -57,4 +60,4 @@ class ConnectionClosed(PeerError):  # noqa: N818 - a fact, not a fault
 
 
 class SendQueueFull(EccoError):  # noqa: N818 - as asyncio.QueueFull
-    """The application sends faster than the network takes; wait with ``drain``."""
+    """The application sends faster than the network delivers. Wait with ``drain``."""

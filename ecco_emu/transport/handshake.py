@@ -1,9 +1,9 @@
 """The handshake: HELLO, CHALLENGE, RESPONSE, and then data.
 
-The server answers a HELLO without keeping any state: its nonce is a keyed hash of the client's
-address, nonce and name and of the time, so a RESPONSE that carries it proves that the client gets
-mail at that address and is not a recording. Client datagrams are padded so that no answer is larger
-than what asked for it.
+The server answers a HELLO without keeping state. Its nonce is a keyed hash of the client's address, nonce and
+name and of the time (a cookie, as in RFC 9000 section 8.1). A RESPONSE with that nonce proves that the client
+receives datagrams at its address, and that the RESPONSE is not a recording. Client datagrams are padded, so
+that no answer is larger than its request and the server cannot be used to amplify traffic.
 """
 
 from __future__ import annotations
@@ -22,9 +22,12 @@ MAX_NAME_BYTES: Final = 64
 REQUEST_BYTES: Final = 160
 """Size of a HELLO and of a RESPONSE."""
 _COOKIE_PERIOD_S: Final = 10.0
+"""A server nonce is valid in the period in which it was made and in the next one: for 10 to 20 s."""
 _MAX_SPENT: Final = 4096
+"""Connection ids remembered at most, so that clients with a valid token cannot fill memory."""
 _NO_ID: Final = bytes(wire.CONNECTION_ID_BYTES)
 _RESPONSES_PER_CHALLENGE: Final = 4
+"""Unanswered RESPONSEs after which the client begins again with HELLO."""
 
 
 def _request(kind: int, seal: auth.Seal, name: str, client_nonce: bytes, server_nonce: bytes) -> bytes:
@@ -42,7 +45,10 @@ def _request(kind: int, seal: auth.Seal, name: str, client_nonce: bytes, server_
 
 
 def _parse_request(datagram: bytes) -> tuple[str, bytes, bytes]:
-    """Name, client nonce and server nonce of a HELLO or RESPONSE."""
+    """Returns name, client nonce and server nonce of a HELLO or RESPONSE. Raises ``ProtocolError``.
+
+    Runs before authentication, because the name decides which key to use.
+    """
     if len(datagram) != REQUEST_BYTES:
         raise ProtocolError(f"a handshake datagram has {REQUEST_BYTES} bytes, not {len(datagram)}")
     position = wire.HEADER.size + 2 * NONCE_BYTES
@@ -58,7 +64,10 @@ def _parse_request(datagram: bytes) -> tuple[str, bytes, bytes]:
 
 
 class ClientHandshake:
-    """The client's side: what to send, when to send it again, and the session once there is one."""
+    """The client's side: makes the datagrams, times their repetition, and derives the session.
+
+    Raises ``ValueError`` for a nonce, name or token of the wrong length.
+    """
 
     def __init__(self, config: TransportConfig, *, name: str, token: bytes, nonce: bytes, now: float) -> None:
         if len(nonce) != NONCE_BYTES:
@@ -77,20 +86,24 @@ class ClientHandshake:
         self.deadline_s = now + config.handshake_timeout_s
 
     def datagram(self, now: float) -> bytes | None:
-        """The next attempt, if it is due."""
+        """The next HELLO or RESPONSE, or None if none is due."""
         if now < self.next_attempt_s:
             return None
         self.next_attempt_s = now + self._interval_s
         self._interval_s = min(2 * self._interval_s, max(1.0, self._config.handshake_retry_s))
         if self._server_nonce is not None and self._responses >= _RESPONSES_PER_CHALLENGE:
-            self._server_nonce = None  # the server may have restarted: ask for a new challenge
+            # A server that has restarted does not know the nonce: ask for a new challenge.
+            self._server_nonce = None
         if self._server_nonce is None:
             return _request(wire.HELLO, self._own, self._name, self._nonce, bytes(NONCE_BYTES))
         self._responses += 1
         return _request(wire.RESPONSE, self._own, self._name, self._nonce, self._server_nonce)
 
     def receive(self, datagram: bytes, now: float) -> auth.Session | None:
-        """The session a CHALLENGE makes; raises ``ProtocolError`` for a forged or foreign one."""
+        """Returns the session that a CHALLENGE establishes, or None for a repeated one.
+
+        Raises ``ProtocolError`` for a challenge that is forged or meant for another client.
+        """
         if len(datagram) != wire.OVERHEAD_BYTES + 2 * NONCE_BYTES or not self._server.verify(datagram):
             raise ProtocolError("a challenge that is not authentic")
         nonces = datagram[wire.HEADER.size : -wire.TAG_BYTES]
@@ -106,7 +119,10 @@ class ClientHandshake:
 
 
 class ServerHandshake:
-    """The server's side, for all clients. Holds only the ids of connections made lately."""
+    """The server's side, for all clients. Its only state are the ids of recent connections.
+
+    ``tokens``: the secret of every name. Raises ``ValueError`` for a token that is too short.
+    """
 
     def __init__(self, tokens: Mapping[str, bytes], *, secret: bytes) -> None:
         for token in tokens.values():
@@ -119,7 +135,10 @@ class ServerHandshake:
         """Handshake datagrams that were forged, malformed, stale or from unknown names."""
 
     def receive(self, datagram: bytes, address: bytes, now: float) -> bytes | auth.Session | None:
-        """A challenge to send back, the session of a new connection, or nothing. Never raises."""
+        """Returns a CHALLENGE to send back, the session of a new connection, or None. Never raises.
+
+        ``address``: the client's, as bytes that are the same for the same address.
+        """
         try:
             return self._receive(datagram, address, now)
         except ProtocolError:
@@ -127,7 +146,8 @@ class ServerHandshake:
             return None
 
     def release(self, session: auth.Session) -> None:
-        """The connection was not taken after all (no room): the client may try again."""
+        """Forgets a session whose connection found no room, so that the client's next RESPONSE may
+        succeed."""
         self._spent.pop(session.connection_id, None)
 
     def _receive(self, datagram: bytes, address: bytes, now: float) -> bytes | auth.Session | None:
@@ -140,6 +160,7 @@ class ServerHandshake:
         if not client.verify(datagram):
             raise ProtocolError("a handshake that is not authentic")
         period = int(now // _COOKIE_PERIOD_S)
+        # The answer is a function of the request and the time, so that repeated HELLOs cost no memory.
         if kind == wire.HELLO:
             header = wire.HEADER.pack(wire.VERSION, wire.CHALLENGE, _NO_ID, 0)
             cookie = self._cookie(address, name, client_nonce, period)
@@ -168,9 +189,10 @@ class ServerHandshake:
         return mac.digest()
 
     def _spend(self, session: auth.Session, now: float) -> auth.Session | None:
-        """A session is made once; a second RESPONSE for it is a repeat or a replay."""
+        """Returns the session the first time. A second RESPONSE for it is a repeat or a replay: None."""
         if session.connection_id in self._spent:
             return None
+        # Ids older than two periods may be forgotten: their server nonces are no longer valid.
         if len(self._spent) >= _MAX_SPENT:
             fresh = now - 2 * _COOKIE_PERIOD_S
             self._spent = {key: at for key, at in self._spent.items() if at > fresh}

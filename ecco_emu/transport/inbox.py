@@ -1,4 +1,5 @@
-"""What arrives: pieces in, whole messages and videos out, and no more memory than the limits allow."""
+"""Puts arriving pieces together to whole messages and videos, within the memory limits of the
+configuration."""
 
 from __future__ import annotations
 
@@ -15,8 +16,10 @@ from ecco_emu.transport.stats import ConnectionStats
 
 
 class Inbox:
-    """The receiving halves of all channels and of video. ``announce(channel, limit)`` is called when
-    the peer must hear that it may send further."""
+    """The receiving halves of all channels and of video.
+
+    ``announce(channel, limit)`` is called when a WINDOW frame must tell the peer that it may send further.
+    """
 
     __slots__ = ("_announce", "_channels", "_config", "_deliveries", "_stats", "_unread_bytes", "_video")
 
@@ -30,7 +33,7 @@ class Inbox:
         self._video = VideoReceiver(config, stats)
         self._deliveries: deque[Delivery] = deque()
         self._unread_bytes = 0
-        """Of video; channels count their own."""
+        """Of whole videos; each channel counts its own messages."""
 
     @property
     def has_delivery(self) -> bool:
@@ -38,12 +41,12 @@ class Inbox:
 
     @property
     def buffered_bytes(self) -> int:
-        """Reassembly and what the application has not taken."""
+        """Bytes in memory: incomplete messages, and those the application has not taken."""
         channels = sum(channel.buffered_bytes for channel in self._channels)
         return channels + self._video.partial_bytes + self._unread_bytes
 
     def next_delivery(self) -> Delivery | None:
-        """Taking one makes room for more to be received."""
+        """The next whole message or video, or None. Taking one makes room for more to be received."""
         if not self._deliveries:
             return None
         delivery = self._deliveries.popleft()
@@ -56,7 +59,7 @@ class Inbox:
         return delivery
 
     def on_stream(self, frame: wire.Stream) -> None:
-        """Raises ``ProtocolError`` for what no honest peer sends."""
+        """Takes a frame. Raises ``ProtocolError`` if it breaks a rule that every honest peer keeps."""
         if frame.channel >= len(self._channels):
             raise ProtocolError(f"no channel {frame.channel}")
         channel = self._channels[frame.channel]
@@ -65,7 +68,7 @@ class Inbox:
         self._open_window(channel)
 
     def on_video(self, frame: wire.Video) -> None:
-        """Raises ``ProtocolError`` for what no honest peer sends."""
+        """Takes a frame. Raises ``ProtocolError`` if it breaks a rule that every honest peer keeps."""
         data = self._video.receive(frame.message, frame.total, frame.offset, frame.data)
         if data is not None:
             self._deliver_video(VideoReceived(frame.message, data))
@@ -87,6 +90,8 @@ class Inbox:
     def _deliver_video(self, video: VideoReceived) -> None:
         self._deliveries.append(video)
         self._unread_bytes += len(video.data) + ITEM_BYTES
+        # Reliable messages are spared: their channel's window bounds them. The newest video is the one of
+        # use.
         while self._unread_bytes > self._config.video_unread_bytes:
             oldest = next(item for item in self._deliveries if isinstance(item, VideoReceived))
             self._deliveries.remove(oldest)

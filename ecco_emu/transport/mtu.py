@@ -1,9 +1,10 @@
-"""How large datagrams may be on this path: a small part of RFC 8899 (DPLPMTUD).
+"""Finds how large a datagram the path carries: a small part of RFC 8899 (DPLPMTUD).
 
-Datagrams begin at the configured size. A path that swallows large ones while small ones pass is a black
-hole: sizes fall to ``MIN_BYTES`` and are searched upwards again, step by step, with probes that carry
-nothing and cost no congestion. Sockets are set not to fragment; one that refuses a size says the same
-at once. ICMP is not believed, so nobody off the path can shrink it.
+Datagrams begin at the configured size. A path that drops large datagrams while small ones pass is a black
+hole (RFC 8899 section 4.3). The size then falls to ``MIN_BYTES``, and probes search upwards step by step. A
+probe carries no data, and its loss does not count as congestion. Sockets are set not to fragment; a socket
+that refuses a size reports the same condition at once. ICMP messages are ignored, so an attacker off the path
+cannot lower the size.
 """
 
 from __future__ import annotations
@@ -14,12 +15,15 @@ from collections.abc import Sequence
 from ecco_emu.transport.stats import ConnectionStats
 
 MIN_BYTES = 400
+"""The size that every path is assumed to carry."""
 _STEPS = (512, 768, 1000, 1200, 1400, 4000, 8900, 16000, 32000)
 _LOST_IN_A_ROW = 6
-"""Large packets lost, one after another, all sent after a small one that arrived."""
+"""A black hole: so many large packets in a row were lost, all sent after a small one that arrived. Fewer
+may be chance on a lossy path."""
 _TRIES = 3
+"""Probes of one size before the search rests (RFC 8899 section 5.1.2, MAX_PROBES)."""
 _SEARCH_AGAIN_S = 60.0
-"""RFC 8899 says 600; links here are changed by scenarios of a minute or two."""
+"""RFC 8899 section 5.1.1 says 600 s. Here scenarios change links within a minute or two."""
 
 
 class PathMtu:
@@ -44,10 +48,13 @@ class PathMtu:
         self._steps = [step for step in _STEPS if MIN_BYTES < step < max_bytes] + [max_bytes]
         self.size = max_bytes
         self.suspicious = False
-        """A large packet was lost and none has arrived since: ``on_acked`` wants to know."""
+        """A large packet was lost and none has arrived since; ``on_acked`` must then be called."""
         self._alive_s = math.inf
+        """When the first small packet was sent that arrived since then; infinite while there is none."""
         self._lost = 0
+        """Large packets lost since then, of those sent after ``_alive_s``."""
         self._search_s = math.inf
+        """When to search upwards; infinite at the full size."""
         self._probing = 0
         self._probe_number = -1
         self._probe_sent_s = -math.inf
@@ -55,6 +62,7 @@ class PathMtu:
 
     @property
     def lowered(self) -> bool:
+        """Whether the size is below the configured one."""
         return self.size < self._steps[-1]
 
     def on_acked(self, size: int, sent_s: float) -> None:
@@ -65,7 +73,10 @@ class PathMtu:
             self._alive_s = min(self._alive_s, sent_s)
 
     def on_lost(self, size: int, sent_s: float, now: float) -> None:
-        """What was sent before the path was known to be alive may have met an outage: that counts not."""
+        """A packet of ``size`` bytes that was sent at ``sent_s`` was declared lost.
+
+        It counts only if a small packet sent before it arrived. Otherwise the path may simply have been down.
+        """
         if not self._is_large(size):
             return
         if not self.suspicious:
@@ -80,10 +91,13 @@ class PathMtu:
         if MIN_BYTES < size <= self.size:
             self._fall(now)
         elif size == self._probing:
-            self._tries = _TRIES
+            self._tries = _TRIES  # further probes of this size would be refused too
 
     def probe(self, now: float, timeout_s: float) -> int | None:
-        """The size to probe now, if any; tell ``on_probe_sent``. ``timeout_s``: how long to wait for one."""
+        """Returns the size to probe now, or None. The caller sends a probe and calls ``on_probe_sent``.
+
+        ``timeout_s``: how long to wait for a probe's acknowledgement before the next.
+        """
         if now < self._search_s or now < self._probe_sent_s + timeout_s:
             return None
         if self._tries >= _TRIES:
@@ -97,7 +111,10 @@ class PathMtu:
         self._tries += 1
 
     def on_ack(self, ranges: Sequence[tuple[int, int]]) -> None:
-        """Whatever arrived, the probe may be among it."""
+        """Takes the ranges of any acknowledgement: the probe may be among them.
+
+        Probes are not in flight for loss detection, so nobody else notices their arrival.
+        """
         number = self._probe_number
         if number >= 0 and any(start <= number < end for start, end in ranges):
             self.size = self._probing
@@ -106,6 +123,8 @@ class PathMtu:
                 self._search_s = math.inf
 
     def _is_large(self, size: int) -> bool:
+        """Whether a packet is so large that its loss may be due to its size. Half the present size, because
+        data packets are seldom filled to the last byte."""
         return size > MIN_BYTES and size > self.size // 2
 
     def _fall(self, now: float) -> None:

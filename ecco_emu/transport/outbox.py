@@ -1,6 +1,8 @@
-"""What waits to be sent, and what goes into the next packet: control first, then video, then weights.
+"""Holds data that wait to be sent, and fills the next packet: control first, then video, then weights.
 
-Every frame that matters is put on the packet's record; a lost packet's record puts it back here.
+Every frame that must not get lost is noted in the packet's record. The record of a lost packet is given back
+to the outbox, which sends its contents again. As in QUIC, packets themselves are never retransmitted (RFC
+9000 section 13.3).
 """
 
 from __future__ import annotations
@@ -16,13 +18,14 @@ from ecco_emu.transport.deadline import VideoOutbox
 from ecco_emu.transport.stats import ConnectionStats
 
 Content = tuple[int, Any, int, int]
-"""What a sent packet carried: (kind, channel or message, start, end)."""
+"""One frame of a sent packet: kind, channel or message, and the range of bytes."""
 Parts = list[bytes | memoryview]
 
 _STREAM, _VIDEO, _DROP, _WINDOW, _DONE = range(5)
 _SMALL_REST_BYTES = 64
-"""A packet with less room than this is full."""
+"""A packet with less room than this is full: a smaller piece would be mostly header."""
 _DROPS_PER_PACKET = 32
+"""VIDEO_DROP frames in one packet at most, so that they leave room for data."""
 
 
 class Outbox:
@@ -45,18 +48,19 @@ class Outbox:
         self.channels = [SendChannel(n, config) for n in range(len(config.channel_message_bytes))]
         self.video = VideoOutbox(config, stats)
         self.done_pending = False
-        """HANDSHAKE_DONE must be sent (again)."""
+        """HANDSHAKE_DONE must be sent, for the first time or again."""
         self.ping_pending = False
         self.path_response: int | None = None
-        """The token of the newest PATH_CHALLENGE; never sent again, the challenge is."""
+        """The token of the newest PATH_CHALLENGE. A lost answer is not repeated: the peer repeats the
+        challenge."""
         self.pending_report: bytes | None = None
-        """A SHARE or IDLE frame to send with the next packet; never sent again, a newer one is."""
+        """A SHARE or IDLE frame for the next packet. A lost one is not repeated: a newer one follows."""
         self._windows: set[int] = set()
-        """Channels whose WINDOW must be sent (again)."""
+        """Channels whose WINDOW must be sent, for the first time or again."""
         self._window_limits = [0] * len(self.channels)
 
     def has_data(self) -> bool:
-        """Anything but an acknowledgement."""
+        """Whether there is an ack-eliciting frame to send."""
         if self._windows or self.ping_pending or self.done_pending or self.video.drops:
             return True
         if self.path_response is not None:
@@ -68,21 +72,22 @@ class Outbox:
 
     @property
     def owes_window(self) -> bool:
+        """Whether a WINDOW frame waits."""
         return bool(self._windows)
 
     def announce(self, channel: int, limit: int) -> None:
-        """The peer may send on this channel up to ``limit``; tell it."""
+        """Sends the peer a WINDOW: it may send on this channel up to ``limit``."""
         self._window_limits[channel] = limit
         self._windows.add(channel)
 
     def on_window(self, frame: wire.Window) -> None:
-        """Raises ``ProtocolError`` for a channel that does not exist."""
+        """Takes the peer's WINDOW. Raises ``ProtocolError`` for a channel that does not exist."""
         if frame.channel >= len(self.channels):
             raise ProtocolError(f"no channel {frame.channel}")
         self.channels[frame.channel].on_window(frame.limit)
 
     def on_acked(self, contents: Sequence[Content], now: float, one_way_s: float) -> None:
-        """What a packet carried has arrived, about ``one_way_s`` ago."""
+        """The contents of a packet have arrived, about ``one_way_s`` ago."""
         for kind, target, start, end in contents:
             if kind == _STREAM:
                 self.channels[target].on_acked(start, end)
@@ -90,7 +95,7 @@ class Outbox:
                 self.video.on_acked(target, start, end, now, one_way_s)
 
     def on_lost(self, contents: Sequence[Content], now: float) -> None:
-        """What a packet carried must be sent again, where it is still worth it."""
+        """The contents of a packet are lost. They are queued again, except video past its deadline."""
         for kind, target, start, end in contents:
             if kind == _STREAM:
                 self.channels[target].on_lost(start, end)
@@ -99,12 +104,16 @@ class Outbox:
             elif kind == _DROP:
                 self.video.drops[target] = None
             elif kind == _WINDOW:
+                # The repeat carries the newest limit, not the lost one.
                 self._windows.add(target)
             else:
                 self.done_pending = True
 
     def fill(self, parts: Parts, contents: list[Content], room: int) -> None:
-        """Adds frames of at most ``room`` bytes to ``parts``, and what they carry to ``contents``."""
+        """Adds frames of at most ``room`` bytes to ``parts``, and their records to ``contents``.
+
+        The order is the priority: control and video never wait behind weights (channel 1 and up).
+        """
         room = self._add_control(parts, contents, room)
         room = self._add_stream(self.channels[0], parts, contents, room)
         room = self._add_video(parts, contents, room)
@@ -112,7 +121,7 @@ class Outbox:
             room = self._add_stream(channel, parts, contents, room)
 
     def _add_control(self, parts: Parts, contents: list[Content], room: int) -> int:
-        """Everything but application data; the room that is left."""
+        """Adds all frames other than application data, and returns the room that is left."""
         frames: list[bytes] = []
         if self.done_pending:
             self.done_pending = False

@@ -1,11 +1,13 @@
 """One connection as a qlog trace (draft-ietf-quic-qlog-main-schema 0.3, JSON-SEQ), which qvis can draw.
 
-Sans-IO: records go to a ``sink`` as bytes, one call each, complete and in order of time; what writes
-them may stop anywhere and the trace is still readable. JSON-SEQ begins every record with the character
-RS and ends it with a newline (RFC 7464). Our frames go by their nearest QUIC names: a channel is the
-stream of its number, a video message stream ``VIDEO_STREAM`` + its id, its giving up RESET_STREAM, WINDOW
-MAX_STREAM_DATA. Times are milliseconds since the connection began, which is ``reference_time`` of the
-emulated clock: so the traces of one run share one time.
+Sans-IO: every record goes to a ``sink`` as bytes, complete, in one call, and in order of time. A trace that
+ends after any record is readable. JSON-SEQ begins every record with the character RS and ends it with a
+newline (RFC 7464).
+
+Frames have the names of the nearest QUIC frames. A channel is the stream of its number, and a video message
+is stream ``VIDEO_STREAM`` + its id. VIDEO_DROP is RESET_STREAM, and WINDOW is MAX_STREAM_DATA. Times are
+milliseconds since the connection began; that moment is ``reference_time`` in emulated time, so the traces of
+one run have a common clock.
 """
 
 from __future__ import annotations
@@ -20,16 +22,18 @@ from ecco_emu.transport.telemetry import DropReason, Metrics
 
 VERSION = "0.3"
 VIDEO_STREAM = 100
+"""Above all channel numbers, so that no video shares a stream with a channel."""
 _encode = msgspec.json.Encoder().encode
 
 
 def record(value: dict[str, Any]) -> bytes:
+    """``value`` as one JSON-SEQ record."""
     return b"\x1e" + _encode(value) + b"\n"
 
 
 class QlogTrace:
-    """A ``Telemetry`` that makes at most ``limit_bytes`` of records, the last of which says if more was
-    left out."""
+    """A ``Telemetry`` that writes at most ``limit_bytes``. A trace that reaches the limit ends with a record
+    that says so."""
 
     def __init__(
         self,
@@ -49,7 +53,8 @@ class QlogTrace:
         self._cuts = 0
 
     def started(self, connection_id: bytes, now: float) -> None:
-        if self._started:  # the server restarted in the middle of the handshake
+        # A second call means that the server restarted during the handshake. qlog allows one start per trace.
+        if self._started:
             self._event(now, "connectivity:connection_id_updated", {"src_new": connection_id.hex()})
             return
         self._started = True
@@ -94,6 +99,7 @@ class QlogTrace:
             "pacing_rate": int(metrics.pacing_bytes_per_s * 8),
             "pto_count": metrics.probes,
         }
+        # An unknown ssthresh is infinite, which JSON cannot express.
         if metrics.ssthresh < 2**62:
             data["ssthresh"] = int(metrics.ssthresh)
         self._event(now, "recovery:metrics_updated", data)
@@ -103,7 +109,8 @@ class QlogTrace:
         self._event(now, "connectivity:connection_closed", {"reason": reason})
 
     def _tell_state(self, metrics: Metrics, now: float) -> None:
-        """``recovery`` is told for the moment of a cut."""
+        """Records a change of the congestion state. It is "recovery" at the one record after a cut: this
+        transport has no recovery period that lasts, as QUIC has (RFC 9002 section 7.3.2)."""
         if metrics.cuts > self._cuts:
             state = "recovery"
         else:
@@ -120,6 +127,7 @@ class QlogTrace:
 
     def _write(self, value: dict[str, Any]) -> None:
         line = record(value)
+        # The last record must always fit.
         if len(line) + _END_BYTES > self._left_bytes:
             data = {"message": "the trace is full: later events were left out"}
             line = record({"time": value.get("time", 0.0), "name": "generic:warning", "data": data})
@@ -129,8 +137,9 @@ class QlogTrace:
 
 
 _END_BYTES = 160
-"""Kept free for the record that says that the trace is full."""
+"""Reserved for the record that says that the trace is full."""
 _MANY_FRAMES = 16
+"""Only packets with more frames than this are searched for padding."""
 _TRIGGERS: dict[DropReason, str] = {
     "forged": "payload_decrypt_error",
     "malformed": "header_parse_error",
@@ -155,12 +164,12 @@ def _packet(number: int, size: int, frames: Sequence[wire.WireFrame]) -> dict[st
 
 
 def _frames(frames: Sequence[wire.WireFrame]) -> list[dict[str, Any]]:
-    """PINGs after the first are padding."""
+    """The frames of a packet. All PINGs but one are shown as padding: a path MTU probe has hundreds."""
     pings = sum(isinstance(frame, wire.Ping) for frame in frames) if len(frames) > _MANY_FRAMES else 0
     if pings <= 1:
         return [_frame(frame) for frame in frames]
-    told = [_frame(frame) for frame in frames if not isinstance(frame, wire.Ping)]
-    return [*told, {"frame_type": "ping"}, {"frame_type": "padding", "payload_length": pings - 1}]
+    others = [_frame(frame) for frame in frames if not isinstance(frame, wire.Ping)]
+    return [*others, {"frame_type": "ping"}, {"frame_type": "padding", "payload_length": pings - 1}]
 
 
 def _frame(frame: wire.WireFrame) -> dict[str, Any]:
@@ -192,5 +201,8 @@ def _frame(frame: wire.WireFrame) -> dict[str, Any]:
             return {"frame_type": "handshake_done"}
         case wire.Ping():
             return {"frame_type": "ping"}
-        case _:  # one that QUIC has no name for
-            return {"frame_type": type(frame).__name__.lower()}
+        # QUIC has no frames like the next two, so that qvis shows our names.
+        case wire.ShareFrame():
+            return {"frame_type": "share"}
+        case wire.Idle():
+            return {"frame_type": "idle"}

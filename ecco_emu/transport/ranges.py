@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 
 class RangeSet:
-    """``[start, end)`` ranges; adjacent ranges are merged.
+    """A set of ``[start, end)`` ranges. Ranges that touch are merged.
 
     >>> held = RangeSet(); held.add(0, 5); held.add(9, 12); held.add(5, 7); list(held)
     [(0, 7), (9, 12)]
@@ -44,6 +44,7 @@ class RangeSet:
         if start >= end:
             return
         starts, ends = self._starts, self._ends
+        # Packets and bytes mostly arrive in order. The first two cases then avoid searching.
         if not ends or start > ends[-1]:
             starts.append(start)
             ends.append(end)
@@ -54,6 +55,7 @@ class RangeSet:
                 self.total += end - ends[-1]
                 ends[-1] = end
             return
+        # The existing ranges from ``low`` up to ``high`` overlap the new one or touch it, and are merged.
         low = bisect_left(ends, start)
         high = bisect_right(starts, end)
         if low < high:
@@ -68,6 +70,8 @@ class RangeSet:
         if start >= end:
             return
         starts, ends = self._starts, self._ends
+        # The existing ranges from ``low`` up to ``high`` overlap the removed one. Of the outermost two, an
+        # end may remain.
         low = bisect_right(ends, start)
         high = bisect_left(starts, end)
         if low >= high:
@@ -86,7 +90,7 @@ class RangeSet:
         ends[low:high] = new_ends
 
     def pop_first(self, limit: int) -> tuple[int, int]:
-        """Takes up to ``limit`` integers from the lowest range."""
+        """Removes up to ``limit`` integers from the lowest range, and returns them as a range."""
         start, end = self._starts[0], self._ends[0]
         if end - start > limit:
             end = start + limit
@@ -97,7 +101,7 @@ class RangeSet:
         return start, end
 
     def forget_oldest(self) -> int:
-        """Drops the lowest range and returns its end."""
+        """Removes the lowest range and returns its end."""
         end = self._ends[0]
         self.total -= end - self._starts[0]
         del self._starts[0], self._ends[0]

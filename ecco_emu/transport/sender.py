@@ -1,6 +1,6 @@
-"""When packets leave: congestion window, pacing, probes, packet numbers, seals.
+"""Decides when packets leave: congestion window, pacing, probes, packet numbers and seals.
 
-What goes into them is the ``Outbox``'s business and the acknowledgement ``ReceivedPackets``'.
+The ``Outbox`` chooses the data in a packet. ``ReceivedPackets`` provides the acknowledgement.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from ecco_emu.transport.stats import ConnectionStats
 from ecco_emu.transport.telemetry import Metrics, Telemetry
 
 _SMALL_PROBES = 2
-"""After this many probe timeouts probes are small: they pass where large ones might not."""
+"""From this many probe timeouts in a row on, probes are small: they pass a path that drops large packets."""
 BATCH_DATAGRAMS = 64
-"""Most datagrams one call of ``packets`` returns."""
+"""One call of ``packets`` returns at most this many datagrams."""
 
 
 class Sender:
@@ -57,29 +57,35 @@ class Sender:
         self.mtu = PathMtu(config.max_datagram_bytes, stats)
         self._idle_s = 0.0
         self._idle_from_s: float | None = now
+        """When the present time without data to send began; None while there are data."""
         self._probes = 0
-        """Packets that may leave whatever the window and the pace say."""
+        """Packets that may leave regardless of window and pace: RFC 9002 section 7.5 exempts probes, because
+        a full window of lost packets would otherwise never be noticed."""
 
     def begin(self, connection_id: bytes, key: bytes) -> None:
+        """Sets the id and the key of the packets to come, once the handshake has made them."""
         self._connection_id = connection_id
         self._seal = auth.Seal(key)
 
     @property
     def exhausted(self) -> bool:
-        """Every packet number was used (one is kept for what is left out): nothing more can be sent."""
+        """Whether every packet number was used, so that nothing more can be sent.
+
+        One number is kept back: ``packet`` may have to skip one.
+        """
         return self._next_number >= wire.MAX_PACKET_NUMBER
 
     @property
     def quiet(self) -> bool:
-        """Nothing is on its way that will make the peer answer."""
+        """Whether no packet is in flight, or about to be, that the peer will acknowledge."""
         return not self.recovery.in_flight_bytes and not self._outbox.ping_pending
 
     def idle_s(self, now: float) -> float:
-        """For how long, since it began, there was nothing to send."""
+        """The total time since the connection began in which there was nothing to send."""
         return self._idle_s + (now - self._idle_from_s if self._idle_from_s is not None else 0.0)
 
     def packets(self, now: float) -> list[bytes]:
-        """What may leave now, at most ``BATCH_DATAGRAMS``."""
+        """The datagrams that may leave now, at most ``BATCH_DATAGRAMS``."""
         if self._idle_from_s is not None and self._outbox.has_data():
             self._end_idleness(now)
         video = self._outbox.video
@@ -87,6 +93,7 @@ class Sender:
         if expiry_s is not None:
             if expiry_s <= now:
                 self.expire_video(now)
+            # While probes go unanswered the path may be down, and the rate says nothing about a deadline.
             if not self.recovery.probe_count:
                 self._shed_video(now)
         datagrams: list[bytes] = []
@@ -104,9 +111,10 @@ class Sender:
         return datagrams
 
     def packet(self, parts: Sequence[bytes | memoryview], now: float) -> bytes:
-        """One packet, numbered, sealed and counted."""
+        """Makes a packet of these frames: numbers, seals and counts it."""
         assert self._seal is not None
         number = self._next_number
+        # A skipped number exposes a peer that acknowledges packets it has not received (``skips``).
         if number == self._skips.next:
             self._skips.skip()
             number += 1
@@ -120,10 +128,11 @@ class Sender:
         return datagram
 
     def on_ack(self, frame: wire.Ack, now: float) -> None:
-        """Raises ``ProtocolError`` for an acknowledgement of what was never sent."""
+        """Takes an acknowledgement. Raises ``ProtocolError`` if it names a packet that was never sent."""
         self._skips.check(frame.ranges)
         recovery, outbox = self.recovery, self._outbox
         acked, lost = recovery.on_ack(frame.ranges, frame.delay_us / 1e6, now, self._next_number)
+        # An estimate: without synchronised clocks, one direction cannot be measured alone.
         one_way_s = recovery.rtt.smoothed_s / 2
         for packet in acked:
             outbox.on_acked(packet.contents, now, one_way_s)
@@ -139,7 +148,8 @@ class Sender:
                 self._telemetry.metrics(self._metrics(), now)
 
     def next_timer(self) -> float:
-        """When to call ``on_timer`` or ``packets`` again; infinity: not before something else happens."""
+        """When to call ``on_timer`` or ``packets`` again: minus infinity means at once, infinity means not
+        before another call has changed something."""
         due_s = math.inf
         for candidate in (
             self._received.due_s,
@@ -150,16 +160,19 @@ class Sender:
                 due_s = candidate
         if self._probes:
             return -math.inf
+        # With a closed window only an acknowledgement or a loss can let data go: no timer is needed for that.
         if self._window_open() and self._outbox.has_data():
             due_s = min(due_s, self._pacer.next_time(self.mtu.size, -math.inf))
         return due_s
 
     def answer_challenge(self, token: int) -> None:
-        """At once, whatever the window says: the peer sends nowhere else until it hears."""
+        """Answers a PATH_CHALLENGE at once, regardless of the window: until the answer arrives, the peer
+        sends its data to the old address."""
         self._outbox.path_response = token
         self._probes = max(self._probes, 1)
 
     def on_timer(self, now: float) -> None:
+        """Declares losses, sends probes and gives up stale video, as far as they are due."""
         lost, probe = self.recovery.on_timer(now)
         if lost:
             self._on_lost(lost, now)
@@ -167,14 +180,18 @@ class Sender:
             if self._telemetry is not None:
                 self._telemetry.metrics(self._metrics(), now)
         if probe:
+            # The oldest packet's data make the best probe (RFC 9002 section 6.2.4). The packet itself stays
+            # in flight; if it arrives after all, the receiver ignores the bytes that it has.
             oldest = self.recovery.oldest()
             if oldest is not None:
                 self._outbox.on_lost(oldest.contents, now)
+            # Two at the first timeout, so that one lost probe does not cost another. Further probes go out at
+            # short intervals (``max_probe_interval_s``), so that one each is enough.
             self._probes = 1 if self.recovery.probe_count > 1 else 2
         self.expire_video(now)
 
     def resume(self, now: float) -> None:
-        """Before new data is queued: an idle connection restarts with care."""
+        """To be called before data are queued. After an idle time the controller lowers the window."""
         self._end_idleness(now)
         recovery = self.recovery
         last_sent_s = recovery.last_sent_s
@@ -189,17 +206,19 @@ class Sender:
         self._outbox.video.expire(now, self.recovery.timeout_s)
 
     def on_share(self, report: ShareReport, now: float) -> None:
-        """What the server says of this connection's share."""
+        """Takes the server's report about this connection's share."""
         self.controller.on_share(report, now)
+        # Before the first sample the pace would rest on the assumed round-trip time.
         if self.recovery.rtt.samples:
             self._update_pace(now)
 
     def on_refused(self, size: int, now: float) -> None:
-        """The socket did not take a datagram because of its size; recovery will miss it."""
+        """The socket refused a datagram because of its size. Loss detection will declare it lost in time."""
         self.mtu.refused(size, now)
 
     def _probe_mtu(self, datagrams: list[bytes], now: float) -> None:
-        """A larger packet of PINGs, which is in no one's books but the ``PathMtu``'s."""
+        """Sends a larger packet of PINGs when the path MTU search wants one. Neither loss detection nor
+        congestion control counts it: its loss is no sign of congestion (RFC 8899 section 3)."""
         size = self.mtu.probe(now, self.recovery.timeout_s)
         if size is not None:
             datagrams.append(self.packet((wire.PING_FRAME * (size - wire.OVERHEAD_BYTES),), now))
@@ -229,7 +248,8 @@ class Sender:
         )
 
     def _shed_video(self, now: float) -> None:
-        """Uses the rate that sending is heading for: in slow start that is not known yet."""
+        """Gives up video that cannot arrive by its deadline at the rate of the target window. In the first
+        slow start that rate is not known yet, so nothing is given up."""
         if self.controller.ssthresh < math.inf:
             self._outbox.video.shed(now, self.controller.target_window / self.recovery.rtt.smoothed_s)
 
@@ -242,7 +262,8 @@ class Sender:
         return self.recovery.in_flight_bytes + self.mtu.size <= self.controller.in_flight_limit
 
     def _next_packet(self, free: bool, now: float) -> bytes | None:
-        """One packet: with data if ``free`` and there is some, or only an acknowledgement that is due."""
+        """The next packet, or None. With data if ``free`` (window and pace allow it) and there are data;
+        otherwise only with a due acknowledgement or a report."""
         outbox, ack_s = self._outbox, self._received.due_s
         eliciting = False
         size = self.mtu.size
@@ -251,23 +272,26 @@ class Sender:
                 self._probes -= 1
                 if self.recovery.probe_count >= _SMALL_PROBES:
                     size = MIN_BYTES
-                outbox.ping_pending |= not outbox.has_data()
-            eliciting = outbox.has_data()  # a probe has made sure of it
+                outbox.ping_pending |= not outbox.has_data()  # a probe must ask for an acknowledgement
+            eliciting = outbox.has_data()
+        # A packet with data carries an acknowledgement before its time: it costs no packet of its own.
         ack_due = ack_s is not None and (eliciting or ack_s <= now)
-        told = outbox.pending_report
-        if self.exhausted or not (eliciting or ack_due or told is not None):
+        pending_report = outbox.pending_report
+        if self.exhausted or not (eliciting or ack_due or pending_report is not None):
             return None
         parts: Parts = []
         room = size - wire.OVERHEAD_BYTES
-        if told is not None:
+        if pending_report is not None:
             outbox.pending_report = None
-            parts.append(told)
-            room -= len(told)
+            parts.append(pending_report)
+            room -= len(pending_report)
         if ack_due:
             ack = self._received.frame(now)
             parts.append(ack)
             room -= len(ack)
         if not eliciting:
+            # Nobody acknowledges such a packet, so it is not in flight and spends no tokens (RFC 9002 section
+            # 2).
             return self.packet(parts, now)
         contents: list[Content] = []
         outbox.fill(parts, contents, room)

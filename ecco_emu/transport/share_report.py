@@ -1,4 +1,4 @@
-"""What the server tells a sender about its share."""
+"""The server's report to a sender about its share of the bottleneck."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class ShareReport:
-    """Of one connection, seen from the server. Bytes are UDP payload, seconds emulated."""
+    """One connection's share as the server measures it. Bytes are UDP payload, seconds are emulated."""
 
     entitled_bytes_per_s: float
-    """The rate its weight entitles it to, of what all connections get now."""
+    """Its weight's part of the present total rate of all contending connections."""
     achieved_bytes_per_s: float
-    """The rate it gets."""
+    """The rate at which its bytes arrive."""
     behind_s: float
-    """How far its delivered bytes are behind its entitlement, in seconds of that; negative: ahead."""
+    """By how much its delivered bytes are behind its entitlement, divided by the entitled rate. Negative if
+    it is ahead."""

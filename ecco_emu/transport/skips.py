@@ -1,8 +1,8 @@
-"""Packet numbers that are left out on purpose, to catch a peer that acknowledges what it cannot have.
+"""Skips packet numbers on purpose, to detect a peer that acknowledges packets it has not received.
 
-A receiver that acknowledges packets before they arrive, or hides losses, makes the sender faster than
-the path is (RFC 9000 section 21.4). It cannot know which numbers were never used; acknowledging one of them
-proves it lies.
+A receiver that acknowledges packets before they arrive, or that hides losses, makes the sender faster than
+the path (RFC 9000 section 21.4, "optimistic ACK attack"). It cannot know which numbers were never sent, so an
+acknowledgement of one of them proves that it lies.
 """
 
 from __future__ import annotations
@@ -15,33 +15,37 @@ from ecco_emu.core.errors import ProtocolError
 
 ENTROPY_BYTES = 16
 MIN_GAP, GAP_SPAN = 256, 512
-"""From one number left out to the next: 256 to 767 packets, so that acknowledgements stay short."""
+"""Between two skipped numbers lie 256 to 767 packets. Each skipped number splits a range of the peer's
+acknowledgements; with more of them the acknowledgements would become long."""
 _REMEMBERED = 64
+"""Skipped numbers that are checked. Older ones lie below every range that an honest peer still reports."""
 
 
 class SkippedNumbers:
-    """Which numbers to leave out: unpredictable to whoever lacks ``entropy``, the same for the same."""
+    """Chooses the numbers to skip. They are unpredictable without ``entropy``, and determined by it."""
 
     __slots__ = ("_count", "_entropy", "_skipped", "next")
 
     def __init__(self, entropy: bytes | None) -> None:
-        """``entropy``: 16 random bytes that nobody else knows; None, in a simulation: none are left out."""
+        """``entropy``: 16 random bytes that nobody else knows. None, as in simulations: no number is
+        skipped."""
         self._entropy = entropy
         self._count = 0
         self._skipped: list[int] = []
         self.next = -1
-        """The next number to leave out; -1: there is none."""
+        """The next number to skip; -1: there is none."""
         if entropy is not None:
-            self.next = self._gap() - MIN_GAP  # the first may come at once
+            # The first may come at once, so that a short connection is tested too.
+            self.next = self._gap() - MIN_GAP
 
     def skip(self) -> None:
-        """``next`` was left out."""
+        """Records that ``next`` was skipped, and chooses the number after it."""
         self._skipped.append(self.next)
         del self._skipped[:-_REMEMBERED]
         self.next += self._gap()
 
     def check(self, ranges: Sequence[tuple[int, int]]) -> None:
-        """Raises ``ProtocolError`` for an acknowledgement of a number that was left out."""
+        """Raises ``ProtocolError`` if the acknowledged ranges hold a number that was skipped."""
         skipped = self._skipped
         for start, end in ranges:
             at = bisect_left(skipped, start)

@@ -16,10 +16,10 @@ class ConnectionStats:
     packets_acked: int = 0
     bytes_acked: int = 0
     packets_lost: int = 0
-    """Declared lost, rightly or not."""
+    """Packets declared lost, whether or not they arrived later."""
     bytes_lost: int = 0
     spurious: int = 0
-    """Declared lost, acknowledged after all: what they carried was sent again for nothing."""
+    """Packets declared lost but acknowledged later: their contents were sent again needlessly."""
     bytes_retransmitted: int = 0
     """Application bytes sent again, on channels and in video."""
     video_bytes_sent: int = 0
@@ -32,26 +32,26 @@ class ConnectionStats:
     video_late: int = 0
     video_lost: int = 0
     video_unread_dropped: int = 0
-    """Whole messages dropped because the application did not take them."""
+    """Whole video messages dropped because the application did not take them in time."""
     cuts: int = 0
     """Window reductions by congestion."""
     outages: int = 0
-    """Times the path went silent and came back."""
+    """Times the path was silent for several probe timeouts and then returned."""
     probes: int = 0
     forged: int = 0
     """Datagrams that failed authentication."""
     malformed: int = 0
     """Authentic datagrams that do not parse."""
     duplicates: int = 0
-    """Packet numbers seen before: replays, or copies made by the network."""
+    """Packets whose number was seen before: replays, or copies made by the network."""
     rtt_samples: int = 0
     mtu_reductions: int = 0
-    """Times the path was found not to carry datagrams of the size that was sent."""
+    """Times the datagram size was lowered because the path did not carry it."""
     migrations: int = 0
     """Times the peer's address changed."""
 
     @property
     def loss(self) -> float:
-        """Fraction of the packets with a known fate that were declared lost."""
+        """Fraction declared lost, of the packets that were either acknowledged or declared lost."""
         known = self.packets_acked + self.packets_lost
         return self.packets_lost / known if known else 0.0

@@ -1,4 +1,4 @@
-"""What a connection tells whoever watches it, packet by packet: ``qlog`` is one such watcher.
+"""The interface through which a connection reports every packet to a watcher, such as ``qlog``.
 
 A connection without a watcher pays one ``is not None`` per packet.
 """
@@ -14,7 +14,7 @@ DropReason = Literal["forged", "malformed", "duplicate"]
 
 
 class Metrics(NamedTuple):
-    """Where loss recovery and congestion control stand. Times in seconds, amounts in bytes."""
+    """The state of loss recovery and congestion control. Times in seconds, amounts in bytes."""
 
     smoothed_rtt_s: float
     min_rtt_s: float
@@ -35,7 +35,7 @@ class Telemetry(Protocol):
     """The watcher. ``now`` is emulated seconds and never goes back. Must not raise."""
 
     def started(self, connection_id: bytes, now: float) -> None:
-        """This side has keys; nothing was told before. Again, if a handshake had to be begun anew."""
+        """This side has its keys. The first call of all; repeated if the handshake had to start again."""
 
     def packet_sent(self, number: int, datagram: bytes, now: float) -> None: ...
 
@@ -48,11 +48,11 @@ class Telemetry(Protocol):
     def packet_lost(self, number: int, size: int, now: float) -> None: ...
 
     def metrics(self, metrics: Metrics, now: float) -> None:
-        """Something of it has changed."""
+        """Some of these figures have changed."""
 
     def closed(self, reason: str, now: float) -> None:
-        """Told once, last but for a CLOSE that is sent."""
+        """The connection has ended. Called once; only the sending of a CLOSE may follow."""
 
 
 TelemetryFactory = Callable[[str, Literal["client", "server"]], Telemetry | None]
-"""The watcher of a new connection, by the camera's name and this side's role."""
+"""Makes the watcher of a new connection, or None, from the camera's name and this side's role."""

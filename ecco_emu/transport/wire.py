@@ -1,7 +1,8 @@
-"""The wire format: datagram headers and frames, packed and strictly parsed (docs/reference/transport.md).
+"""The wire format: datagram headers and frames, packed and strictly parsed. docs/reference/transport.md
+specifies it.
 
-Parsing yields typed frames or raises ``ProtocolError``, nothing else, whatever the bytes; data in
-frames are views into the datagram. What a frame *means* here and now is the connection's business.
+Whatever the bytes, parsing returns typed frames or raises ``ProtocolError``. The data in frames are views
+into the datagram. Whether a frame is allowed in the present state is for the connection to decide.
 """
 
 from __future__ import annotations
@@ -22,10 +23,12 @@ TAG_BYTES: Final = 12
 HEADER: Final = Struct("!BB8sI")
 """Version, datagram type, connection id, packet number."""
 OVERHEAD_BYTES: Final = HEADER.size + TAG_BYTES
+"""Bytes of a datagram that are not frames."""
 MAX_PACKET_NUMBER: Final = 2**32 - 1
 MAX_ACK_RANGES: Final = 16
 MAX_REASON_BYTES: Final = 200
 MAX_OFFSET: Final = 2**62
+"""As in QUIC (RFC 9000 section 19.8)."""
 
 F_PING, F_ACK, F_STREAM, F_VIDEO, F_VIDEO_DROP, F_WINDOW, F_DONE, F_CLOSE = range(1, 9)
 F_SHARE, F_PATH_CHALLENGE, F_PATH_RESPONSE, F_IDLE = 9, 10, 11, 12
@@ -43,7 +46,6 @@ _IDLE: Final = Struct("!BI")
 
 STREAM_HEADER_BYTES: Final = _STREAM.size
 VIDEO_HEADER_BYTES: Final = _VIDEO.size
-MAX_ACK_BYTES: Final = _ACK.size + (MAX_ACK_RANGES - 1) * _ACK_RANGE.size
 PING_FRAME: Final = bytes([F_PING])
 DONE_FRAME: Final = bytes([F_DONE])
 
@@ -75,7 +77,7 @@ class Stream(NamedTuple):
 
 
 class Video(NamedTuple):
-    """A piece of a deadline-bound message of ``total`` bytes."""
+    """A piece of deadline-bound message ``message``, which has ``total`` bytes."""
 
     message: int
     total: int
@@ -84,13 +86,13 @@ class Video(NamedTuple):
 
 
 class VideoDrop(NamedTuple):
-    """The sender gave this message up."""
+    """The sender has given this message up; the receiver may free it."""
 
     message: int
 
 
 class Window(NamedTuple):
-    """The sender of this channel may send up to this offset."""
+    """The peer may send bytes of this channel up to offset ``limit``."""
 
     channel: int
     limit: int
@@ -98,16 +100,19 @@ class Window(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class HandshakeDone:
-    """The server has the connection."""
+    """The server has made the connection."""
 
 
 class Close(NamedTuple):
+    """The sender has closed the connection. ``code``: 0 normal, 1 the peer broke a rule."""
+
     code: int
     reason: str
 
 
 class ShareFrame(NamedTuple):
-    """The server tells what the peer's weight entitles it to, what it gets, and how far it is behind."""
+    """The server's share report: the rate that the client's weight entitles it to, its rate, and how far it
+    is behind (``ShareReport``)."""
 
     entitled_bytes_per_s: int
     achieved_bytes_per_s: int
@@ -115,18 +120,22 @@ class ShareFrame(NamedTuple):
 
 
 class Idle(NamedTuple):
-    """The client's answer to a SHARE: for how long, since it began, it had nothing to send."""
+    """The client's answer to a SHARE: the total time since the connection began in which it had nothing to
+    send."""
 
     total_ms: int
 
 
 class PathChallenge(NamedTuple):
-    """Asks for a PATH_RESPONSE with the same token, to learn whether its address is the peer's."""
+    """Asks for a PATH_RESPONSE with the same token, to test whether the peer is at the address it is sent to
+    (RFC 9000 section 8.2)."""
 
     token: int
 
 
 class PathResponse(NamedTuple):
+    """The answer to a PATH_CHALLENGE, with its token."""
+
     token: int
 
 
@@ -147,7 +156,7 @@ WireFrame = (
 
 
 def parse_header(datagram: bytes) -> Header:
-    """Header of any datagram, before authentication. Raises ``ProtocolError``."""
+    """Parses the header of any datagram, before authentication. Raises ``ProtocolError``."""
     if len(datagram) < OVERHEAD_BYTES:
         raise ProtocolError(f"datagram of {len(datagram)} bytes is shorter than header and tag")
     version, kind, connection_id, number = HEADER.unpack_from(datagram)
@@ -159,7 +168,10 @@ def parse_header(datagram: bytes) -> Header:
 
 
 def encode_ack(ranges: Sequence[tuple[int, int]], delay_us: int) -> bytes:
-    """``ranges``: half-open, highest first, disjoint and not adjacent; at most ``MAX_ACK_RANGES``."""
+    """``ranges``: half-open, highest first, with a gap between any two; at most ``MAX_ACK_RANGES``.
+
+    As in RFC 9000 section 19.3.1, ranges after the first are coded as a gap and a length, going down.
+    """
     start, end = ranges[0]
     head = _ACK.pack(F_ACK, end - 1, min(delay_us, 0xFFFFFFFF), end - 1 - start, len(ranges) - 1)
     if len(ranges) == 1:
@@ -193,13 +205,13 @@ def encode_close(code: int, reason: str) -> bytes:
 
 
 def encode_share(share: ShareFrame) -> bytes:
-    """Values beyond what the frame holds are sent as the nearest that it does."""
+    """Values outside the range of a field are sent as the nearest value inside it."""
     entitled, achieved = [min(max(rate, 0), 2**32 - 1) for rate in share[:2]]
     return _SHARE.pack(F_SHARE, entitled, achieved, min(max(share.behind_ms, -(2**31)), 2**31 - 1))
 
 
 def encode_idle(total_ms: int) -> bytes:
-    """``total_ms`` wraps after 49 days."""
+    """``total_ms`` is sent modulo 2**32, that is 49 days."""
     return _IDLE.pack(F_IDLE, total_ms & 0xFFFFFFFF)
 
 
@@ -212,7 +224,7 @@ def encode_path_response(token: int) -> bytes:
 
 
 def parse_frames(payload: memoryview) -> list[WireFrame]:
-    """All frames of a packet, or ``ProtocolError`` and none."""
+    """Returns all frames of a packet. Raises ``ProtocolError`` if any of them does not parse."""
     frames: list[WireFrame] = []
     position, end = 0, len(payload)
     if not end:
@@ -227,6 +239,7 @@ def parse_frames(payload: memoryview) -> list[WireFrame]:
 
 
 def _need(position: int, size: int, end: int) -> int:
+    """Returns the position after ``size`` bytes, or raises ``ProtocolError`` if the packet has fewer."""
     after = position + size
     if after > end:
         raise ProtocolError("a frame runs past the end of its packet")
@@ -256,6 +269,7 @@ def _parse_ack(payload: memoryview, position: int, end: int) -> tuple[WireFrame,
     for gap, length in _ACK_RANGE.iter_unpack(payload[after:body_end]):
         high = start - gap
         start = high - length
+        # A gap of 0 would continue the range above it. One set of packets must have one encoding.
         if not gap or not length or start < 0:
             raise ProtocolError("an ACK range is empty, overlaps or reaches below packet 0")
         ranges.append((start, high))

@@ -1,7 +1,7 @@
 """YOLO11n students, really trained: the only package that imports torch and Ultralytics.
 
 Everything here runs in child processes, so that the event loop never waits for torch. ``trainer.client``
-starts them (docs/trainer.md).
+starts them (docs/reference/trainer.md).
 """
 
 import os

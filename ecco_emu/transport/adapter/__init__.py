@@ -1,24 +1,18 @@
-"""The one place where the transport meets asyncio and sockets.
+"""The only place where the transport uses asyncio and sockets.
 
-``port`` is a socket on the event loop, ``driver`` moves one connection's datagrams and timers through
-it, ``peer`` is what an application holds and ``listener`` the server's socket with all its peers.
+``port`` is a socket on the event loop. ``driver`` moves one connection's datagrams and timers through a port.
+``peer`` is the application's handle of a connection, and ``listener`` is the server's socket with all its
+peers.
 
-Sockets are handed in: non-blocking UDP, bound in whatever namespace they belong to, and they stay
-the caller's to close (after the peer or listener). A link that is down, a full queue, an ICMP error
-are all loss as far as these modules are concerned. Works on asyncio's own loop and on uvloop.
+The caller provides the sockets: non-blocking UDP, bound in the network namespace of its choice. The caller
+also closes them, after the peer or listener. These modules treat a link that is down, a full queue and an
+ICMP error alike, as packet loss. They work on asyncio's own event loop and on uvloop.
 """
 
 from ecco_emu.transport.adapter.driver import TransportClock
 from ecco_emu.transport.adapter.listener import Listener
 from ecco_emu.transport.adapter.peer import OutcomeCallback, Peer, connect
-from ecco_emu.transport.adapter.port import RECEIVE_BATCH, SocketAddress
+from ecco_emu.transport.adapter.port import RECEIVE_BATCH
+from ecco_emu.transport.paths import Address
 
-__all__ = [
-    "RECEIVE_BATCH",
-    "Listener",
-    "OutcomeCallback",
-    "Peer",
-    "SocketAddress",
-    "TransportClock",
-    "connect",
-]
+__all__ = ["RECEIVE_BATCH", "Address", "Listener", "OutcomeCallback", "Peer", "TransportClock", "connect"]

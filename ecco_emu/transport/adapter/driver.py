@@ -1,4 +1,4 @@
-"""Moves one connection's datagrams through a port and keeps its one timer."""
+"""Moves one connection's datagrams through a port, and keeps its one timer."""
 
 from __future__ import annotations
 
@@ -8,18 +8,22 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from ecco_emu.transport.adapter.port import Port, SocketAddress
+from ecco_emu.transport.adapter.port import Port
 from ecco_emu.transport.connection import Connection, ConnectionState
+from ecco_emu.transport.paths import Address
 
 _RETRY_S = 0.01
-"""While the socket is full; it will say itself when it takes more, this is a fallback."""
+"""Retry interval while the socket is full. The event loop reports when it takes datagrams again; this is a
+fallback."""
 
 _TICK_S = 0.001
+"""Resolution of uvloop's timers."""
 _SOON_S = 0.05
+"""A timer further off than this may stay armed although it would fire too early."""
 
 
 class TransportClock(Protocol):
-    """Emulated time, and how long it takes on the wall."""
+    """Emulated time, and its conversion to wall-clock durations."""
 
     def now(self) -> float: ...
 
@@ -27,24 +31,22 @@ class TransportClock(Protocol):
 
 
 def whole_ticks(delay_s: float, wall_s: float) -> float:
-    """``delay_s`` from ``wall_s`` on, made long enough for an event loop that counts milliseconds.
+    """A delay, no shorter than ``delay_s`` from ``wall_s``, that an event loop with millisecond timers keeps.
 
-    uvloop rounds a delay to milliseconds and counts from the last whole one: a timer that is due in 0.4 ms
-    would fire at once, be armed again, and so on until it is due.
+    uvloop rounds a delay to milliseconds, and counts from the last whole millisecond. A timer due in 0.4 ms
+    would therefore fire at once, be armed again, and fire at once again, until the time has passed.
     """
     return math.ceil((wall_s + delay_s) / _TICK_S) * _TICK_S - math.floor(wall_s / _TICK_S) * _TICK_S
 
 
 def _nothing() -> None:
-    """The callback of a driver nobody listens to yet."""
+    """The callback of a driver that has no listener yet."""
 
 
 class Driver:
-    """Drains what the connection wants sent and arms its timer, after anything that happens to it."""
+    """After every event of a connection, sends its datagrams and arms its timer."""
 
-    def __init__(
-        self, connection: Connection, port: Port, address: SocketAddress, clock: TransportClock
-    ) -> None:
+    def __init__(self, connection: Connection, port: Port, address: Address, clock: TransportClock) -> None:
         self.connection = connection
         self.port = port
         connection.address = address
@@ -54,32 +56,33 @@ class Driver:
         self._timer_s = math.inf
         self._pump_handle: asyncio.Handle | None = None
         self.on_pumped: Callable[[], None] = _nothing
-        """Called whenever there may be events to take."""
+        """Called when the connection may have events to take."""
         self.on_finished: Callable[[], None] = _nothing
-        """Called when the connection needs its port no more."""
+        """Called when the connection no longer needs its port."""
 
     def now(self) -> float:
         return self._clock.now()
 
-    def datagram(self, datagram: bytes, address: SocketAddress) -> None:
-        """Takes one datagram; ``pump`` after a batch of them."""
+    def datagram(self, datagram: bytes, address: Address) -> None:
+        """Takes one datagram. The caller calls ``pump`` after a batch of them."""
         self.connection.receive(datagram, self._clock.now(), address)
 
-    def on_refused(self, size: int, address: SocketAddress) -> None:
-        """The port did not take a datagram of this size."""
+    def on_refused(self, size: int, address: Address) -> None:
+        """The port refused a datagram of this size."""
         self.connection.on_refused(size, self._clock.now())
 
     def schedule(self) -> None:
-        """Pumps soon, once for everything that is done until then."""
+        """Calls ``pump`` in the next turn of the event loop, once for any number of calls until then."""
         if self._pump_handle is None:
             self._pump_handle = self._loop.call_soon(self.pump)
 
     def pump(self) -> None:
-        """Sends what may be sent, tells what happened, arms the timer."""
+        """Sends the datagrams that may leave, reports events, and arms the timer."""
         if self._pump_handle is not None:
             self._pump_handle.cancel()
             self._pump_handle = None
         now = self._clock.now()
+        # A full socket would drop the datagrams, and congestion control would take that for the path's loss.
         if not self.port.congested:
             address = self.connection.address
             for datagram in self.connection.datagrams_to_send(now):
@@ -105,6 +108,7 @@ class Driver:
         if self.port.congested:
             due_s = max(due_s, now + _RETRY_S)
         if self._timer is not None:
+            # Arming costs as much as a packet, and most calls move the due time by little.
             if self._fires_in_time(due_s, now):
                 return
             self._timer.cancel()
@@ -113,9 +117,12 @@ class Driver:
         self._timer = self._loop.call_later(whole_ticks(delay_s, time.monotonic()), self._on_timer)
 
     def _fires_in_time(self, due_s: float, now: float) -> bool:
-        """Whether the timer will do: not too late, and not so soon before ``due_s`` that it would only wake
-        everybody for nothing. A distant one may be early: it finds nothing due and is armed again, which
-        costs less than to arm it anew with every datagram."""
+        """Whether the armed timer can stay.
+
+        It must not fire after ``due_s``. It may fire up to a tick early, or earlier if it is still far off:
+        it then finds nothing due and is armed again, which costs less than arming it anew with every
+        datagram.
+        """
         if self._timer_s > due_s:
             return False
         wall = self._clock.wall_duration

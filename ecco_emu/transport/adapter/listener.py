@@ -1,4 +1,4 @@
-"""The server's socket: handshakes, and the connections they make."""
+"""The server's socket: answers handshakes, and passes datagrams to the connections that they establish."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from functools import partial
 
 from ecco_emu.transport.adapter.driver import Driver, TransportClock
 from ecco_emu.transport.adapter.peer import Peer
-from ecco_emu.transport.adapter.port import Port, SocketAddress
+from ecco_emu.transport.adapter.port import Port
 from ecco_emu.transport.auth import Session
 from ecco_emu.transport.config import TransportConfig
 from ecco_emu.transport.connection import Connection
 from ecco_emu.transport.events import ConnectionClosed
 from ecco_emu.transport.handshake import ServerHandshake
+from ecco_emu.transport.paths import Address
 from ecco_emu.transport.share_meter import ShareMeter
 from ecco_emu.transport.skips import ENTROPY_BYTES
 from ecco_emu.transport.telemetry import TelemetryFactory
@@ -23,7 +24,7 @@ from ecco_emu.transport.wire import DATA, HEADER
 
 
 class Listener:
-    """The server's socket: handshakes, and the connections they make.
+    """Accepts connections on one socket.
 
     A client that connects again under the same name replaces its old connection.
     """
@@ -38,7 +39,8 @@ class Listener:
         backlog: int = 128,
         telemetry: TelemetryFactory | None = None,
     ) -> None:
-        """Must be made on the running event loop. ``tokens``: the secret of every name."""
+        """Must be called on the running event loop. ``tokens``: the secret of every name. ``backlog``:
+        established connections that may wait for ``accept``."""
         self._config = config
         self._clock = clock
         self._telemetry = telemetry
@@ -56,11 +58,11 @@ class Listener:
         self._loop = asyncio.get_running_loop()
         self._share_timer = self._loop.call_later(self._share_interval_s, self._report_shares)
         self.unknown = 0
-        """Datagrams of no connection here."""
+        """Data datagrams whose connection id is not known here."""
 
     @property
     def peers(self) -> list[Peer]:
-        """Connections that are open, accepted yet or not."""
+        """The open connections, including those that wait for ``accept``."""
         return [peer for peer in self._by_name.values() if not peer.closed]
 
     @property
@@ -73,11 +75,12 @@ class Listener:
         while (peer := await self._accepted.get()) is not None:
             if not peer.closed:
                 return peer
-        self._accepted.put_nowait(None)  # for whoever else waits
+        # Other tasks may wait in ``accept`` too, and each takes one None.
+        self._accepted.put_nowait(None)
         raise ConnectionClosed("the listener is closed")
 
     async def close(self) -> None:
-        """Closes every connection and stops listening. The socket stays open."""
+        """Closes every connection and stops listening. The caller closes the socket."""
         self._share_timer.cancel()
         for peer in self.peers:
             await peer.close("the server is going away")
@@ -90,7 +93,8 @@ class Listener:
             self._accepted.get_nowait()
         self._accepted.put_nowait(None)
 
-    def _datagram(self, datagram: bytes, address: SocketAddress) -> None:
+    def _datagram(self, datagram: bytes, address: Address) -> None:
+        # The connection id, not the address, finds the connection: a camera's address may change.
         if len(datagram) >= HEADER.size and datagram[1] == DATA:
             driver = self._by_id.get(datagram[2:10])
             if driver is None:
@@ -105,7 +109,8 @@ class Listener:
         elif answer is not None:
             self._port.send(answer, address)
 
-    def _open(self, session: Session, address: SocketAddress) -> None:
+    def _open(self, session: Session, address: Address) -> None:
+        # Without room the client gets no answer, and repeats its RESPONSE.
         if self._accepted.qsize() >= self._backlog:
             self._handshake.release(session)
             return
@@ -121,7 +126,7 @@ class Listener:
         self._touched[driver] = None
 
     def _replace(self, peer: Peer) -> None:
-        """A camera has one connection: the newest."""
+        """Makes this the camera's only connection, and ends an older one."""
         old = self._by_name.get(peer.name)
         if old is not None and not old.closed:
             old.end("replaced by a newer connection")
@@ -129,11 +134,11 @@ class Listener:
 
     @property
     def _share_interval_s(self) -> float:
-        """On the wall."""
+        """The interval between share reports in wall-clock seconds."""
         return self._clock.wall_duration(self._config.share_interval_s)
 
     def _report_shares(self) -> None:
-        """Tells every peer that has a weight about its share."""
+        """Sends a share report to every peer that has a weight, and schedules the next round."""
         sharing = {peer.name: peer for peer in self.peers if peer.weight is not None}
         received = {name: peer.stats.bytes_received for name, peer in sharing.items()}
         weights = {name: peer.weight for name, peer in sharing.items() if peer.weight is not None}
@@ -144,6 +149,8 @@ class Listener:
         self._share_timer = self._loop.call_later(self._share_interval_s, self._report_shares)
 
     def _pump_touched(self) -> None:
+        """Pumps each connection once for a whole batch of datagrams, so that it acknowledges them
+        together."""
         touched, self._touched = self._touched, {}
         for driver in touched:
             driver.pump()
@@ -152,7 +159,7 @@ class Listener:
         for driver in self._by_id.values():
             driver.schedule()
 
-    def _refused(self, size: int, address: SocketAddress) -> None:
+    def _refused(self, size: int, address: Address) -> None:
         for driver in self._by_id.values():
             if driver.connection.address == address:
                 driver.on_refused(size, address)

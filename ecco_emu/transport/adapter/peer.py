@@ -1,4 +1,4 @@
-"""What an application holds: one established connection, awaited."""
+"""The application's asyncio interface to one established connection."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import socket
 from collections.abc import Callable
 
 from ecco_emu.transport.adapter.driver import Driver, TransportClock
-from ecco_emu.transport.adapter.port import Port, SocketAddress
+from ecco_emu.transport.adapter.port import Port
 from ecco_emu.transport.config import TransportConfig
 from ecco_emu.transport.connection import Connection
 from ecco_emu.transport.events import (
@@ -19,6 +19,7 @@ from ecco_emu.transport.events import (
     VideoOutcome,
 )
 from ecco_emu.transport.handshake import NONCE_BYTES
+from ecco_emu.transport.paths import Address
 from ecco_emu.transport.share_report import ShareReport
 from ecco_emu.transport.skips import ENTROPY_BYTES
 from ecco_emu.transport.stats import ConnectionStats
@@ -28,7 +29,7 @@ OutcomeCallback = Callable[[VideoOutcome], None]
 
 
 def _nothing() -> None:
-    """What closing a peer means to a port with other peers on it."""
+    """The callback of a peer that shares its port: closing it must not close the port."""
 
 
 class Peer:
@@ -46,12 +47,12 @@ class Peer:
         self._outcomes: dict[int, OutcomeCallback] = {}
         self._close_reason: str | None = None
         self.on_closed: Callable[[], None] = _nothing
-        """Called by ``close``: whoever owns the port alone lets go of it at once."""
+        """Called by ``close``. A client releases its own port there."""
         self.weight: float | None = None
-        """On the server: what part of the bandwidth this peer is to get, beside the others' weights. It is
-        told about its share for as long as it has one."""
+        """On the server: the peer's weight in sharing the bottleneck, relative to the others' weights. While
+        it is not None, the peer gets share reports."""
         self.connected = asyncio.Event()
-        """Set when the handshake is done, or has failed."""
+        """Set when the handshake has succeeded or failed."""
         driver.on_pumped = self._on_pumped
 
     @property
@@ -69,7 +70,7 @@ class Peer:
 
     @property
     def allowed_rate_bps(self) -> float:
-        """What congestion control lets through now, in bits of UDP payload per emulated second."""
+        """The rate that congestion control allows now, in bits of UDP payload per emulated second."""
         return self._connection.allowed_rate_bps
 
     @property
@@ -95,30 +96,28 @@ class Peer:
 
     @property
     def idle_s(self) -> float:
-        """Server: for how long the peer had nothing to send so far, by its own newest word."""
+        """Server: the total time in which the peer had nothing to send, from its newest IDLE frame."""
         return self._connection.peer_idle_s
 
     def set_alpha(self, alpha: float) -> None:
-        """GAIMD's increase in packets per round trip, from now on."""
+        """Sets GAIMD's increase, in packets per round trip. Raises ``ValueError`` outside (0, 1000]."""
         self._connection.set_alpha(alpha)
 
-    def set_beta(self, beta: float) -> None:
-        """The fraction of the window that GAIMD keeps at a congestion event, from now on."""
-        self._connection.set_beta(beta)
-
     def report_share(self, report: ShareReport) -> None:
-        """Server: tells the peer about its share with the next packet, or at once."""
+        """Server: sends the peer a share report, with the next packet or in one of its own."""
         self._connection.report_share(report)
         self._driver.schedule()
 
     async def receive(self) -> Delivery:
-        """The next message or video. Raises ``ConnectionClosed`` once all that arrived was taken.
+        """The next message or video. Only one task may call it at a time.
 
-        One reader at a time.
+        After the end of the connection it first returns the remaining deliveries, then raises
+        ``ConnectionClosed``.
         """
         while True:
             delivery = self._connection.next_delivery()
             if delivery is not None:
+                # The peer may be waiting for this WINDOW, and no other event would send it.
                 if self._connection.owes_window:
                     self._driver.schedule()
                 return delivery
@@ -134,7 +133,8 @@ class Peer:
         self._driver.schedule()
 
     async def drain(self, channel: int) -> None:
-        """Waits until everything sent on the channel so far was acknowledged. Raises ``ConnectionClosed``."""
+        """Waits until all messages sent on the channel so far are acknowledged. Raises
+        ``ConnectionClosed``."""
         self._check_open()
         target = self._connection.sent_offset(channel)
         if self._connection.acked_offset(channel) >= target:
@@ -144,10 +144,10 @@ class Peer:
         await future
 
     def send_video(self, message: bytes, deadline: float, on_outcome: OutcomeCallback | None = None) -> int:
-        """Queues video that is worth nothing after emulated ``deadline``; its id.
+        """Queues a video message that is worthless after ``deadline`` (emulated seconds), and returns its id.
 
-        ``on_outcome`` is called once from the event loop, not from inside this call. Raises
-        ``ConnectionClosed``.
+        ``on_outcome`` is called once, from the event loop and never from inside this call. Raises
+        ``ConnectionClosed``, or ``ValueError`` for a message of a wrong size.
         """
         self._check_open()
         number = self._connection.send_video(message, deadline, self._driver.now())
@@ -157,13 +157,14 @@ class Peer:
         return number
 
     def end(self, reason: str) -> None:
-        """As ``close``, but what the port still needs stays: the connection answers stragglers."""
+        """Closes the connection but keeps its port, so that the connection still answers late packets."""
         if not self.closed:
             self._connection.close(self._driver.now(), reason)
             self._driver.pump()
 
     async def close(self, reason: str = "closed") -> None:
-        """Tells the peer and ends at once; ``drain`` first what must arrive. Idempotent."""
+        """Closes the connection at once and tells the peer. Call ``drain`` first for messages that must
+        arrive. Idempotent."""
         self.end(reason)
         self.on_closed()
         await asyncio.sleep(0)
@@ -183,6 +184,7 @@ class Peer:
         while (signal := self._connection.next_signal()) is not None:
             if isinstance(signal, VideoOutcome):
                 callback = self._outcomes.pop(signal.id, None)
+                # Not called here: this may run inside ``send_video``, before its caller knows the id.
                 if callback is not None:
                     self._loop.call_soon(callback, signal)
             elif isinstance(signal, Connected):
@@ -201,7 +203,7 @@ class Peer:
 
     def _on_end(self, reason: str) -> None:
         self._close_reason = reason
-        self.connected.set()
+        self.connected.set()  # wakes ``connect``, which raises
         for _, _, future in self._drained:
             if not future.done():
                 future.set_exception(ConnectionClosed(reason))
@@ -210,7 +212,7 @@ class Peer:
 
 async def connect(
     sock: socket.socket,
-    server_address: SocketAddress,
+    server_address: Address,
     *,
     name: str,
     token: bytes,
@@ -218,9 +220,10 @@ async def connect(
     clock: TransportClock,
     telemetry: TelemetryFactory | None = None,
 ) -> Peer:
-    """Connects over a socket of its own, trying until the handshake times out (``ConnectionClosed``).
+    """Connects over a socket that no other connection uses.
 
-    ``server_address`` must be numeric: nothing is resolved here.
+    Repeats the handshake until it times out, and then raises ``ConnectionClosed``. ``server_address`` must be
+    numeric: host names are not resolved.
     """
     connection = Connection.connect(
         config,

@@ -1,4 +1,4 @@
-"""A socket on the event loop: bounded reading, writing that never raises."""
+"""A UDP socket on the event loop. Reads are bounded per turn, and writes never raise."""
 
 from __future__ import annotations
 
@@ -10,49 +10,54 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+
+from ecco_emu.transport.paths import Address
 
 RECEIVE_BATCH = 64
-"""Most datagrams taken in one turn of the event loop, so that other tasks get theirs."""
+"""At most this many datagrams are read in one turn of the event loop, so that other tasks get their turns."""
 _POLL_S = 0.003
-"""A busy socket is read so often: each turn of the event loop costs as much as several packets do, and a
-shaped link hands them over one by one. As often as acknowledgements leave (``acks``), so that one turn does
-both."""
+"""Interval at which a busy socket is polled. A shaped link delivers packets one by one, and waking the event
+loop for each costs as much as several packets. About the interval of acknowledgements (``acks``), so that one
+turn both reads and acknowledges."""
 _WORTH_POLLING, _TOO_MANY = 2, 32
-"""Datagrams per look. With fewer, waiting for the socket costs no more; with more (over 100 Mbit/s) they come
-in batches anyway, and a sender would wait for a window's acknowledgement."""
+"""Polling goes on while each poll finds a number of datagrams in this range. With fewer, waiting for the
+socket costs no more. With more (over 100 Mbit/s) datagrams come in batches anyway, and a sender whose window
+is full would lose time waiting for the next poll."""
 _BUSY_TURNS, _BUSY_S, _BUSY_DATAGRAMS = 8, 0.008, 64
+"""A socket is busy when it was readable this often, in this time, with at most so many datagrams in all."""
 _SEND_QUEUE = 256
+"""Datagrams that wait for a full socket; further ones are dropped."""
 _MIN_RECEIVE_BYTES = 2048
-"""What is longer than this, and than what this side sends, is cut short and so not authentic."""
+"""Least size of the receive buffer. A datagram longer than the buffer is cut short, and then not
+authentic."""
 
 _PROBE = 3
-"""Never fragment, and do not believe ICMP either (Linux's IP_PMTUDISC_PROBE). Linux's numbers, as Python's
-``socket`` does not name them."""
+"""IP_PMTUDISC_PROBE: never fragment, and ignore the path MTU that ICMP messages report. These are Linux's
+numbers, because Python's ``socket`` does not define the names."""
 _MTU_DISCOVER = {socket.AF_INET: (socket.IPPROTO_IP, 10), socket.AF_INET6: (socket.IPPROTO_IPV6, 23)}
-
-SocketAddress = Any
-"""What ``recvfrom`` returned: opaque here."""
 
 
 def _nothing() -> None:
     """The callback of a port that is not in use yet."""
 
 
-def _no_size(size: int, address: SocketAddress) -> None:
-    """As ``_nothing``."""
+def _no_size(size: int, address: Address) -> None:
+    """The ``on_refused`` of a port that is not in use yet."""
 
 
 def forbid_fragments(sock: socket.socket) -> None:
-    """Datagrams too large for a link on the way are dropped, or refused with EMSGSIZE; never cut up."""
+    """Sets the socket so that datagrams too large for a link are dropped, or refused with EMSGSIZE, and never
+    fragmented."""
     if sock.family in _MTU_DISCOVER:
         level, option = _MTU_DISCOVER[sock.family]
-        with suppress(OSError):  # another system, another way
+        # Other systems have other numbers. There the path MTU search still finds black holes.
+        with suppress(OSError):
             sock.setsockopt(level, option, _PROBE)
 
 
 class Busy:
-    """Whether a socket becomes readable so often, and for so little, that polling it costs less."""
+    """Detects that a socket becomes readable so often, with so few datagrams each time, that polling is
+    cheaper."""
 
     __slots__ = ("_datagrams", "_enough", "_since_s", "_turns")
 
@@ -63,7 +68,7 @@ class Busy:
         self._datagrams = 0
 
     def turn(self, datagrams: int, now: float) -> bool:
-        """The socket was readable. True: ``turns`` times in 8 ms, with 64 datagrams in all at most."""
+        """The socket was readable and had ``datagrams``. Returns whether it is busy, and then counts anew."""
         if now - self._since_s > _BUSY_S:
             self._since_s, self._turns, self._datagrams = now, 0, 0
         self._turns += 1
@@ -75,27 +80,27 @@ class Busy:
 
 
 class Port:
-    """One non-blocking UDP socket, which stays the caller's to close."""
+    """One non-blocking UDP socket on the event loop. The caller closes the socket after the port."""
 
     def __init__(
         self,
         sock: socket.socket,
-        on_datagram: Callable[[bytes, SocketAddress], None],
+        on_datagram: Callable[[bytes, Address], None],
         *,
         max_datagram_bytes: int = _MIN_RECEIVE_BYTES,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._sock = sock
         self._on_datagram = on_datagram
-        self._waiting: deque[tuple[bytes, SocketAddress]] = deque()
+        self._waiting: deque[tuple[bytes, Address]] = deque()
         self._receive_bytes = max(max_datagram_bytes, _MIN_RECEIVE_BYTES)
         self._open = True
         self.on_batch: Callable[[], None] = _nothing
         """Called after each batch of datagrams."""
         self.on_writable: Callable[[], None] = _nothing
-        """Called when the socket takes datagrams again after being full."""
-        self.on_refused: Callable[[int, SocketAddress], None] = _no_size
-        """Called with the size of a datagram that is too large for the link, and where it was to go."""
+        """Called when a socket that was full takes datagrams again."""
+        self.on_refused: Callable[[int, Address], None] = _no_size
+        """Called with size and destination of a datagram that is too large for the link."""
         self.send_errors = 0
         forbid_fragments(sock)
         self._busy = Busy()
@@ -104,12 +109,14 @@ class Port:
 
     @property
     def congested(self) -> bool:
-        """The socket's own buffer is full; hold back until it is not."""
+        """Whether the socket's buffer is full. Callers should then not send."""
         return bool(self._waiting)
 
-    def send(self, datagram: bytes, address: SocketAddress) -> None:
+    def send(self, datagram: bytes, address: Address) -> None:
+        """Sends a datagram, or queues it while the socket is full. Errors count as loss of the datagram."""
         if not self._open:
             return
+        # Behind those that wait, so that datagrams keep their order.
         if self._waiting:
             self._wait(datagram, address)
             return
@@ -122,6 +129,7 @@ class Port:
             self._on_error(error, len(datagram), address)
 
     def close(self) -> None:
+        """Takes the socket off the event loop. Idempotent."""
         if not self._open:
             return
         self._open = False
@@ -132,13 +140,14 @@ class Port:
             self._loop.remove_writer(self._sock)
             self._waiting.clear()
 
-    def _wait(self, datagram: bytes, address: SocketAddress) -> None:
+    def _wait(self, datagram: bytes, address: Address) -> None:
         if len(self._waiting) < _SEND_QUEUE:
             self._waiting.append((datagram, address))
         else:
             self.send_errors += 1
 
     def _write(self) -> None:
+        """The socket takes datagrams again: sends those that wait."""
         while self._waiting:
             datagram, address = self._waiting[0]
             try:
@@ -151,20 +160,21 @@ class Port:
         self._loop.remove_writer(self._sock)
         self.on_writable()
 
-    def _on_error(self, error: OSError, size: int, address: SocketAddress) -> None:
-        """No route, link down, no buffer, filtered, too large: the packet is lost."""
+    def _on_error(self, error: OSError, size: int, address: Address) -> None:
+        """Counts a send error: no route, link down, no buffer, filtered or too large. The packet is lost."""
         self.send_errors += 1
         if error.errno == errno.EMSGSIZE:
             self.on_refused(size, address)
 
     def _on_readable(self) -> None:
+        """Reads a batch, and changes to polling when the socket is busy."""
         count = self._read()
         if self._open and self._busy.turn(count, time.monotonic()):
             self._loop.remove_reader(self._sock)
             self._poll = self._loop.call_later(_POLL_S, self._on_poll)
 
     def _on_poll(self) -> None:
-        """Reads what came since; waits for the socket again when that was next to nothing, or much."""
+        """Reads a batch. Stops polling when it held next to nothing, or a lot."""
         self._poll = None
         count = self._read()
         if not self._open:
@@ -175,7 +185,7 @@ class Port:
             self._loop.add_reader(self._sock, self._on_readable)
 
     def _read(self) -> int:
-        """Takes what waits, at most a batch, and says how many datagrams that was."""
+        """Reads at most a batch of datagrams, and returns their number."""
         count = 0
         receive, on_datagram, size = self._sock.recvfrom, self._on_datagram, self._receive_bytes
         for _ in range(RECEIVE_BATCH):
@@ -183,7 +193,9 @@ class Port:
                 datagram, address = receive(size)
             except (BlockingIOError, InterruptedError):
                 break
-            except OSError:  # a queued ICMP error, reported once
+            # The kernel reports an earlier ICMP error (such as port unreachable) once, in place of a
+            # datagram.
+            except OSError:
                 continue
             on_datagram(datagram, address)
             count += 1

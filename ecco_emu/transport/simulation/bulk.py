@@ -1,4 +1,4 @@
-"""Senders that always have something to send, over links in virtual time: the transport's own controllers,
+"""Senders that always have data, over links in virtual time. They use the transport's own controllers,
 recovery, pacing, acknowledgement rules and share reports, without frames, seals and channels.
 """
 
@@ -19,15 +19,15 @@ from ecco_emu.transport.share_report import ShareReport
 from ecco_emu.transport.simulation.links import PACKET_OVERHEAD_BYTES, SimulatedLink, VirtualTime
 from ecco_emu.transport.stats import ConnectionStats
 
-_NOTHING: Sequence[tuple[int, int]] = ()
+_NO_CONTENTS: Sequence[tuple[int, int]] = ()
 _FULL_BYTES = 1200 + PACKET_OVERHEAD_BYTES
 _SMALL_BYTES = 40 + PACKET_OVERHEAD_BYTES
-"""An acknowledgement or a report, with headers."""
+"""An acknowledgement or a share report, with headers."""
 
 
 class BulkFlow:
-    """A sender and its receiver. Its packets take the links of ``path`` in turn, at most two;
-    acknowledgements come back over ``back``."""
+    """A sender and its receiver. Packets cross the one or two links of ``path`` in order; acknowledgements
+    return over ``back``."""
 
     def __init__(
         self,
@@ -53,21 +53,22 @@ class BulkFlow:
         self._next_number = 0
         self._probes = 0
         self._armed_s = math.inf
-        """When something is due."""
+        """When the sender has something to do."""
         self._wakes_s = math.inf
-        """When the next call comes, not after that; it may be early."""
+        """When the next scheduled call comes: never after ``_armed_s``, but perhaps before it.
+        ``VirtualTime`` cannot cancel calls, so an early one is left to arm the timer again."""
         self._received = ReceivedPackets(config.max_ack_delay_s, start_s)
         self._ack_armed_s = math.inf
         time.at(start_s, self.pump)
 
     def on_share(self, report: ShareReport) -> None:
-        """A report reaches the sender."""
+        """A share report reaches the sender."""
         self.controller.on_share(report, self._time.now)
         if self.recovery.rtt.samples:
             self._update_pace()
 
     def pump(self) -> None:
-        """Sends what may be sent and arms the timer."""
+        """Sends the packets that may leave, and arms the timer."""
         now, size = self._time.now, self._size
         recovery, controller, pacer = self.recovery, self.controller, self._pacer
         while True:
@@ -75,7 +76,7 @@ class BulkFlow:
                 self._probes -= 1
             elif recovery.in_flight_bytes + size > controller.in_flight_limit or not pacer.allows(size, now):
                 break
-            recovery.on_sent(SentPacket(self._next_number, now, size, _NOTHING))
+            recovery.on_sent(SentPacket(self._next_number, now, size, _NO_CONTENTS))
             pacer.spend(size)
             self._send(self._next_number)
             self._next_number += 1
@@ -102,7 +103,7 @@ class BulkFlow:
     def _on_time(self) -> None:
         now = self._time.now
         if now < self._wakes_s:
-            return  # another call, for an earlier time, has come since
+            return  # an earlier call was scheduled after this one, and has done its work
         self._wakes_s = math.inf
         if now < self._armed_s:
             self._arm()
@@ -149,7 +150,7 @@ class BulkFlow:
         self.answer(self._on_ack, ranges, delay_us / 1e6)
 
     def answer(self, deliver: Callable[..., None], *arguments: Any) -> None:
-        """A small packet from the receiver."""
+        """Sends a small packet from the receiver to the sender, which calls ``deliver`` on arrival."""
         self._back.send(_SMALL_BYTES, 0.0, deliver, *arguments)
 
     def _on_ack(self, ranges: Sequence[tuple[int, int]], delay_s: float) -> None:
@@ -160,7 +161,7 @@ class BulkFlow:
 
 
 class ShareReporter:
-    """The server of bulk flows: reports their shares to them, each over its own way back."""
+    """The server's share reports to bulk flows, each over the flow's own return link."""
 
     def __init__(
         self,
@@ -191,7 +192,7 @@ class ShareReporter:
 
 
 class CrossTraffic:
-    """Packets at a constant rate that nothing controls, between two times: what else uses the bottleneck."""
+    """Foreign traffic on a link: packets at a constant rate without congestion control, between two times."""
 
     def __init__(
         self,
@@ -215,4 +216,4 @@ class CrossTraffic:
 
 
 def _ignore() -> None:
-    """Where cross traffic ends."""
+    """The receiver of cross traffic."""

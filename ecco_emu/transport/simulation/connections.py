@@ -1,7 +1,8 @@
 """Whole connections over a simulated bottleneck.
 
-Flows share one bottleneck towards the server: a rate, a drop-tail queue in bytes, then a delay; random
-loss and outages on top. The way back has a delay, the same loss and the same outages, and no queue.
+Flows share one bottleneck towards the server. It has a rate, a drop-tail queue in bytes and a delay, and may
+have random loss and outages. The return direction has a delay, the same loss and the same outages, but no
+queue.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from ecco_emu.transport.simulation.links import PACKET_OVERHEAD_BYTES, Simulated
 
 
 class Endpoint:
-    """One side of a flow: a connection, its timer and its way out."""
+    """One side of a flow: a connection, its timer, and the function that sends its datagrams."""
 
     def __init__(self, time: VirtualTime, connection: Connection, out: Callable[[bytes], None]) -> None:
         self.connection = connection
@@ -34,7 +35,7 @@ class Endpoint:
         self.pump()
 
     def pump(self) -> None:
-        """Sends what may be sent and arms the timer. Call it after using the connection."""
+        """Sends the datagrams that may leave, and arms the timer. To be called after using the connection."""
         now = self._time.now
         while datagrams := self.connection.datagrams_to_send(now):
             for datagram in datagrams:
@@ -45,6 +46,7 @@ class Endpoint:
             self._time.at(self._armed_s, self._on_time)
 
     def _on_time(self) -> None:
+        # A call that an earlier one has overtaken finds the timer armed for later, and does nothing.
         if self._time.now >= self._armed_s:
             self._armed_s = math.inf
             self.connection.on_timer(self._time.now)
@@ -52,7 +54,7 @@ class Endpoint:
 
 
 class Flow:
-    """A client and a server joined by two links. The handshake takes place on the links too."""
+    """A client and a server joined by two links. The handshake uses the links too."""
 
     def __init__(
         self,
@@ -63,11 +65,10 @@ class Flow:
         name: str = "cam",
         delay_s: float = 0.0,
     ) -> None:
-        """``delay_s``: of this flow alone, one way, on top of the links'."""
+        """``delay_s``: an additional one-way delay of this flow, in each direction."""
         token = b"token of " + name.encode()
         self._time = time
         self._config = config
-        self._forward = forward
         self._backward = backward
         self._delay_s = delay_s
         self.name = name
@@ -99,13 +100,13 @@ class Flow:
 
 @dataclass
 class SharedBottleneck:
-    """Several flows through one bottleneck: the set-up of the paper's Figure 11 in small."""
+    """Several flows through one bottleneck: a small version of the set-up of the paper's Figure 11."""
 
     rate_bps: float
     queue_s: float
-    """Time a full queue takes to drain."""
+    """The time that a full queue takes to drain."""
     delay_s: float = 0.01
-    """One way, each way."""
+    """One-way delay, in each direction."""
     loss: float = 0.0
     jitter_s: float = 0.0
     outages: Sequence[tuple[float, float]] = ()
@@ -130,14 +131,14 @@ class SharedBottleneck:
         )
 
     def add_flow(self, config: TransportConfig, *, delay_s: float = 0.0) -> Flow:
-        """``delay_s``: of this flow alone, one way, on top of the bottleneck's."""
+        """``delay_s``: an additional one-way delay of this flow, in each direction."""
         flow = Flow(self.time, config, self.forward, self.backward, f"cam{len(self.flows)}", delay_s)
         self.flows.append(flow)
         return flow
 
     def share(self, weights: Sequence[float], *, interval_s: float = 0.5) -> ShareMeter:
-        """From now on the server tells the flows about their shares by these weights. The meter takes others
-        later, by the flows' names."""
+        """From now on the server sends share reports by these weights, in the order of the flows. The
+        returned meter takes other weights later, by the flows' names."""
         meter = ShareMeter()
         by_name = dict(zip([flow.name for flow in self.flows], weights, strict=True))
         meter.set_weights(by_name, self._received())
@@ -165,7 +166,7 @@ class SharedBottleneck:
         }
 
     def keep_busy(self, flow: Flow, *, every_s: float = 0.05, backlog_bytes: int = 256 * 1024) -> None:
-        """From now on the flow always has something to send, on channel 1; the server reads it at once."""
+        """From now on the flow always has data to send, on channel 1. The server reads them at once."""
         filler = bytes(32 * 1024)
 
         def refill() -> None:

@@ -1,4 +1,5 @@
-"""Virtual time and links in it: a rate with a drop-tail queue in bytes, then a delay; loss and outages."""
+"""Virtual time, and links in it: a rate with a drop-tail queue in bytes, then a delay, with loss and
+outages."""
 
 from __future__ import annotations
 
@@ -12,10 +13,10 @@ from typing import Any
 import numpy as np
 
 PACKET_OVERHEAD_BYTES = 42
-"""Ethernet, IPv4 and UDP headers, which a link's rate has to carry."""
+"""Ethernet, IPv4 and UDP headers: a link's rate includes them."""
 _ETHERNET_BYTES = 14
 _DRAWS = 4096
-"""Random numbers are drawn by the block: one at a time costs as much as all else a link does."""
+"""Random numbers are drawn in blocks of this size. Drawing one costs as much as the rest of a link's work."""
 
 
 class VirtualTime:
@@ -27,11 +28,12 @@ class VirtualTime:
         self._count = 0
 
     def at(self, time_s: float, call: Callable[..., None], *arguments: Any) -> None:
+        """Schedules a call; one for the past comes at once. Calls for the same time keep their order."""
         self._count += 1
         heapq.heappush(self._calls, (time_s if time_s > self.now else self.now, self._count, call, arguments))
 
     def run_until(self, end_s: float, condition: Callable[[], bool] | None = None) -> None:
-        """Runs what is scheduled up to ``end_s``, or until ``condition`` holds after some call."""
+        """Runs the calls scheduled up to ``end_s``, or until ``condition`` holds after one of them."""
         calls, pop = self._calls, heapq.heappop
         while calls and calls[0][0] <= end_s:
             self.now, _, call, arguments = pop(calls)
@@ -43,8 +45,8 @@ class VirtualTime:
 
 @dataclass(slots=True)
 class SimulatedLink:
-    """One direction. ``rate_bps`` and ``queue_bytes`` may be changed while it runs; packets that are queued
-    keep their times.
+    """One direction of a link. ``rate_bps`` and ``queue_bytes`` may change while it runs. Packets already in
+    the queue keep the times that they got on arrival.
 
     As in the kernel's htb over a bfifo, the packet that is being sent is no longer in the queue.
     """
@@ -55,26 +57,29 @@ class SimulatedLink:
     queue_bytes: float = math.inf
     delay_s: float = 0.0
     jitter_s: float = 0.0
-    """Extra delay, uniform; packets keep their order."""
+    """Greatest additional delay. It is uniformly distributed, and packets keep their order."""
     loss: float = 0.0
-    """After the queue: a lost packet has taken its part of the rate."""
+    """Probability of loss after the queue: a lost packet has used its part of the rate."""
     outages: Sequence[tuple[float, float]] = ()
-    """Intervals in which packets offered to the link, or leaving it, vanish."""
+    """Intervals in which packets that enter or leave the link are lost."""
     mtu_bytes: float = math.inf
-    """Of IP packets; larger ones vanish."""
+    """Size of the largest IP packet that the link carries. Larger ones are lost."""
     delivered_bytes: int = 0
     dropped: int = 0
     """Packets that found the queue full."""
     _busy_until_s: float = 0.0
     _last_arrival_s: float = 0.0
     _waiting: deque[tuple[float, int]] = field(default_factory=deque)
-    """(time it begins to be sent, bytes) of each packet in the queue."""
+    """Of each packet in the queue: the time when its sending begins, and its bytes."""
     _waiting_bytes: int = 0
     _draws: list[float] = field(default_factory=list)
 
     def send(self, size: int, delay_s: float, deliver: Callable[..., None], *arguments: Any) -> None:
-        """A packet of ``size`` bytes with all headers; ``deliver(*arguments)`` when it arrives, ``delay_s``
-        later than the link itself would have it."""
+        """Sends a packet of ``size`` bytes, all headers included. ``deliver(*arguments)`` is called when it
+        arrives.
+
+        ``delay_s`` is added to the link's own delay.
+        """
         now = self.time.now
         if size - _ETHERNET_BYTES > self.mtu_bytes or (self.outages and self.is_down(now)):
             return
@@ -97,6 +102,7 @@ class SimulatedLink:
         if self.jitter_s:
             arrival += self.jitter_s * self._draw()
             self._last_arrival_s = arrival = max(arrival, self._last_arrival_s)
+        # Only then can the link be down on arrival; otherwise one call is saved.
         if self.outages:
             self.time.at(arrival, self._arrive, size, deliver, arguments)
         else:
@@ -105,11 +111,12 @@ class SimulatedLink:
 
     @property
     def backlog_bytes(self) -> int:
-        """What stands in the queue, without the packet that is being sent."""
+        """Bytes in the queue, without the packet that is being sent."""
         self._advance(self.time.now)
         return self._waiting_bytes
 
     def _advance(self, now: float) -> None:
+        """Takes the packets out of the queue whose sending has begun."""
         waiting = self._waiting
         while waiting and waiting[0][0] <= now:
             self._waiting_bytes -= waiting.popleft()[1]

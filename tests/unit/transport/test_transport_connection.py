@@ -274,10 +274,6 @@ def test_sending_limits() -> None:
         connection.send(2, b"", 0.0)
     with pytest.raises(ValueError, match="alpha"):
         connection.set_alpha(0.0)
-    with pytest.raises(ValueError, match="beta must be"):
-        connection.set_beta(1.0)
-    connection.set_beta(0.8)
-    assert connection.controller.beta == 0.8
 
 
 def test_close_tells_the_peer_and_goes_away() -> None:
