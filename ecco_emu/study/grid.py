@@ -25,9 +25,10 @@ def covering_rows(axes: Sequence[Sequence[Any]]) -> list[tuple[Any, ...]]:
 
     The same axes always give the same rows. For fewer than two axes there are no pairs, and so no rows.
 
-    The construction is greedy, as in AETG (Cohen et al., IEEE Transactions on Software Engineering 23(7), 1997)
-    but without AETG's random choices. Each row starts from a pair that no row has yet. Then every other axis
-    adds the value that covers most of the missing pairs; of equally good values, the one used least so far.
+    The construction is greedy, as in AETG (Cohen et al., IEEE Transactions on Software Engineering 23(7),
+    1997) but without AETG's random choices. Each row starts from a pair that no row has yet. Then every other
+    axis adds the value that covers most of the missing pairs; of equally good values, the one used least so
+    far.
 
     >>> covering_rows([["a", "b"], [1, 2], ["x", "y"]])
     [('a', 1, 'x'), ('a', 2, 'y'), ('b', 1, 'y'), ('b', 2, 'x')]

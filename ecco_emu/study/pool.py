@@ -12,8 +12,8 @@ T = TypeVar("T")
 
 
 class Pool:
-    """``size`` child processes, named ``what``. An asynchronous context manager: they start when it is entered.
-    Leaving it ends them, whatever they are doing, so that a cancelled study is over at once.
+    """``size`` child processes, named ``what``. An asynchronous context manager: they start when it is
+    entered. Leaving it ends them, whatever they are doing, so that a cancelled study is over at once.
 
     Raises ``ValueError`` for a size below one.
     """
@@ -45,9 +45,9 @@ class Pool:
     ) -> None:
         """Calls ``function``, which must be module-level, with the arguments of each item of ``calls``.
 
-        ``done`` gets a call's index and its result when the call ends. ``load`` gives the load of the call of an
-        index, in the unit of ``capacity``: the calls that run at one time have at most ``capacity`` together. A
-        call whose load alone is more runs alone.
+        ``done`` gets a call's index and its result when the call ends. ``load`` gives the load of the call of
+        an index, in the unit of ``capacity``: the calls that run at one time have at most ``capacity``
+        together. A call whose load alone is more runs alone.
 
         Raises what a call raises, and cancels the others.
         """

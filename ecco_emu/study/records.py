@@ -1,9 +1,10 @@
-"""Results as JSON lines: each is on disk as soon as it is known, and an interrupted study goes on from its file.
+"""Results as JSON lines: each is on disk as soon as it is known, and an interrupted study goes on from its
+file.
 
-A record is any type that ``msgspec`` encodes and decodes, such as a dataclass or a ``msgspec.Struct``. The names
-of its fields are the file's format. A field that the type does not have is ignored when a file is read; a field
-that the file lacks takes its default. So a file of an older version stays readable as long as new fields have
-defaults.
+A record is any type that ``msgspec`` encodes and decodes, such as a dataclass or a ``msgspec.Struct``. The
+names of its fields are the file's format. A field that the type does not have is ignored when a file is read;
+a field that the file lacks takes its default. So a file of an older version stays readable as long as new
+fields have defaults.
 """
 
 from __future__ import annotations
@@ -17,11 +18,13 @@ import msgspec
 
 from ecco_emu.core.errors import ScenarioError
 
-Record = TypeVar("Record")
-Wanted = TypeVar("Wanted", bound=Hashable)
+R = TypeVar("R")
+"""A type of records."""
+W = TypeVar("W", bound=Hashable)
+"""A type of the things to be measured."""
 
 
-def load(path: Path, kind: type[Record]) -> list[Record]:
+def load(path: Path, kind: type[R]) -> list[R]:
     """The records of a file, in the order in which they were written.
 
     A last line without a newline that does not parse was cut off by a crash: it is left out.
@@ -44,7 +47,7 @@ def load(path: Path, kind: type[Record]) -> list[Record]:
     return records
 
 
-class Writer(Generic[Record]):
+class Writer(Generic[R]):
     """Appends records to a file, and flushes each. Makes the file and its folder if they are missing.
 
     Raises ``OSError`` for a file that cannot be written.
@@ -55,7 +58,7 @@ class Writer(Generic[Record]):
         _drop_torn_line(path)
         self._file: IO[bytes] = path.open("ab")
 
-    def __enter__(self) -> Writer[Record]:
+    def __enter__(self) -> Writer[R]:
         return self
 
     def __exit__(
@@ -63,7 +66,7 @@ class Writer(Generic[Record]):
     ) -> None:
         self._file.close()
 
-    def write(self, record: Record) -> None:
+    def write(self, record: R) -> None:
         self._file.write(msgspec.json.encode(record) + b"\n")
         self._file.flush()
 
@@ -74,9 +77,7 @@ def _drop_torn_line(path: Path) -> None:
         path.write_bytes(content[: content.rfind(b"\n") + 1])
 
 
-def missing(
-    wanted: Iterable[Wanted], known: Iterable[Record], settles: Callable[[Record], Wanted | None]
-) -> list[Wanted]:
+def missing(wanted: Iterable[W], known: Iterable[R], settles: Callable[[R], W | None]) -> list[W]:
     """The members of ``wanted``, in order, that no known record settles.
 
     ``settles`` tells which member a record is the result of. It returns None for a record that settles none,

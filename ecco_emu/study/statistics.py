@@ -7,8 +7,10 @@ from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-RowKey = TypeVar("RowKey", bound=Hashable)
-ColumnKey = TypeVar("ColumnKey", bound=Hashable)
+R = TypeVar("R", bound=Hashable)
+"""A table's names of rows."""
+C = TypeVar("C", bound=Hashable)
+"""A table's names of columns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,15 +24,16 @@ class Spread:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Spread:
-        """``values``: one for each repetition, infinite ones allowed. Raises ``ValueError`` if there is none."""
+        """``values``: one for each repetition, infinite ones allowed. Raises ``ValueError`` if there is
+        none."""
         if not values:
             raise ValueError("no values")
         return cls(statistics.median(values), min(values), max(values), len(values))
 
 
 def spreads(
-    values: Iterable[tuple[RowKey, ColumnKey, float]],
-) -> dict[RowKey, dict[ColumnKey, Spread]]:
+    values: Iterable[tuple[R, C, float]],
+) -> dict[R, dict[C, Spread]]:
     """The spread of every cell of a table. Each item of ``values`` is one repetition: row, column, value.
 
     Rows, and columns within a row, are in the order of their first value. A cell without values is absent.
@@ -38,7 +41,7 @@ def spreads(
     >>> spreads([("a", 1, 0.5), ("a", 1, 0.7), ("b", 2, 0.1)])["a"][1].runs
     2
     """
-    found: dict[RowKey, dict[ColumnKey, list[float]]] = {}
+    found: dict[R, dict[C, list[float]]] = {}
     for row, column, value in values:
         found.setdefault(row, {}).setdefault(column, []).append(value)
     return {

@@ -20,8 +20,8 @@ _FIRST_COLUMN_WIDTH = 24
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows of text, each as long as ``headings``. The first column names the row; the others hold figures, and
-    are aligned to the right. ``notes`` are sentences that belong below the table.
+    """Rows of text, each as long as ``headings``. The first column names the row; the others hold figures,
+    and are aligned to the right. ``notes`` are sentences that belong below the table.
 
     Raises ``ValueError`` for a row that is longer or shorter.
     """
@@ -61,7 +61,8 @@ def _markdown_row(cells: Iterable[str]) -> str:
 
 
 def show(tables: Iterable[Table], console: Console) -> None:
-    """Prints the tables, each with its notes below it. Text is printed as it is, never read as rich's markup."""
+    """Prints the tables, each with its notes below it. Text is printed as it is, never read as rich's
+    markup."""
     for one in tables:
         console.print(_for_terminal(one))
         for note in one.notes:
