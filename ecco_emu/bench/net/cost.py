@@ -130,8 +130,8 @@ async def relay_cost(seconds: float = 10.0) -> list[Measurement]:
 
 
 def _cpu_s(pid: int) -> float:
-    # The scheduler's exact account. The one in /proc/PID/stat is sampled by a clock tick, and the relay's timers
-    # fall into step with that tick.
+    # The scheduler's exact account. The one in /proc/PID/stat is sampled by a clock tick, and the relay's
+    # timers fall into step with that.
     return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) * 1e-9
 
 
