@@ -1,4 +1,4 @@
-"""Tools that benches, sweeps and experiments share. Nothing in here knows what is being measured.
+"""Tools that benches, sweeps and experiments share. Nothing in here knows a measurement's subject.
 
 ``grid`` says which combinations of values to measure, ``pool`` runs them in child processes, ``records``
 keeps results in a file from which an interrupted study goes on, ``progress`` shows how far it is,

@@ -12,8 +12,9 @@ T = TypeVar("T")
 
 
 class Pool:
-    """``size`` child processes, named ``what``. An asynchronous context manager: they start when it is
-    entered. Leaving it ends them, whatever they are doing, so that a cancelled study is over at once.
+    """``size`` child processes; ``what`` names them in errors and logs. An asynchronous context manager: they
+    start when it is entered. Leaving it ends them, whatever they are doing, so that a cancelled study is over
+    at once.
 
     Raises ``ValueError`` for a size below one.
     """
@@ -49,7 +50,7 @@ class Pool:
         an index, in the unit of ``capacity``: the calls that run at one time have at most ``capacity``
         together. A call whose load alone is more runs alone.
 
-        Raises what a call raises, and cancels the others.
+        Raises the exception of a call that fails, and cancels the other calls.
         """
         waiting = list(range(len(calls)))
         idle = list(self._workers)

@@ -15,7 +15,7 @@ from ecco_emu.study.statistics import Spread
 NOTHING = "–"
 """The text of a cell without a value."""
 _FIRST_COLUMN_WIDTH = 24
-"""At least so many characters stay for the rows' names in a narrow terminal."""
+"""Names of rows are not folded to fewer characters than this in a narrow terminal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +71,13 @@ def show(tables: Iterable[Table], console: Console) -> None:
 
 def _for_terminal(one: Table) -> RichTable:
     made = RichTable(title=Text(one.title), title_justify="left")
+    names = max((len(row[0]) for row in one.rows), default=0)
     for index, heading in enumerate(one.headings):
         made.add_column(
             Text(heading),
             justify="right" if index else "left",
-            min_width=0 if index else _FIRST_COLUMN_WIDTH,
+            overflow="fold",  # an ellipsis would hide digits
+            min_width=0 if index else min(names, _FIRST_COLUMN_WIDTH),
         )
     for row in one.rows:
         made.add_row(*map(Text, row))

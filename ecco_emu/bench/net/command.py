@@ -18,7 +18,7 @@ from ecco_emu.study.tables import Table
 
 @dataclass(frozen=True, slots=True)
 class NetReport:
-    """The lab's figures on this host. ``notes`` say what could not be measured."""
+    """The lab's figures on this host. ``notes`` name the figures that are missing, and why."""
 
     host: str
     figures: tuple[Measurement, ...]

@@ -1,4 +1,4 @@
-"""``ecco-emu bench transport``: does bandwidth follow the weights, how soon, and at what cost.
+"""``ecco-emu bench transport``: whether bandwidth follows the weights, how soon, and at which cost.
 
 ``matrix`` and ``situations`` list the experiments (``experiment``). Each runs over a simulated link
 (``simulated``) or over real kernel queues (``real``), and ``steering`` configures its flows. Both return a

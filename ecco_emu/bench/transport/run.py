@@ -44,7 +44,7 @@ OnRecord = Callable[[Record], None]
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What to run, and how often."""
+    """The parts to run, and how often."""
 
     only: tuple[Part, ...] = ()
     """Empty: all parts."""

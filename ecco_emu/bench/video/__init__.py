@@ -1,4 +1,4 @@
-"""``ecco-emu bench video``: how near the encoder's segments come to their targets, what they cost, how they
+"""``ecco-emu bench video``: how near the encoder's segments come to their targets, their CPU time, how they
 look.
 
 ``street`` draws the pictures, so that the benchmark needs no renderer. ``encoder`` codes them and measures,

@@ -50,7 +50,7 @@ class VideoReport:
 
 def measure_all(segments: int, seed: int, progress: Callable[[str], None]) -> VideoReport:
     """Codes ``segments`` segments for each fixed rate, and for a target that jumps between the rates at
-    random. It takes about a minute for 12 segments. ``progress`` is told each configuration when it
+    random. ``progress`` is told each configuration when it
     begins."""
     capabilities = event_loop.run(netns.probe())
     rng = np.random.default_rng(seed)

@@ -1,4 +1,4 @@
-"""Codes a sequence of pictures for given targets, and measures what comes out."""
+"""Codes a sequence of pictures for given targets, and measures the segments."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MUCH_OVER = 0.15
 
 @dataclass(frozen=True, slots=True)
 class CodedStream:
-    """What a stream of one-second segments came to. Errors are relative to the target; they are of the
+    """The figures of a stream of one-second segments. Errors are relative to the target; they are of the
     segments after the first ``WARM_UP`` that the quantiser's range allows to meet it."""
 
     width: int
