@@ -175,9 +175,8 @@ def respond(cell: Cell, change: Change, trace: CellTrace) -> Response:
     flow's goodput is within ``NEAR`` of its share of the new rate, less headers. An outage, from its end: all
     goodput is at least ``RECOVERED`` of the bottleneck's rate, less headers.
     """
-    payload = PACKET_BYTES / (
-        PACKET_BYTES + HEADERS_BYTES
-    )  # of a frame: rates are of frames, goodputs are not
+    # A link's rate counts whole frames, goodput only what the frames carry.
+    payload = PACKET_BYTES / (PACKET_BYTES + HEADERS_BYTES)
     outage = change.outage_s is not None
     smoothing = RECOVERY_SMOOTHING_S if outage else SMOOTHING_S
     origin = change.at_s + (change.outage_s or 0.0)

@@ -26,7 +26,8 @@ _SIZE = (420, 190)
 def pictures(records: Sequence[Record]) -> dict[str, str]:
     """SVG documents by name. A picture without any result is absent."""
     drawn = {}
-    errors = table(records, "shares", of_result("share_error"))
+    simulated = [one for one in records if one.way == "simulated"]
+    errors = table(simulated, "shares", of_result("share_error"))
     points = {point: errors[point.label] for point in full() if point.label in errors}
     if points:
         medians = {

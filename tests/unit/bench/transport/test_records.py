@@ -117,6 +117,10 @@ def test_nothing_measured_is_no_table_and_no_picture() -> None:
     assert plots.pictures([]) == {}
 
 
+def test_the_map_of_shares_is_of_simulated_cells_alone() -> None:
+    assert plots.pictures([replace(one, way="real") for one in whole_matrix()]) == {}
+
+
 def test_pictures_are_well_formed() -> None:
     from xml.dom import minidom
 
