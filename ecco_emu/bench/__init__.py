@@ -1,2 +1,5 @@
-"""What ``ecco-emu bench`` measures on this host. Measurements are no tests: they are repeated and reported
-with their spread, beside their targets, and what cannot be measured here says so."""
+"""Measurements of this program on this host: the verbs of ``ecco-emu bench``, a package for each.
+
+Measurements are no tests. They are repeated, reported with their spread beside their targets, and a
+measurement that this host cannot make is reported as such.
+"""

@@ -1,4 +1,4 @@
-"""Which host figures are from, and which build."""
+"""One line that says on which host, and with which build, figures were measured."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ def compiled() -> bool:
 
 
 def describe(capabilities: Capabilities) -> str:
-    """One line: CPUs, kernel, Python, the lab's engine, how the transport runs."""
+    """The CPUs that this process may use, the kernel, Python, the lab's engine, and how the transport
+    runs."""
     engine = "kernel" if capabilities.netem else "relay"
     transport = "compiled" if compiled() else "interpreted"
     return (

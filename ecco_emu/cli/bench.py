@@ -1,21 +1,25 @@
-"""``ecco-emu bench``: the benchmarks."""
+"""``ecco-emu bench``: a verb for each of the benchmarks."""
 
 from __future__ import annotations
 
-import json
 import os
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
 from ecco_emu.cli.app import Json, app, err, out
 from ecco_emu.host.event_loop import run_until_signalled
 
 bench_app = typer.Typer(help="Measure this program on this host.", no_args_is_help=True)
 app.add_typer(bench_app, name="bench")
+
+Markdown = Annotated[bool, typer.Option("--markdown", help="Tables as Markdown.")]
+
+
+def _progress(text: str) -> None:
+    err.print(f"[dim]{text} …[/]", highlight=False)
 
 
 @bench_app.command("net")
@@ -24,30 +28,41 @@ def bench_net(
     as_json: Json = False,
 ) -> None:
     """Measure the link lab (as root): rates, delays, faults, build times, beside Mininet if it is there."""
-    from ecco_emu.bench.net import command as measure
+    from ecco_emu.bench.net.command import measure
+    from ecco_emu.study import tables
 
-    def progress(text: str) -> None:
-        err.print(f"[dim]{text} …[/]", highlight=False)
-
-    report = run_until_signalled(measure.measure(seconds, progress))
+    report = run_until_signalled(measure(seconds, _progress))
     if as_json:
-        print(json.dumps(report))
-        return
-    table = Table(title=report["host"], title_justify="left")
-    for heading in ("what", "measured", "target"):
-        table.add_column(heading, justify="left" if heading == "what" else "right")
-    marks = {True: "[green]✓[/] ", False: "[red]✗[/] ", None: ""}
-    for figure in report["figures"]:
-        target = "" if figure["target"] is None else f"≤ {figure['target']:g} {figure['unit']}"
-        measured = f"{marks[figure['met']]}{figure['value']:.3g} {figure['unit']}"
-        table.add_row(figure["name"], measured, target)
-    out.print(table)
-    for note in report["notes"]:
-        out.print(note, highlight=False, soft_wrap=True)
+        print(report.as_json())
+    else:
+        tables.show([report.table()], out)
+
+
+@bench_app.command("video")
+def bench_video(
+    segments: Annotated[
+        int, typer.Option(min=4, help="Segments of a second for each target; the first three do not count.")
+    ] = 12,
+    seed: Annotated[int, typer.Option(min=0, help="Of the pictures, and of the target that jumps.")] = 1,
+    as_json: Json = False,
+    as_markdown: Markdown = False,
+) -> None:
+    """Measure the video encoder: how near segments come to their targets, CPU time, picture quality."""
+    from ecco_emu.bench.video.command import measure_all
+    from ecco_emu.study import tables
+
+    # On no event loop: coding would block it, and Ctrl-C would have to wait for the end.
+    report = measure_all(segments, seed, _progress)
+    if as_json:
+        print(report.as_json())
+    elif as_markdown:
+        print(tables.markdown([report.table()]))
+    else:
+        tables.show([report.table()], out)
 
 
 class BenchPart(StrEnum):
-    """What ``bench transport`` can be confined to."""
+    """A part to which ``bench transport`` can be confined."""
 
     shares = "shares"
     fig11 = "fig11"
@@ -57,7 +72,7 @@ class BenchPart(StrEnum):
 
 
 class BenchMapping(StrEnum):
-    """From weights to GAIMD's alphas."""
+    """A rule from flows' weights to GAIMD's alphas."""
 
     linear = "linear"
     root = "root"
@@ -88,7 +103,8 @@ def bench_transport(
         typer.Option("--out", help="Where results go, a JSON line each; by default a new file in runs/."),
     ] = None,
     resume: Annotated[
-        Path | None, typer.Option(help="Results of an earlier run: what is in them is not measured again.")
+        Path | None,
+        typer.Option(help="Results of an earlier run: a measurement that is in them is not repeated."),
     ] = None,
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Simulations at one time; by default one a CPU.")
@@ -97,7 +113,9 @@ def bench_transport(
     seeds: Annotated[int, typer.Option(min=1, help="Runs of each simulated cell.")] = 5,
     repeats: Annotated[
         int | None,
-        typer.Option(min=1, help="Runs of each cell on real links; by default what fits in half an hour."),
+        typer.Option(
+            min=1, help="Runs of each cell on real links; by default as many as fit in half an hour."
+        ),
     ] = None,
     mapping: Annotated[
         list[BenchMapping] | None,
@@ -109,9 +127,9 @@ def bench_transport(
     ] = None,
     warmup: Annotated[float, typer.Option(min=1, help="Seconds before measuring begins.")] = 20.0,
     seconds: Annotated[float, typer.Option(min=1, help="Seconds measured.")] = 60.0,
-    as_markdown: Annotated[bool, typer.Option("--markdown", help="Tables as Markdown.")] = False,
+    as_markdown: Markdown = False,
     plots_dir: Annotated[
-        Path | None, typer.Option("--plots", help="Draw what was found into this directory (SVG).")
+        Path | None, typer.Option("--plots", help="Draw pictures of the results into this directory (SVG).")
     ] = None,
 ) -> None:
     """Measure the transport (as root): shares by weight, simulated and real; convergence; cost."""
@@ -137,11 +155,11 @@ def bench_transport(
     )
     report = run_until_signalled(command.run(wanted, out_file=out_file, resume=resume, console=err))
     if plots_dir is not None:
-        for path in command.draw(report, plots_dir):
+        for path in report.draw(plots_dir):
             err.print(path, highlight=False, soft_wrap=True)
     if as_json:
-        print(command.as_json(report))
+        print(report.as_json())
     elif as_markdown:
-        print(command.as_markdown(report))
+        print(report.as_markdown())
     else:
-        command.show(report, out)
+        report.show(out)

@@ -1,4 +1,4 @@
-"""Calls spread over warm child processes: several at a time, and none waits for another's Python lock."""
+"""Calls spread over warm child processes, so that several run at one time."""
 
 from __future__ import annotations
 
@@ -12,8 +12,12 @@ T = TypeVar("T")
 
 
 class Pool:
-    """Child processes that die with their parent. Leaving the context ends them, whatever they are doing, so
-    a cancelled run is over at once."""
+    """``size`` child processes; ``what`` names them in errors and logs. An asynchronous context manager: they
+    start when it is entered. Leaving it ends them, whatever they are doing, so that a cancelled study is over
+    at once.
+
+    Raises ``ValueError`` for a size below one.
+    """
 
     def __init__(self, what: str, size: int, niceness: int = 0) -> None:
         if size < 1:
@@ -40,9 +44,14 @@ class Pool:
         load: Callable[[int], float] = lambda _: 0.0,
         capacity: float = float("inf"),
     ) -> None:
-        """Calls a module-level ``function`` with every item of ``calls``; ``done`` gets each one's index and
-        what it returned, as they end. The calls that run at one time have ``load`` of at most ``capacity``
-        together, one that alone has more runs alone. Raises what a call raised, and ends the others."""
+        """Calls ``function``, which must be module-level, with the arguments of each item of ``calls``.
+
+        ``done`` gets a call's index and its result when the call ends. ``load`` gives the load of the call of
+        an index, in the unit of ``capacity``: the calls that run at one time have at most ``capacity``
+        together. A call whose load alone is more runs alone.
+
+        Raises the exception of a call that fails, and cancels the other calls.
+        """
         waiting = list(range(len(calls)))
         idle = list(self._workers)
         running: dict[asyncio.Task[T], tuple[int, WorkerProcess]] = {}
@@ -67,7 +76,8 @@ class Pool:
 
 
 def _next(waiting: Sequence[int], load: Callable[[int], float], room: float, busy: bool) -> int | None:
-    """The first call that fits; if nothing runs, the first."""
+    """The first waiting call that fits into ``room``. With nothing running, the first of all: a call that is
+    larger than the capacity would otherwise wait for ever."""
     if waiting and not busy:
         return waiting[0]
     return next((index for index in waiting if load(index) <= room), None)

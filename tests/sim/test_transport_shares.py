@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from ecco_emu.bench.transport.experiment import Cell, Change
-from ecco_emu.bench.transport.matrix import Point, flow_weights
+from ecco_emu.bench.transport.matrix import MatrixPoint, flow_weights
 from ecco_emu.bench.transport.measures import respond
 from ecco_emu.bench.transport.simulated import simulate, trace
 from ecco_emu.transport.config import TransportConfig
@@ -20,16 +20,16 @@ from ecco_emu.transport.simulation.connections import SharedBottleneck
 from ecco_emu.transport.simulation.links import SimulatedLink, VirtualTime
 
 POINTS = [
-    Point((5, 3, 2), 0, 3e6, 0.05, "equal", 0.0),
-    Point((5, 3, 2), 0, 6e6, 0.2, "mixed", 0.02),
-    Point((8, 1, 1), 0, 3e6, 0.2, "equal", 0.005),
-    Point((1, 1, 1, 1), 10, 3e6, 0.05, "mixed", 0.0),
-    Point((7, 4, 1, 1), 22, 3e6, 0.2, "mixed", 0.005),
+    MatrixPoint((5, 3, 2), 0, 3e6, 0.05, "equal", 0.0),
+    MatrixPoint((5, 3, 2), 0, 6e6, 0.2, "mixed", 0.02),
+    MatrixPoint((8, 1, 1), 0, 3e6, 0.2, "equal", 0.005),
+    MatrixPoint((1, 1, 1, 1), 10, 3e6, 0.05, "mixed", 0.0),
+    MatrixPoint((7, 4, 1, 1), 22, 3e6, 0.2, "mixed", 0.005),
 ]
 
 
 @pytest.mark.parametrize("point", POINTS, ids=lambda point: point.label)
-def test_shares_follow_weights(point: Point) -> None:
+def test_shares_follow_weights(point: MatrixPoint) -> None:
     result = simulate(point.cell("auto", seed=1))
     assert result.share_error <= 0.05
     assert result.utilisation >= 0.9

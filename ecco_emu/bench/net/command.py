@@ -1,26 +1,66 @@
-"""``ecco-emu bench net``: all of the link lab's figures in one report."""
+"""All of the link lab's figures in one report."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable
-from typing import Any
+from dataclasses import dataclass
 
 import netns
+from ecco_emu.bench import measurement
 from ecco_emu.bench.host import describe
-from ecco_emu.bench.net import Figure, cost, fidelity
+from ecco_emu.bench.measurement import Measurement
+from ecco_emu.bench.net import cost, fidelity
 from ecco_emu.core.errors import HostError
 from ecco_emu.scenario.profiles import profiles_dir
+from ecco_emu.study.tables import Table
 
 
-async def measure(seconds: float, progress: Callable[[str], None]) -> dict[str, Any]:
-    """Measures everything, some four minutes at the default length. Raises ``HostError``."""
+@dataclass(frozen=True, slots=True)
+class NetReport:
+    """The lab's figures on this host. ``notes`` name the figures that are missing, and why."""
+
+    host: str
+    figures: tuple[Measurement, ...]
+    notes: tuple[str, ...]
+
+    def table(self) -> Table:
+        made = measurement.table(self.host, self.figures, "{:.3g}".format)
+        return Table(made.title, made.headings, made.rows, self.notes)
+
+    def as_json(self) -> str:
+        figures = [
+            {"name": one.name, "value": one.value, "unit": one.unit, "target": one.target, "met": one.met}
+            for one in self.figures
+        ]
+        return json.dumps({"host": self.host, "figures": figures, "notes": self.notes})
+
+
+async def measure(seconds: float, progress: Callable[[str], None]) -> NetReport:
+    """Measures everything, each stretch of traffic for ``seconds``: about four minutes in all for 10 s.
+    ``progress`` is told each step when it begins. Raises ``HostError`` without root's privileges."""
     capabilities = await netns.probe()
     if not capabilities.privileged:
         raise HostError(f"a lab needs root: {capabilities.reasons.get('privileged', 'run it with sudo')}")
+    steps = _steps(seconds)
+    notes = []
+    missing = cost.mininet_missing()
+    if missing is None:
+        steps.append(("Mininet", cost.mininet_times))
+    else:
+        notes.append(f"not compared with Mininet: {missing}")
+    figures: list[Measurement] = []
+    for what, step in steps:
+        progress(what)
+        figures += await step()
+    return NetReport(describe(capabilities), tuple(figures), tuple(notes))
+
+
+def _steps(seconds: float) -> list[tuple[str, Callable[[], Awaitable[list[Measurement]]]]]:
     lte = netns.Trace.load(profiles_dir() / "links" / "lte.mahimahi")
     wifi = netns.Trace.load(profiles_dir() / "links" / "wifi.csv")
     whole = round(seconds)
-    steps: list[tuple[str, Callable[[], Awaitable[list[Figure]]]]] = [
+    return [
         ("building and taking down", cost.build_times),
         ("the relay's cost", lambda: cost.relay_cost(seconds)),
         ("rates", lambda: fidelity.rate_errors(seconds)),
@@ -30,18 +70,3 @@ async def measure(seconds: float, progress: Callable[[str], None]) -> dict[str, 
         ("delay and loss", lambda: fidelity.delay_and_loss(seconds)),
         ("faults", fidelity.fault_times),
     ]
-    notes = []
-    missing = cost.mininet_missing()
-    if missing is None:
-        steps.append(("Mininet", cost.mininet_times))
-    else:
-        notes.append(f"not compared with Mininet: {missing}")
-    figures: list[Figure] = []
-    for what, step in steps:
-        progress(what)
-        figures += await step()
-    return {
-        "host": describe(capabilities),
-        "figures": [figure.as_dict() for figure in figures],
-        "notes": notes,
-    }

@@ -1,4 +1,5 @@
-"""What the lab costs: building, taking down, and the relay's CPU. Beside Mininet where it is installed."""
+"""The cost of a lab: the time to build it and to take it down, and the relay's CPU; with Mininet beside
+it."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from ecco_emu.bench.net import Figure
+from ecco_emu.bench.measurement import Measurement
 from ecco_emu.bench.net.fidelity import LINKS
 from ecco_emu.bench.net.traffic import exchange, stamping
 from netns import requests
@@ -23,18 +24,20 @@ from netns.spec import LabSpec, LinkSpec, Shape
 _BUILD_TARGETS_S = {22: 0.2, 100: 0.8, 256: 2.5}
 _TEARDOWN_TARGETS_S = {256: 0.5}
 _PYTHON = "/usr/bin/python3"
-"""Where a distribution's Mininet is, which is not in a virtual environment."""
+"""The system's Python: a distribution installs Mininet there, never in a virtual environment."""
 
 
 def shaped(count: int, delay_s: float = 0.0) -> LabSpec:
-    """Cameras at 1 Mbit/s, and a server whose ingress they share."""
+    """``count`` cameras at 1 Mbit/s with a one-way delay, and a server; its ingress is their common
+    bottleneck."""
     shape = Shape(rate_bps=1e6, queue_s=0.2, delay_s=delay_s)
     links = tuple(LinkSpec(f"cam{number}", egress=shape) for number in range(count))
     return LabSpec(links=(*links, LinkSpec("server", ingress=Shape(rate_bps=count * 5e5, queue_s=0.2))))
 
 
-async def build_times(repeats: int = 3) -> list[Figure]:
-    """Median time to build and to take down labs of several sizes, without and with delays."""
+async def build_times(repeats: int = 3) -> list[Measurement]:
+    """Times to build and to take down labs of several sizes, without and with delays: medians of
+    ``repeats``."""
     figures = []
     for delay_s, what in ((0.0, "cameras"), (0.01, "cameras with a delay")):
         for count in (22, 100, 256):
@@ -45,14 +48,16 @@ async def build_times(repeats: int = 3) -> list[Figure]:
                     up.append(time.perf_counter() - start)
                     start = time.perf_counter()
                 down.append(time.perf_counter() - start)
-                await asyncio.sleep(0.5 + 0.004 * count)  # the kernel finishes with the last one
+                await asyncio.sleep(
+                    0.5 + 0.004 * count
+                )  # the kernel must have removed this lab before the next is timed
             gone_s = await _until_gone(shaped(count, delay_s))
             figures += [
-                Figure(f"build {count} {what}", statistics.median(up), "s", _BUILD_TARGETS_S[count]),
-                Figure(
+                Measurement(f"build {count} {what}", statistics.median(up), "s", _BUILD_TARGETS_S[count]),
+                Measurement(
                     f"take down {count} {what}", statistics.median(down), "s", _TEARDOWN_TARGETS_S.get(count)
                 ),
-                Figure(
+                Measurement(
                     f"take down {count} {what}, until the kernel has removed all",
                     gone_s,
                     "s",
@@ -63,8 +68,11 @@ async def build_times(repeats: int = 3) -> list[Figure]:
 
 
 async def _until_gone(spec: LabSpec) -> float:
-    """How long after its end a lab's namespaces are there. The kernel removes them after whoever waits for
-    the end has gone on; a veth from each into a namespace of ours goes with it and so tells."""
+    """Seconds from the end of a lab to the end of its last namespace.
+
+    The kernel removes namespaces in the background, and tells nobody. But each namespace here has one end of
+    a veth pair whose other end is in a namespace of ours: that end disappears when its peer's namespace does.
+    """
     ours = await asyncio.to_thread(Namespace, "watch")
     try:
         async with Lab(spec) as lab:
@@ -98,8 +106,9 @@ def _tie(path: str, ours: Namespace, name: str, index: int) -> None:
         os.close(theirs)
 
 
-async def relay_cost(seconds: float = 10.0) -> list[Figure]:
-    """The relay's share of a core while cameras send 1 Mbit/s each and acks come back."""
+async def relay_cost(seconds: float = 10.0) -> list[Measurement]:
+    """The relay's share of a core while cameras send 1 Mbit/s each and every second packet is
+    acknowledged."""
     shape = Shape(delay_s=0.01)
     links = tuple(LinkSpec(f"cam{number}", egress=shape, ingress=shape) for number in range(LINKS))
     async with Lab(LabSpec(links=(*links, LinkSpec("server")), engine="relay")) as lab:
@@ -115,13 +124,14 @@ async def relay_cost(seconds: float = 10.0) -> list[Figure]:
                 sock.close()
     packets = sum(len(one.times) for one in received)
     return [
-        Figure(f"relay, {LINKS} cameras at 1 Mbit/s with acks", share, "% of a core", 15.0),
-        Figure("relay, CPU per packet", 1e6 * share / 100 * seconds / (1.5 * packets), "µs"),
+        Measurement(f"relay, {LINKS} cameras at 1 Mbit/s with acks", share, "% of a core", 15.0),
+        Measurement("relay, CPU per packet", 1e6 * share / 100 * seconds / (1.5 * packets), "µs"),
     ]
 
 
 def _cpu_s(pid: int) -> float:
-    # The scheduler's own account: the one in /proc/PID/stat samples, and timers are in step with it.
+    # The scheduler's exact account. The one in /proc/PID/stat is sampled by a clock tick, and the relay's
+    # timers fall into step with that.
     return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) * 1e-9
 
 
@@ -148,7 +158,7 @@ print(json.dumps([up, time.time() - start]))
 
 
 def mininet_missing() -> str | None:
-    """Why Mininet cannot be measured here, or None."""
+    """The reason why Mininet cannot be measured on this host, or None if it can."""
     for tool in ("brctl", "tc"):
         if shutil.which(tool) is None:
             return f"{tool} is not installed"
@@ -156,8 +166,11 @@ def mininet_missing() -> str | None:
     return None if probe.returncode == 0 else "mininet is not installed"
 
 
-async def mininet_times(counts: tuple[int, ...] = (22, 100)) -> list[Figure]:
-    """The same topology by Mininet, both of its links' ends shaped as it does by itself."""
+async def mininet_times(counts: tuple[int, ...] = (22, 100)) -> list[Measurement]:
+    """Mininet's times for the same topology. Mininet shapes both ends of each link; that is its default.
+
+    Raises ``RuntimeError`` if Mininet fails.
+    """
     figures = []
     for count in counts:
         process = await asyncio.create_subprocess_exec(
@@ -173,7 +186,7 @@ async def mininet_times(counts: tuple[int, ...] = (22, 100)) -> list[Figure]:
             raise RuntimeError(f"Mininet failed: {errors.decode(errors='replace').strip()[-500:]}")
         up, down = json.loads(output.splitlines()[-1])
         figures += [
-            Figure(f"Mininet: build {count} cameras", up, "s"),
-            Figure(f"Mininet: take down {count} cameras", down, "s"),
+            Measurement(f"Mininet: build {count} cameras", up, "s"),
+            Measurement(f"Mininet: take down {count} cameras", down, "s"),
         ]
     return figures

@@ -11,19 +11,20 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 HEADERS_BYTES = 14 + 20 + 8
 _SO_TIMESTAMPNS = 35
 _PRIORITY = 40
-"""Below the relay's: what is measured must not wait for who measures."""
+"""Of real time, and below the relay's: the lab must not wait for the process that measures it."""
 _STAMP = struct.Struct("=dI")
 
 
 @dataclass
 class Received:
-    """What arrived at one socket: the kernel's times of arrival, and each packet's own way."""
+    """The packets that arrived at one socket. ``times``: the kernel's times of arrival, seconds since the
+    epoch; ``frame_bytes``: the size of an Ethernet frame; ``delays_s``: each packet's one-way delay."""
 
     times: list[float] = field(default_factory=list)
     frame_bytes: int = 0
@@ -31,14 +32,14 @@ class Received:
 
 
 def stamping(receiver: socket.socket) -> socket.socket:
-    """Makes the kernel note when each packet arrives."""
+    """The same socket; from now on the kernel records the time of arrival of each packet."""
     receiver.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
     return receiver
 
 
 @contextlib.contextmanager
 def real_time() -> Iterator[None]:
-    """The calling thread runs at real-time priority where that is allowed."""
+    """Within the context the calling thread has real-time priority, if this user may have it."""
     with contextlib.suppress(PermissionError):
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(_PRIORITY))
     try:
@@ -49,7 +50,7 @@ def real_time() -> Iterator[None]:
 
 @contextlib.contextmanager
 def busy_cpus() -> Iterator[None]:
-    """Every CPU has an ordinary process that computes without end."""
+    """Within the context each CPU has a process of ordinary priority that computes without pause."""
     spin = "import os\nwhile os.getppid() == {}:\n    sum(range(10_000))"
     command = [sys.executable, "-S", "-c", spin.format(os.getpid())]
     spinners = [subprocess.Popen(command) for _ in range(len(os.sched_getaffinity(0)))]
@@ -68,12 +69,12 @@ def exchange(
     for_s: float,
     frame_bytes: int = 1242,
     ack_every: int = 0,
-    meanwhile: Callable[[float], None] | None = None,
 ) -> list[Received]:
-    """Sends from the first to the second socket of every pair at ``rate_bps`` of frames each, evenly spread.
+    """Sends from the first to the second socket of every pair for ``for_s`` seconds; returns each pair's
+    arrivals.
 
-    ``ack_every`` packets the receiver answers with a short one. ``meanwhile`` is called with the
-    seconds since the beginning, about every 2 ms.
+    Each pair carries ``rate_bps``, in Ethernet frames of ``frame_bytes``; the pairs take turns, evenly
+    spaced. The receiver answers every ``ack_every``-th packet with a short one; with 0, none.
     """
     found = [Received() for _ in pairs]
     of_fd = {receiver.fileno(): index for index, (_, receiver) in enumerate(pairs)}
@@ -87,7 +88,9 @@ def exchange(
         start = time.monotonic()
         for number in itertools.count():
             due = start + number * gap_s
-            if max(due, time.monotonic()) > start + for_s:  # a host may be too slow to send them all
+            if (
+                max(due, time.monotonic()) > start + for_s
+            ):  # the second: a slow host must not send on for ever
                 break
             while (ahead := due - time.monotonic()) > 0:
                 for fd, _ in poller.poll(min(2, ahead * 1e3)):
@@ -95,9 +98,7 @@ def exchange(
             index = number % len(pairs)
             with contextlib.suppress(BlockingIOError):
                 pairs[index][0].sendto(_STAMP.pack(time.time(), number) + padding, targets[index])
-            if meanwhile is not None:
-                meanwhile(time.monotonic() - start)
-            if number % 64 == 0:  # a sender that is late must not forget to receive
+            if number % 64 == 0:  # a sender that is always late never waits, and so never polls
                 for pair, one in zip(pairs, found, strict=True):
                     _drain(pair, one, ack_every)
         time.sleep(0.3)

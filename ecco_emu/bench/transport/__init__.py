@@ -1,7 +1,9 @@
-"""``ecco-emu bench transport``: does bandwidth follow the weights, how soon, and at what cost.
+"""``ecco-emu bench transport``: whether bandwidth follows the weights, how soon, and at which cost.
 
-An ``Experiment`` (``experiment``) is run over a simulated link (``simulated``) or real kernel queues
-(``real``); both return a ``Trace``, from which ``measures`` works out the figures. ``matrix`` and
-``situations`` say which experiments there are, ``pool`` runs them side by side, ``records`` keeps what came
-out, ``tables`` and ``plots`` show it. ``cost`` measures CPU beside aioquic and the kernel's TCP.
+``matrix`` and ``situations`` list the experiments (``experiment``). Each runs over a simulated link
+(``simulated``) or over real kernel queues (``real``), and ``steering`` configures its flows. Both return a
+``CellTrace``, from which ``measures`` computes the figures. ``cost`` measures CPU time beside aioquic and the
+kernel's TCP; each end of such a transfer is an ``endpoints`` process. ``run`` plans and runs all of it and
+yields a ``Record`` (``records``) for each run. ``targets`` judges the records, and ``tables`` and ``plots``
+show them.
 """

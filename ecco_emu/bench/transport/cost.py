@@ -1,7 +1,7 @@
-"""What the transport costs: CPU per packet, beside aioquic and kernel TCP, and a hundred flows on one core.
+"""The transport's cost: CPU per packet, beside aioquic and the kernel's TCP, and a hundred flows on one core.
 
-Each transfer has its two ends in processes of their own, over a shaped link each in its own namespace. The
-kinds take turns, so that whatever else the host does hits all alike.
+The two ends of a transfer are processes of their own; over a shaped link, each is in its own namespace too.
+The kinds of transfers take turns, so that other work on the host hits all kinds alike.
 """
 
 from __future__ import annotations
@@ -28,9 +28,10 @@ from ecco_emu.host.priorities import raised_priority
 from ecco_emu.host.workers import WorkerProcess
 
 LINK_BPS = 20e6
-"""What every candidate can fill, so that their CPU is for the same goodput."""
+"""A rate that every candidate reaches, so that all are compared at the same goodput."""
 LINK_QUEUE_S, LINK_RTT_S = 0.05, 0.02
 MANY_FLOWS, MANY_BPS = 100, 300e3
+"""Of the flows on one core: how many there are, and the rate of each one's uplink."""
 _LOOPBACK = "127.0.0.1"
 
 
@@ -43,11 +44,12 @@ class Case:
 
     @property
     def loopback(self) -> bool:
+        """Whether the two ends are on the host's own loopback, without a lab."""
         return self.experiment.cell.rate_bps == HOST_BPS
 
 
 def cases(repeats: int, warmup_s: float = 3.0, measure_s: float = 10.0) -> list[Case]:
-    """Every kind once, then every kind again."""
+    """Every kind of measurement once, then every kind again, ``repeats`` times."""
     found = []
     for seed in range(repeats):
         link = Cell(
@@ -78,7 +80,7 @@ def _many_cell(seed: int, warmup_s: float, measure_s: float) -> Cell:
 
 
 async def perform(case: Case) -> Record:
-    """Measures one case. What this host cannot measure is recorded, not raised."""
+    """Measures one case. A case that this host cannot measure is recorded with the reason, not raised."""
     started = time.monotonic()
     reason = endpoints.missing(case.protocol) if case.protocol is not None else None
     if reason is not None:
@@ -137,13 +139,15 @@ def _cost(protocol: Protocol, received: EndCost, sent: EndCost) -> Cost:
 
 
 def many_flows(cell: Cell) -> Cost:
-    """All flows of a cell in the calling process, on one of its cores. Raises ``netns.LabError``."""
+    """The cost of all flows of a cell with both ends in the calling process, which is confined to one core.
+    Raises ``netns.LabError``."""
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     return event_loop.run(_many_flows(cell))
 
 
 async def _many_flows(cell: Cell) -> Cost:
-    """On a loop set up as a run's is: at real-time priority, and what is alive is never collected."""
+    """On a loop as a run has it: at real-time priority, and without garbage collection of long-lived
+    objects."""
     async with AsyncExitStack() as stack:
         stack.enter_context(raised_priority())
         lab = await stack.enter_async_context(netns.Lab(lab_spec(cell)))
@@ -174,6 +178,6 @@ async def _many_flows(cell: Cell) -> Cost:
 
 
 async def run(todo: list[Case], on_record: Callable[[Record], None]) -> None:
-    """Measures cases one after the other: they need the whole host."""
+    """Measures the cases one after the other, because each needs the whole host."""
     for case in todo:
         on_record(await perform(case))

@@ -1,8 +1,8 @@
-"""One end of a bulk transfer in a process and a network namespace of its own, by ours, aioquic or kernel TCP.
+"""One end of a bulk transfer in a process of its own, by our transport, by aioquic or by the kernel's TCP.
 
-``receive`` and ``send`` are called in child processes. Each counts what its process cost in the same stretch
-of time: from ``warmup_s`` after the connection is there, for ``measure_s``. The sender goes on a little, so
-that the receiver's stretch is full too.
+``receive`` and ``send`` are called in child processes. Each measures its own process's CPU time: from
+``warmup_s`` after the connection is established, for ``measure_s``. The two ends do not begin at exactly the
+same time, so the sender goes on sending until the receiver has surely measured to its end.
 """
 
 from __future__ import annotations
@@ -36,18 +36,20 @@ if TYPE_CHECKING:
 
 PORT = 4433
 _LINGER_S = 1.0
+"""How long the sender goes on after it has measured."""
 _CONNECT_S = 10.0
-_SO_SNDBUFFORCE, _SO_RCVBUFFORCE = 32, 33
+_SO_SNDBUFFORCE, _SO_RCVBUFFORCE = 32, 33  # not in Python's socket module
 _BUFFER_BYTES = 1 << 22
 _NAME, _TOKEN = "cam", b"a token for one measurement"
 _PIECE = bytes(64 * 1024)
 _AHEAD_BYTES = 256 * 1024
-"""What aioquic's stream holds beyond what it has sent: enough at any rate it reaches."""
+"""The unsent bytes that are kept in aioquic's stream: enough at any rate that it reaches."""
 
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """What is to be done, the same at both ends. ``namespace`` is this end's, None for the process's own."""
+    """One end's part of a transfer. ``namespace`` is the path of this end's network namespace; None: the
+    process stays in its own. The other fields but ``own_address`` are the same at both ends."""
 
     protocol: Protocol
     namespace: str | None
@@ -59,22 +61,23 @@ class Transfer:
 
 @dataclass(frozen=True, slots=True)
 class EndCost:
-    """One end in its measured time. ``packets``: datagrams that came in, None where nobody can tell."""
+    """The cost of one end in its measured time, ``wall_s``. ``bytes``: received application data;
+    ``packets``: received datagrams, None for TCP, whose segments the kernel does not count for a process."""
 
     wall_s: float
     cpu_s: float
     system_s: float
-    """Of ``cpu_s``: in the kernel."""
+    """The part of ``cpu_s`` in the kernel."""
     bytes: int
     packets: int | None
 
 
 Counter = Callable[[], tuple[int, int | None]]
-"""Bytes of application data, and packets, so far."""
+"""Returns the received bytes of application data and the received packets so far."""
 
 
 def missing(protocol: Protocol) -> str | None:
-    """Why a protocol cannot be measured here, or None."""
+    """The reason why a protocol cannot be measured on this host, or None if it can."""
     if protocol == "aioquic":
         try:
             import aioquic  # noqa: F401
@@ -90,14 +93,14 @@ def missing(protocol: Protocol) -> str | None:
 
 
 def receive(transfer: Transfer) -> EndCost:
-    """The receiving end, in a child process: waits for the sender."""
+    """Runs the receiving end, which waits for the sender. Raises ``HostError``."""
     return _end(
         transfer, {"ecco-emu": _receive_ours, "aioquic": _receive_quic}.get(transfer.protocol), _receive_tcp
     )
 
 
 def send(transfer: Transfer) -> EndCost:
-    """The sending end, in a child process: always has something to send."""
+    """Runs the sending end, which always has something to send. Raises ``HostError``."""
     return _end(transfer, {"ecco-emu": _send_ours, "aioquic": _send_quic}.get(transfer.protocol), _send_tcp)
 
 
@@ -115,7 +118,7 @@ def _end(
 
 
 class _Meter:
-    """The process's CPU, and what came in, between its making and ``read``."""
+    """Counts the process's CPU time, and the data that arrives, from its construction until ``read``."""
 
     def __init__(self, counter: Counter) -> None:
         self._counter = counter
@@ -132,7 +135,8 @@ class _Meter:
 
 
 def process_cpu() -> tuple[float, float]:
-    """Seconds of CPU the calling process has used, all its threads: in all, and of those in the kernel."""
+    """Seconds of CPU that all threads of the calling process have used: altogether, and in the kernel
+    alone."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     return used.ru_utime + used.ru_stime, used.ru_stime
 
@@ -144,7 +148,7 @@ async def _measured(transfer: Transfer, counter: Counter) -> EndCost:
     return meter.read()
 
 
-# UDP, and ours on it
+# Our transport, over UDP
 
 
 def _udp_socket(address: str, port: int) -> socket.socket:
@@ -159,7 +163,8 @@ def _udp_socket(address: str, port: int) -> socket.socket:
 
 
 def _enlarge_buffers(sock: Any) -> None:
-    """Beyond the system's limits, as a lab's sockets: nothing is to be lost outside the link."""
+    """Enlarges a socket's buffers beyond the system's limits, as a lab does: a packet must be lost on the
+    link or not at all."""
     for option in (_SO_SNDBUFFORCE, _SO_RCVBUFFORCE):
         with contextlib.suppress(PermissionError):
             sock.setsockopt(socket.SOL_SOCKET, option, _BUFFER_BYTES)
@@ -178,7 +183,7 @@ async def _receive_ours(transfer: Transfer) -> EndCost:
 
 
 class _Reader:
-    """Takes what arrives on a connection, and counts."""
+    """Reads a connection, and counts its data."""
 
     def __init__(self, peer: Peer) -> None:
         self._peer = peer
@@ -267,13 +272,14 @@ async def _quic_client(transfer: Transfer) -> AsyncIterator[Any]:
         protocol.connect((transfer.server_address, PORT))
         await asyncio.wait_for(protocol.wait_connected(), _CONNECT_S)
         yield protocol
-        protocol.close()  # said once: how long it then lingers grows with the queues it has filled
+        protocol.close()  # not wait_closed(): that takes the longer, the fuller the link's queue is
     finally:
         endpoint.close()
 
 
 async def _keep_quic_busy(protocol: Any) -> None:
-    """aioquic's streams take any amount at once and tell nobody how much waits, hence the look inside."""
+    """Sends without end. aioquic's streams accept any amount of data and do not tell how much is unsent, so
+    this has to read their private fields."""
     stream = protocol._quic.get_next_available_stream_id(is_unidirectional=True)
     protocol._quic.send_stream_data(stream, _PIECE)
     sender = protocol._quic._streams[stream].sender
@@ -285,7 +291,8 @@ async def _keep_quic_busy(protocol: Any) -> None:
 
 
 def _quic_protocol() -> Any:
-    """aioquic's protocol, counting. Made here: aioquic need not be installed."""
+    """A class: aioquic's protocol, which also counts. It is made in a function because aioquic may be
+    missing."""
     from aioquic.asyncio.protocol import QuicConnectionProtocol
     from aioquic.quic.events import StreamDataReceived
 
@@ -309,7 +316,7 @@ def _quic_protocol() -> Any:
 
 
 def _quic_configuration(*, is_client: bool) -> QuicConfiguration:
-    """aioquic as it comes, except that nobody signed the certificate."""
+    """aioquic's defaults, except that the certificate is not verified, since nobody has signed it."""
     from aioquic.quic.configuration import QuicConfiguration
 
     return QuicConfiguration(
@@ -319,7 +326,7 @@ def _quic_configuration(*, is_client: bool) -> QuicConfiguration:
 
 @contextlib.contextmanager
 def _certificate() -> Iterator[tuple[Path, Path]]:
-    """Paths of a self-signed certificate and its key."""
+    """The paths of a self-signed certificate and of its key, valid within the context."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -370,7 +377,7 @@ def _receive_tcp(transfer: Transfer) -> EndCost:
 
 
 class _Taken:
-    """Reads a socket, and counts."""
+    """Reads a socket, and counts its data."""
 
     def __init__(self) -> None:
         self._buffer = bytearray(1 << 16)
@@ -402,7 +409,10 @@ def _send_until(own: socket.socket, end: float) -> None:
 
 
 def _connected(transfer: Transfer) -> socket.socket:
-    """A connection to the receiver, which may still be starting."""
+    """A connection to the receiver, which may not have started yet.
+
+    Raises ``HostError`` if it has not started within ``_CONNECT_S``.
+    """
     give_up = time.monotonic() + _CONNECT_S
     while True:
         own = _tcp_socket(transfer.protocol)

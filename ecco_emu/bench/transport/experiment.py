@@ -1,4 +1,4 @@
-"""One experiment: flows with weights that share a bottleneck, and perhaps one change while they do. Pure."""
+"""One experiment: flows with weights that share a bottleneck, and at most one change while they do. Pure."""
 
 from __future__ import annotations
 
@@ -8,31 +8,32 @@ from typing import Literal
 
 from ecco_emu.control.shares import ALPHA_SUM, AlphaMapping
 
-Mapping = AlphaMapping
-
 Protocol = Literal["ecco-emu", "aioquic", "reno", "cubic"]
+"""The transports whose cost is compared: ours, aioquic, and the kernel's TCP with two congestion controls."""
 PROTOCOLS: tuple[Protocol, ...] = ("ecco-emu", "aioquic", "reno", "cubic")
 Way = Literal["simulated", "real"]
+"""The kind of links: in virtual time, or kernel queues between network namespaces."""
 
 HEADERS_BYTES = 42
-"""Ethernet, IPv4 and UDP: what the bottleneck carries beside a datagram."""
+"""Ethernet, IPv4 and UDP headers. The bottleneck carries them with each datagram."""
 PACKET_BYTES = 1200
 """UDP payload of a full packet."""
 HOST_BPS = 100e9
-"""The rate of a bottleneck that is none: loopback, as fast as the host."""
+"""Stands for loopback, which has no rate limit."""
 UPLINK_QUEUE_S = 0.2
-"""The queue of a flow's own uplink, where that is capped."""
+"""The length of the queue of a flow's own uplink, if the uplink has a rate limit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
     """Flows that always have something to send, through one drop-tail queue towards one receiver.
 
-    Per flow: ``weights`` (relative), ``rtts_s`` (both ways, without queueing), ``uplinks_bps`` (its own
-    link's rate in Ethernet frames; None: no limit). ``queue_s``: how long the full queue takes to drain.
-    ``loss`` is the probability that a packet is lost at random, each way, before it reaches the queue.
-    Goodput counts in the ``measure_s`` after ``warmup_s``. ``alpha_sum`` None: the sum that
-    ``gaimd.proportional_alpha_sum`` proposes for this bottleneck.
+    One value per flow: ``weights`` (relative), ``rtts_s`` (there and back, without queueing) and
+    ``uplinks_bps`` (the rate of the flow's own link; None: no limit). ``rate_bps`` is the bottleneck's; both
+    rates are of Ethernet frames. ``queue_s`` is the time in which the full queue drains. ``loss`` is the
+    probability that a packet is lost at random, each way, before it reaches the queue. Goodput counts in the
+    ``measure_s`` after ``warmup_s``. ``alpha_sum`` is the sum of all flows' alphas; with None it is the sum
+    that ``gaimd.proportional_alpha_sum`` proposes for this bottleneck.
 
     Raises: ``ValueError`` for values that describe no such link.
     """
@@ -43,7 +44,7 @@ class Cell:
     rtts_s: tuple[float, ...]
     loss: float = 0.0
     uplinks_bps: tuple[float | None, ...] | None = None
-    mapping: Mapping = "linear"
+    mapping: AlphaMapping = "linear"
     alpha_sum: float | None = ALPHA_SUM
     seed: int = 0
     warmup_s: float = 20.0
@@ -75,7 +76,10 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What happens to a cell ``at_s`` after its flows began: exactly one of the three."""
+    """A change of a cell ``at_s`` after its flows began: of exactly one of the three fields below.
+
+    Raises: ``ValueError`` for none of them or for several.
+    """
 
     at_s: float
     weights: tuple[float, ...] | None = None
@@ -83,7 +87,7 @@ class Change:
     rate_bps: float | None = None
     """The bottleneck's new rate; its queue stays as long in seconds."""
     outage_s: float | None = None
-    """Nothing passes the bottleneck, either way, for this long."""
+    """For so long nothing passes the bottleneck, in either direction."""
 
     def __post_init__(self) -> None:
         if sum(value is not None for value in (self.weights, self.rate_bps, self.outage_s)) != 1:
@@ -92,8 +96,8 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Experiment:
-    """A cell under a name. ``group`` is the part of the benchmark; ``label`` says which of its experiments
-    this is, the same for every mapping and seed, so that figures can be put side by side."""
+    """A cell under a name. ``group`` is the part of the benchmark. ``label`` names the experiment within its
+    group. It is the same for every mapping and seed: tables put the figures of one label side by side."""
 
     group: str
     label: str

@@ -1,19 +1,19 @@
-"""The share matrix as data: weights, flows, rates, queues, round trips, losses. Pure, always the same."""
+"""The share matrix as data: weights, flows, rates, queues, round trips, losses. Pure."""
 
 from __future__ import annotations
 
-import itertools
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
-from ecco_emu.bench.transport.experiment import Cell, Experiment, Mapping
+from ecco_emu.bench.transport.experiment import Cell, Experiment
+from ecco_emu.control.shares import AlphaMapping
+from ecco_emu.study.grid import all_rows, covering_rows
 
 PATTERNS: tuple[tuple[int, ...], ...] = ((5, 3, 2), (1, 1, 1, 1), (8, 1, 1), (7, 4, 1, 1))
 """Weights of groups."""
 FLOWS: tuple[int, ...] = (0, 10, 22)
-"""How many flows the groups have together; 0: one each."""
+"""Numbers of flows in all groups together. 0 stands for one flow each."""
 RATES_BPS: tuple[float, ...] = (1e6, 3e6, 6e6, 12e6, 24e6)
 QUEUES_S: tuple[float, ...] = (0.02, 0.05, 0.2)
 ROUND_TRIPS: tuple[Literal["equal", "mixed"], ...] = ("equal", "mixed")
@@ -21,11 +21,12 @@ LOSSES: tuple[float, ...] = (0.0, 0.005, 0.02)
 
 EQUAL_RTT_S = 0.02
 MIXED_RTTS_S = (0.01, 0.08)
+"""The shortest and the longest of mixed round trips."""
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
-    """One cell of the matrix, by its coordinates."""
+class MatrixPoint:
+    """One cell of the matrix, by its coordinates: a value of each of ``AXES``, in their order."""
 
     pattern: tuple[int, ...]
     flows: int
@@ -36,6 +37,7 @@ class Point:
 
     @property
     def label(self) -> str:
+        """Its name in tables and in files of results."""
         return ", ".join(self.values)
 
     @property
@@ -53,9 +55,11 @@ class Point:
 
     @property
     def weights(self) -> tuple[float, ...]:
+        """Of the flows."""
         return flow_weights(self.pattern, self.flows or len(self.pattern))
 
-    def cell(self, mapping: Mapping, seed: int, warmup_s: float = 20.0, measure_s: float = 60.0) -> Cell:
+    def cell(self, mapping: AlphaMapping, seed: int, warmup_s: float = 20.0, measure_s: float = 60.0) -> Cell:
+        """The cell to be run."""
         weights = self.weights
         rtts = (EQUAL_RTT_S,) * len(weights) if self.rtt == "equal" else mixed_rtts(len(weights))
         return Cell(
@@ -72,33 +76,33 @@ class Point:
 
 
 AXES: tuple[tuple[Any, ...], ...] = (PATTERNS, FLOWS, RATES_BPS, QUEUES_S, ROUND_TRIPS, LOSSES)
-assert len(AXES) == len(fields(Point))
+assert len(AXES) == len(fields(MatrixPoint))
 
 
-def full() -> list[Point]:
-    """Every combination."""
-    return [Point(*values) for values in itertools.product(*AXES)]
+def full() -> list[MatrixPoint]:
+    """Every combination of the axes' values."""
+    return [MatrixPoint(*row) for row in all_rows(AXES)]
 
 
-def spanning() -> list[Point]:
-    """Few points in which every two values of different axes meet."""
-    return [Point(*row) for row in covering_rows(AXES)]
+def spanning() -> list[MatrixPoint]:
+    """Few points, always the same, in which every two values of different axes meet."""
+    return [MatrixPoint(*row) for row in covering_rows(AXES)]
 
 
 def in_order(labels: Iterable[str]) -> list[str]:
-    """Labels of points, as the matrix has them; others last."""
+    """Labels in the order of the matrix's points. A label of no point comes last."""
     places = {point.label: place for place, point in enumerate(full())}
     return sorted(labels, key=lambda label: places.get(label, len(places)))
 
 
 def experiments(
-    points: Sequence[Point],
-    mappings: Sequence[Mapping],
+    points: Sequence[MatrixPoint],
+    mappings: Sequence[AlphaMapping],
     seeds: int,
     warmup_s: float = 20.0,
     measure_s: float = 60.0,
 ) -> list[Experiment]:
-    """Every point with every mapping and seed; seed by seed, so that early results already span them all."""
+    """Every point with every mapping and seed, seed by seed: so the first results already span all points."""
     return [
         Experiment("shares", point.label, point.cell(mapping, seed, warmup_s, measure_s))
         for seed in range(seeds)
@@ -108,7 +112,10 @@ def experiments(
 
 
 def flow_weights(pattern: Sequence[int], flows: int) -> tuple[float, ...]:
-    """Each flow's weight p_j / n_j, group by group, n_j as even as can be (first groups get one more).
+    """The flows' weights, group by group: a group's weight p_j is divided by its number of flows n_j.
+
+    The groups have as even numbers of flows as possible; the first groups have one more where it does not
+    divide. Raises ``ValueError`` for fewer flows than groups.
 
     >>> flow_weights((5, 3, 2), 4)
     (2.5, 2.5, 3.0, 2.0)
@@ -121,7 +128,8 @@ def flow_weights(pattern: Sequence[int], flows: int) -> tuple[float, ...]:
 
 
 def mixed_rtts(flows: int) -> tuple[float, ...]:
-    """Round trips spread evenly over ``MIXED_RTTS_S``, dealt out so that neighbours (a group's) differ."""
+    """Round trips in seconds, evenly spread over ``MIXED_RTTS_S``. Neighbouring flows, which are mostly of
+    one group, get different ones: a group with only short round trips would hide its weight's effect."""
     low, high = MIXED_RTTS_S
     ordered = [low + (high - low) * index / max(flows - 1, 1) for index in range(flows)]
     half = (flows + 1) // 2
@@ -129,44 +137,3 @@ def mixed_rtts(flows: int) -> tuple[float, ...]:
     for index in range(half):
         dealt += ordered[index::half]
     return tuple(dealt)
-
-
-def covering_rows(axes: Sequence[Sequence[Any]]) -> list[tuple[Any, ...]]:
-    """Rows, one value of each axis, such that every two values of different axes are together in some row.
-
-    Greedy (as AETG, without its chance): each row starts from a pair that is still missing and takes, axis by
-    axis, the value that brings most missing pairs, at a tie the one used least so far.
-    """
-    missing = dict.fromkeys(
-        ((a, x), (b, y))
-        for a, b in itertools.combinations(range(len(axes)), 2)
-        for x in range(len(axes[a]))
-        for y in range(len(axes[b]))
-    )
-    used: Counter[tuple[int, int]] = Counter()
-    rows = []
-    while missing:
-        row = dict(next(iter(missing)))
-        for axis in range(len(axes)):
-            if axis not in row:
-                row[axis] = _best_value(axis, len(axes[axis]), row, missing, used)
-        chosen = sorted(row.items())
-        used.update(chosen)
-        for pair in itertools.combinations(chosen, 2):
-            missing.pop(pair, None)
-        rows.append(tuple(axes[axis][value] for axis, value in chosen))
-    return rows
-
-
-def _best_value(
-    axis: int,
-    count: int,
-    row: dict[int, int],
-    missing: dict[tuple[tuple[int, int], tuple[int, int]], None],
-    used: Counter[tuple[int, int]],
-) -> int:
-    def worth(value: int) -> tuple[int, int, int]:
-        new = sum(tuple(sorted(((axis, value), other))) in missing for other in row.items())
-        return new, -used[axis, value], -value
-
-    return max(range(count), key=worth)

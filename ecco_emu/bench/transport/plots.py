@@ -1,5 +1,8 @@
-"""Pictures of what was found, as SVG for pages of documentation. Pure. Written by hand: a heat map and a few
-lines are soon drawn, and plotly needs a browser to write a picture."""
+"""Pictures of results, as SVG for pages of documentation. Pure.
+
+The SVG is written here, element by element: a heat map and a few lines are short, and plotly would need a
+browser to write a picture.
+"""
 
 from __future__ import annotations
 
@@ -9,26 +12,26 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 from ecco_emu.bench.transport.experiment import HEADERS_BYTES, PACKET_BYTES
-from ecco_emu.bench.transport.matrix import QUEUES_S, RATES_BPS, Point, full, in_order
+from ecco_emu.bench.transport.matrix import QUEUES_S, RATES_BPS, MatrixPoint, full
 from ecco_emu.bench.transport.records import Column, Record, of_result, table
-from ecco_emu.bench.transport.tables import MANY_CELLS
 from ecco_emu.report import palette
 
 _FONT = "font-family='system-ui, sans-serif' font-size='12'"
 _SHADES = ((0.0, (56, 142, 110)), (0.05, (190, 214, 160)), (0.2, (244, 208, 111)), (1.0, (198, 64, 75)))
-"""Colours of share errors; between them, a mixture."""
+"""Colours of share errors. The colour of an error between two of these is a mixture."""
 _SIZE = (420, 190)
-"""Of a panel of lines, in pixels."""
+"""Width and height of a panel of lines, in pixels."""
 
 
 def pictures(records: Sequence[Record]) -> dict[str, str]:
-    """SVG documents by name, of what there are results for."""
+    """SVG documents by name. A picture without any result is absent."""
     drawn = {}
-    errors = table(records, "shares", of_result("share_error"))
-    if errors:
+    simulated = [one for one in records if one.way == "simulated"]
+    errors = table(simulated, "shares", of_result("share_error"))
+    points = {point: errors[point.label] for point in full() if point.label in errors}
+    if points:
         medians = {
-            label: {column: spread.median for column, spread in errors[label].items()}
-            for label in in_order(errors)
+            point: {column: spread.median for column, spread in row.items()} for point, row in points.items()
         }
         drawn["transport-shares"] = share_map(medians)
     changes = [one for one in records if one.response is not None and one.experiment.cell.seed == 0]
@@ -37,19 +40,12 @@ def pictures(records: Sequence[Record]) -> dict[str, str]:
     return drawn
 
 
-def share_map(errors: dict[str, dict[Column, float]]) -> str:
-    """Median share errors as a heat map: a row for each cell; of many cells, the worst over round trips and
-    losses of those simulated, a row for mapping, weights and flows, a column for rate and queue."""
-    columns = sorted({column for row in errors.values() for column in row}, key=lambda one: one[::-1])
-    if len(errors) > MANY_CELLS:
-        points = {point.label: point for point in full()}
-        return _worst_map({points[label]: row for label, row in errors.items() if label in points})
-    names = [f"{way}, {mapping}" for way, mapping in columns]
-    rows = {label: [row.get(one) for one in columns] for label, row in errors.items()}
-    return _heat_map("share error, median, %", names, rows, left=470)
+def share_map(errors: dict[MatrixPoint, dict[Column, float]]) -> str:
+    """Share errors of the simulated cells as a heat map: a row for each mapping, weights and number of flows,
+    a column for each rate and queue. A tile shows the worst over round trips and losses.
 
-
-def _worst_map(errors: dict[Point, dict[Column, float]]) -> str:
+    ``errors``: of each cell, the median over repetitions.
+    """
     found: dict[str, dict[tuple[float, float], float]] = {}
     for mapping in sorted({mapping for row in errors.values() for _, mapping in row}):
         for point, row in errors.items():
@@ -60,11 +56,12 @@ def _worst_map(errors: dict[Point, dict[Column, float]]) -> str:
     places = list(itertools.product(RATES_BPS, QUEUES_S))
     names = [f"{rate / 1e6:g} Mbit/s, {queue * 1e3:g} ms" for rate, queue in places]
     rows = {name: [tiles.get(place) for place in places] for name, tiles in found.items()}
-    return _heat_map("share error, worst of six cells' medians, %", names, rows, left=190)
+    return _heat_map("share error, worst of a tile's cells, %", names, rows, left=190)
 
 
 def _heat_map(title: str, names: Sequence[str], rows: dict[str, list[float | None]], left: float) -> str:
-    """Tiles in per cent, under turned column names."""
+    """Tiles with values in per cent, under slanted column names. ``left``: the width of the rows' names,
+    pixels."""
     wide, high, top = 46, 20, 150
     body = [
         _text(left + wide * (index + 0.6), top - 8, name, turned=True) for index, name in enumerate(names)
@@ -97,7 +94,8 @@ def _shade(error: float) -> str:
 
 
 def courses(changes: Iterable[Record]) -> str:
-    """Each flow's rate around each change: a row of panels for a change, one for each way and mapping."""
+    """Each flow's rate before and after each change: a row of panels for each change, a panel for each way
+    and mapping."""
     rows: dict[str, dict[Column, Record]] = {}
     for record in changes:
         column: Column = (record.way, record.experiment.cell.mapping)
@@ -156,7 +154,8 @@ def _panel(record: Record, title: str, left: float, top: float) -> list[str]:
 
 
 def _wanted_bps(record: Record) -> list[float]:
-    """What each flow should have after the change, in full packets; nothing after an outage."""
+    """The goodput that each flow should have after the change. Empty after an outage, which leaves it as it
+    was."""
     cell, change = record.experiment.cell, record.experiment.change
     if change is None or change.outage_s is not None:
         return []

@@ -1,9 +1,9 @@
-"""Experiments over real kernel queues: a lab of network namespaces for each, as root.
+"""Experiments over real kernel queues: a lab of network namespaces for each. Needs root's privileges.
 
-Every flow is a node with half its round trip and its random loss each way on its own link, as in
-``simulated``; the bottleneck is the server's ingress. Random loss is on the nodes' links because a
-packet then meets it before the queue, with both engines of the lab, and passes through the relay
-process once instead of twice. Sender and receiver of all flows share one process and one event loop.
+Each flow is a node whose own link has half the round trip and the random loss, each way, as in ``simulated``.
+The bottleneck is the server's ingress. Random loss is on the nodes' links because a packet then meets it
+before the queue, with both engines of the lab, and passes through the relay process once instead of twice.
+Senders and receivers of all flows share one process and one event loop.
 """
 
 from __future__ import annotations
@@ -11,78 +11,50 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any
 
 from ecco_emu.bench.transport import steering
-from ecco_emu.bench.transport.experiment import UPLINK_QUEUE_S, Cell, Change, Experiment
-from ecco_emu.bench.transport.measures import Result, Trace, evaluate
+from ecco_emu.bench.transport.experiment import UPLINK_QUEUE_S, Cell, Change
+from ecco_emu.bench.transport.measures import CellTrace, Result, evaluate
 from ecco_emu.core.errors import HostError
 from ecco_emu.host import event_loop
 from ecco_emu.host.clock import RunClock
 from ecco_emu.host.loop_lag import LoopLag
-from ecco_emu.study.pool import Pool
 from ecco_emu.transport import ConnectionClosed, Listener, Peer, connect
 from netns import Down, Lab, LabError, LabSpec, LinkSpec, Shape
 
-T = TypeVar("T")
-
 STEP_S, CHANGE_STEP_S = 0.5, 0.1
-"""Between two looks at the counters, and where there is a change to be watched. A look costs about 0.2 ms
-of CPU for each link, during which the flows may have to wait."""
+"""Between two samples of the counters, without a change and with one. A sample takes about 0.2 ms of CPU for
+each link, and the flows may have to wait for it; hence the longer step where no response has to be timed."""
 NICENESS = -10
-"""Of the processes with the flows: as in an emulation, they outrank what else the host does."""
+"""Of the processes with the flows: as in an emulation, they have precedence over the host's other
+processes."""
 START_S = 1.0
+"""Flows begin at random times within the first second."""
 _SERVER = "server"
 _PIECE = bytes(32 * 1024)
 _PIECES = 40
-"""So many of a source's pieces wait or are under way: more than the transport's window of 1 MiB."""
-
-
-async def measure_real(
-    cells: Sequence[Cell],
-    *,
-    side_by_side: int = 1,
-    on_done: Callable[[int, Result], None] | None = None,
-) -> list[Result]:
-    """Measures cells, ``side_by_side`` labs at a time, each in a process of its own. In the cells' order.
-
-    Raises ``HostError``: no privileges, no such mapping, a lab that cannot be built.
-    """
-    results: dict[int, Result] = {}
-
-    def done(index: int, result: Result) -> None:
-        results[index] = result
-        if on_done is not None:
-            on_done(index, result)
-
-    async with Pool("real links", side_by_side, NICENESS) as pool:
-        await pool.run(run_cell, [(cell,) for cell in cells], done)
-    return [results[index] for index in range(len(cells))]
+"""The number of a source's pieces that wait or are in flight: more than the transport's window of 1 MiB."""
 
 
 def run_cell(cell: Cell) -> Result:
-    """Measures one cell in the calling process."""
+    """The figures of a cell, run in the calling process. Raises ``HostError``."""
     return evaluate(cell, run_trace(cell))
 
 
-def run_trace(cell: Cell, change: Change | None = None) -> Trace:
-    """Runs a cell, and the change in it if there is one, on a loop of its own. Raises ``HostError``."""
+def run_trace(cell: Cell, change: Change | None = None) -> CellTrace:
+    """As ``trace``, on an event loop of its own. Raises ``HostError`` for a lab that cannot be built."""
     try:
         return event_loop.run(trace(cell, change))
     except LabError as error:
         raise HostError(str(error)) from error
 
 
-def load_bps(experiment: Experiment) -> float:
-    """What an experiment asks of the host: the traffic through its lab."""
-    return experiment.cell.rate_bps
-
-
 def lab_spec(cell: Cell) -> LabSpec:
-    """The lab of a cell: ``cam0`` and so on, and ``server``."""
+    """The lab of a cell: a node ``cam0``, ``cam1``, … for each flow, and ``server``."""
     links = []
     for index, (rtt_s, uplink_bps) in enumerate(zip(cell.rtts_s, cell.uplinks, strict=True)):
         queue_s = None if uplink_bps is None else UPLINK_QUEUE_S
@@ -92,8 +64,11 @@ def lab_spec(cell: Cell) -> LabSpec:
     return LabSpec(links=(*links, LinkSpec(_SERVER, ingress=bottleneck)), seed=cell.seed)
 
 
-async def trace(cell: Cell, change: Change | None = None) -> Trace:
-    """Runs a cell on the running event loop and counts."""
+async def trace(cell: Cell, change: Change | None = None) -> CellTrace:
+    """The counters of a cell, run on the running event loop; ``change`` is applied when it is due.
+
+    Raises ``netns.LabError`` for a lab that cannot be built.
+    """
     step_s = STEP_S if change is None else CHANGE_STEP_S
     async with AsyncExitStack() as stack:
         lab = await stack.enter_async_context(Lab(lab_spec(cell)))
@@ -108,12 +83,13 @@ async def trace(cell: Cell, change: Change | None = None) -> Trace:
             times.append(now)
             run.check()
             await run.clock.sleep_until(len(times) * step_s)
-    counted = Trace.of(times, samples, len(cell.weights))
+    counted = CellTrace.of(times, samples, len(cell.weights))
     return replace(counted, lag_p99_s=lag.quantile_ms(0.99) / 1e3)
 
 
 class Flows:
-    """The flows of a cell on its lab; everything is closed on leaving."""
+    """The flows of a cell on its lab. An asynchronous context manager: they begin within ``START_S`` after it
+    is entered, and leaving it closes their connections and sockets."""
 
     def __init__(self, cell: Cell, lab: Lab) -> None:
         self._cell = cell
@@ -150,11 +126,12 @@ class Flows:
         await self._stack.aclose()
 
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Runs a coroutine until the flows are closed; see ``check`` for its failures."""
         self._tasks.append(asyncio.create_task(coroutine))
 
     @property
     def received_bytes(self) -> int:
-        """By all receivers together."""
+        """Of datagrams, by all receivers together."""
         return sum(peer.stats.bytes_received for peer in self._receivers.values())
 
     @property
@@ -162,12 +139,13 @@ class Flows:
         return sum(peer.stats.packets_received for peer in self._receivers.values())
 
     def check(self) -> None:
-        """Raises what a task failed with."""
+        """Raises the exception of a flow, or of a coroutine of ``spawn``, that failed."""
         for task in self._tasks:
             if task.done() and not task.cancelled():
                 task.result()
 
     async def apply(self, change: Change) -> None:
+        """Waits until ``change`` is due, and applies it."""
         await self.clock.sleep_until(change.at_s)
         if change.weights is not None:
             steering.reweigh([self._senders[name] for name in self._names], self._cell, change.weights)
@@ -178,7 +156,8 @@ class Flows:
             await self._lab.inject(Down(_SERVER), for_s=change.outage_s)
 
     def _weigh(self, weights: Sequence[float]) -> None:
-        """The receiver reports shares by these weights, if the cell's mapping wants that."""
+        """The receiver uses these weights when it reports shares, if the cell's mapping has shares
+        reported."""
         self._weights = tuple(weights)
         reported = steering.reported_weights(self._cell, weights)
         if reported is not None:
@@ -187,7 +166,7 @@ class Flows:
                     self._receivers[name].weight = weight
 
     async def sample(self) -> list[float]:
-        """Counters in the order of ``Trace``'s fields, the flows' own first."""
+        """The counters in the order that ``CellTrace.of`` wants."""
         counters = (await self._lab.counters())[_SERVER].ingress
         rate_bps = self._lab.link(_SERVER).shape("ingress").rate_bps or self._cell.rate_bps
         found = [self._receivers.get(name) for name in self._names]
@@ -206,7 +185,7 @@ class Flows:
         while True:
             peer = await self._listener.accept()
             self._receivers[peer.name] = peer
-            self._weigh(self._weights)
+            self._weigh(self._weights)  # again for all: this connection has just joined them
             self.spawn(self._read(peer))
 
     async def _read(self, peer: Peer) -> None:
@@ -216,7 +195,7 @@ class Flows:
     async def _send(
         self, index: int, name: str, sock: Any, address: Any, token: bytes, delay_s: float
     ) -> None:
-        """A flow's source: from its beginning it always has something to send."""
+        """A flow: after ``delay_s`` it connects, and from then on it always has something to send."""
         await asyncio.sleep(delay_s)
         config = steering.client_config(self._cell, index)
         peer = await connect(sock, address, name=name, token=token, config=config, clock=self.clock)
@@ -235,7 +214,7 @@ class Flows:
 
 
 async def keep_busy(peer: Peer, channel: int = 1) -> None:
-    """Sends without end, with so much waiting that the network is what limits it."""
+    """Sends without end, always so far ahead that only the network limits the rate."""
     waiting: deque[Awaitable[None]] = deque()
     try:
         while True:

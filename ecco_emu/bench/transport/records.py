@@ -1,144 +1,90 @@
-"""What experiments came out with: JSON lines that a later run can continue, and figures over repetitions."""
+"""The result of one run of one experiment, and figures over the repetitions of an experiment. Pure."""
 
 from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from types import TracebackType
-from typing import IO
 
-import msgspec
-
-from ecco_emu.bench.transport.experiment import Experiment, Mapping, Way
+from ecco_emu.bench.transport.experiment import Experiment, Way
 from ecco_emu.bench.transport.measures import Cost, Response, Result
-from ecco_emu.core.errors import EccoError, ScenarioError
+from ecco_emu.control.shares import AlphaMapping
+from ecco_emu.study import records
+from ecco_emu.study.statistics import Spread, medians, spreads
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One run of one experiment; without a result, why there is none."""
+    """One run of one experiment. Exactly one of ``result``, ``response``, ``cost`` and ``unsupported`` is
+    set.
+
+    The fields' names, and those of the types within, are the format of files of results: a file of an older
+    version must stay readable.
+    """
 
     experiment: Experiment
     way: Way
     result: Result | None = None
     response: Response | None = None
+    """For an experiment with a change."""
     cost: Cost | None = None
+    """For a measurement of CPU."""
     unsupported: str | None = None
+    """The reason why this host could not run it."""
     took_s: float = 0.0
-
-
-def load(path: Path) -> list[Record]:
-    """The records of a file. A last line that was cut off, as by a crash, is left out.
-
-    Raises ``ScenarioError`` for a file or a line that is something else.
-    """
-    try:
-        lines = path.read_bytes().splitlines(keepends=True)
-    except OSError as error:
-        raise ScenarioError(f"cannot read results from {path}: {error.strerror}") from error
-    records = []
-    for number, line in enumerate(lines, 1):
-        try:
-            records.append(msgspec.json.decode(line, type=Record))
-        except msgspec.MsgspecError as error:
-            if number == len(lines) and not line.endswith(b"\n"):
-                break
-            raise ScenarioError(f"{path}:{number}: not a result of this benchmark ({error})") from error
-    return records
-
-
-class Writer:
-    """Appends records to a file, each at once."""
-
-    def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _drop_broken_end(path)
-        self._file: IO[bytes] = path.open("ab")
-
-    def __enter__(self) -> Writer:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._file.close()
-
-    def write(self, record: Record) -> None:
-        self._file.write(msgspec.json.encode(record) + b"\n")
-        self._file.flush()
-
-
-def _drop_broken_end(path: Path) -> None:
-    """What a crash left of a last line must not run into the next."""
-    if path.exists() and (content := path.read_bytes()) and not content.endswith(b"\n"):
-        path.write_bytes(content[: content.rfind(b"\n") + 1])
+    """On the wall's clock."""
 
 
 def missing(experiments: Iterable[Experiment], way: Way, known: Iterable[Record]) -> list[Experiment]:
-    """The experiments of which no result is known; what was unsupported may be possible now."""
-    have = {record.experiment for record in known if record.way == way and record.unsupported is None}
-    return [experiment for experiment in experiments if experiment not in have]
+    """The experiments without a result of this way. An unsupported one has none: it may be possible now."""
+    return records.missing(
+        experiments,
+        known,
+        lambda one: one.experiment if one.way == way and one.unsupported is None else None,
+    )
 
 
-@dataclass(frozen=True, slots=True)
-class Spread:
-    """A figure over repetitions."""
-
-    median: float
-    least: float
-    most: float
-    runs: int
-
-    @classmethod
-    def of(cls, values: Sequence[float]) -> Spread:
-        """Raises ``ValueError`` for no values."""
-        if not values:
-            raise ValueError("no values")
-        return cls(statistics.median(values), min(values), max(values), len(values))
+Column = tuple[Way, AlphaMapping]
+"""A column of a table of experiments."""
+Reading = Callable[[Record], float | None]
+"""Takes a figure from a record; None if the record does not have it."""
 
 
-Column = tuple[Way, Mapping]
-Figure = Callable[[Record], float | None]
+def table(records: Iterable[Record], group: str, reading: Reading) -> dict[str, dict[Column, Spread]]:
+    """By label, then by way and mapping: a figure of the experiments of ``group``, over the repetitions that
+    have it."""
+    return spreads(
+        (record.experiment.label, (record.way, record.experiment.cell.mapping), value)
+        for record in records
+        if record.experiment.group == group and (value := reading(record)) is not None
+    )
 
 
-def table(records: Iterable[Record], group: str, figure: Figure) -> dict[str, dict[Column, Spread]]:
-    """By label, then by way and mapping: a figure over the repetitions that have it, as they appeared."""
-    values: dict[str, dict[Column, list[float]]] = {}
-    for record in records:
-        if record.experiment.group != group or (value := figure(record)) is None:
-            continue
-        column = record.way, record.experiment.cell.mapping
-        values.setdefault(record.experiment.label, {}).setdefault(column, []).append(value)
-    return {
-        label: {column: Spread.of(found) for column, found in columns.items()}
-        for label, columns in values.items()
-    }
+def of_result(name: str) -> Reading:
+    """Takes the field ``name`` of the result."""
+
+    def reading(record: Record) -> float | None:
+        return None if record.result is None else _number(record.result, name)
+
+    return reading
 
 
-def of_result(name: str) -> Figure:
-    """A field of the result."""
+def of_cost(name: str) -> Reading:
+    """Takes the field ``name`` of the cost."""
 
-    def figure(record: Record) -> float | None:
-        value = None if record.result is None else getattr(record.result, name)
-        return None if value is None else float(value)
+    def reading(record: Record) -> float | None:
+        return None if record.cost is None else _number(record.cost, name)
 
-    return figure
+    return reading
 
 
-def of_cost(name: str) -> Figure:
-    """A field of the cost."""
-
-    def figure(record: Record) -> float | None:
-        value = None if record.cost is None else getattr(record.cost, name)
-        return None if value is None else float(value)
-
-    return figure
+def _number(of: Result | Cost, name: str) -> float | None:
+    value = getattr(of, name)
+    return None if value is None else float(value)
 
 
 def reached(record: Record) -> float | None:
-    """How long a change took to be followed; infinite if it never was."""
+    """Takes the seconds until a change was followed; infinite if it never was."""
     if record.response is None:
         return None
     return float("inf") if record.response.reached_s is None else record.response.reached_s
@@ -146,16 +92,19 @@ def reached(record: Record) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Between simulated and real: of the cells measured both ways, the medians over repetitions."""
+    """How far simulated shares are from real ones: the median and the largest over ``cells`` cells."""
 
     median: float
     most: float
     cells: int
 
 
-def difference(records: Sequence[Record], mapping: Mapping) -> Difference | None:
-    """How far the simulated share is from the real: per cell the largest difference of a flow's share (median
-    over repetitions), relative to its weighted share. None if no cell was measured both ways."""
+def difference(records: Sequence[Record], mapping: AlphaMapping) -> Difference | None:
+    """Compares the cells that were measured both ways with ``mapping``; None if there is none.
+
+    A cell's difference is the largest of its flows': that of the flow's simulated and real share (each the
+    median over repetitions), relative to the flow's weighted share.
+    """
     shares: dict[str, dict[Way, list[tuple[float, ...]]]] = {}
     weights: dict[str, tuple[float, ...]] = {}
     for record in records:
@@ -170,16 +119,6 @@ def difference(records: Sequence[Record], mapping: Mapping) -> Difference | None
         if len(by_way) < 2:
             continue
         total = sum(weights[label])
-        pairs = zip(_medians(by_way["simulated"]), _medians(by_way["real"]), weights[label], strict=True)
+        pairs = zip(medians(by_way["simulated"]), medians(by_way["real"]), weights[label], strict=True)
         gaps.append(max(abs(one - other) * total / weight for one, other, weight in pairs))
     return Difference(statistics.median(gaps), max(gaps), len(gaps)) if gaps else None
-
-
-def _medians(shares: Sequence[Sequence[float]]) -> list[float]:
-    """Each flow's median over repetitions."""
-    return [statistics.median(flow) for flow in zip(*shares, strict=True)]
-
-
-def failure(experiment: Experiment, way: Way, error: EccoError) -> Record:
-    """What could not be measured, and why."""
-    return Record(experiment, way, unsupported=str(error))

@@ -1,8 +1,8 @@
 """Experiments over a simulated link, in virtual time.
 
-``simulate`` is what the rest of the benchmark calls; ``trace`` is the run it is made of. Flows have access
-links of their own (half a round trip each way, a little jitter, random loss, an uplink rate) before they
-share one queue.
+``trace`` runs a cell and returns its counters; ``simulate`` computes the figures from them. Each flow has an
+access link of its own (half a round trip each way, a little jitter, random loss, an uplink rate) in front of
+the queue that all flows share.
 """
 
 from __future__ import annotations
@@ -13,26 +13,27 @@ import numpy as np
 
 from ecco_emu.bench.transport import steering
 from ecco_emu.bench.transport.experiment import UPLINK_QUEUE_S, Cell, Change
-from ecco_emu.bench.transport.measures import Result, Trace, evaluate
+from ecco_emu.bench.transport.measures import CellTrace, Result, evaluate
 from ecco_emu.transport.simulation.bulk import BulkFlow, ShareReporter
 from ecco_emu.transport.simulation.links import SimulatedLink, VirtualTime
 
 STEP_S = 0.05
-"""Between two looks at the counters."""
+"""Between two samples of the counters."""
 JITTER_S = 0.0005
-"""Each access link's: packets of real hosts do not march in step, and flows that do lock into patterns
-which no real queue shows."""
+"""Of each access link. Without it all flows would send in step, and lock into patterns that no real queue
+shows: real hosts' packets are never that regular."""
 START_S = 1.0
-"""Flows begin at random within this."""
+"""Flows begin at random times within the first second."""
 
 
 def simulate(cell: Cell) -> Result:
-    """Runs the cell."""
+    """The figures of a cell."""
     return evaluate(cell, trace(cell))
 
 
-def trace(cell: Cell, change: Change | None = None, step_s: float = STEP_S) -> Trace:
-    """Runs a cell, and the change in it if there is one, and counts every ``step_s`` (virtual seconds)."""
+def trace(cell: Cell, change: Change | None = None, step_s: float = STEP_S) -> CellTrace:
+    """The counters of a cell, sampled every ``step_s`` of virtual time; ``change`` is applied when it is
+    due."""
     net = _Net(cell, change)
     if change is not None:
         net.time.at(change.at_s, net.apply, change)
@@ -41,11 +42,11 @@ def trace(cell: Cell, change: Change | None = None, step_s: float = STEP_S) -> T
     for step in range(steps + 1):
         net.time.run_until(step * step_s)
         samples.append(net.sample())
-    return Trace.of([step * step_s for step in range(steps + 1)], samples, len(cell.weights))
+    return CellTrace.of([step * step_s for step in range(steps + 1)], samples, len(cell.weights))
 
 
 class _Net:
-    """The links of a cell and the flows on them."""
+    """The links of a cell, and the flows on them."""
 
     def __init__(self, cell: Cell, change: Change | None) -> None:
         self._cell = cell
@@ -73,7 +74,7 @@ class _Net:
             self._bottleneck.queue_bytes = change.rate_bps * self._cell.queue_s / 8
 
     def sample(self) -> list[float]:
-        """Counters in the order of ``Trace``'s fields, the flows' own first."""
+        """The counters in the order that ``CellTrace.of`` wants."""
         stats = [flow.stats for flow in self._flows.values()]
         return [
             *(flow.received_bytes for flow in self._flows.values()),
@@ -105,7 +106,7 @@ class _Net:
 
 
 class _Sender:
-    """A flow's sender, as ``steering`` sees it."""
+    """A flow's sender, as ``steering.reweigh`` wants it."""
 
     def __init__(self, flow: BulkFlow) -> None:
         self._flow = flow

@@ -1,11 +1,12 @@
-"""Experiments beside the share matrix: the paper's Figure 11, and how soon flows follow a change. Pure."""
+"""Experiments beside the share matrix: the situation of the paper's Figure 11, and changes. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ecco_emu.bench.transport.experiment import Cell, Change, Experiment, Mapping
+from ecco_emu.bench.transport.experiment import Cell, Change, Experiment
 from ecco_emu.bench.transport.matrix import EQUAL_RTT_S, flow_weights
+from ecco_emu.control.shares import AlphaMapping
 
 FIG11_SHARES = (3, 5, 2)
 """GPU shares of the groups A, B and C, of two cameras each."""
@@ -18,13 +19,15 @@ CHANGE_RATE_BPS = 12e6
 STEP_RATE_BPS = 3e6
 OUTAGE_S = 5.0
 RESPONSE_TARGETS_S = {"weights": 10.0, "rate": 5.0, "outage": 1.0 + 2 * EQUAL_RTT_S}
-"""The most it should take, by what changes."""
+"""The longest time in which flows should follow a change, by its kind. After an outage: a second, and two
+round trips."""
 
 
 def fig11(
-    mappings: Sequence[Mapping], seeds: int, warmup_s: float = 20.0, measure_s: float = 60.0
+    mappings: Sequence[AlphaMapping], seeds: int, warmup_s: float = 20.0, measure_s: float = 60.0
 ) -> list[Experiment]:
-    """Six cameras in three groups; the two of group A have uplinks too slow for their share."""
+    """Six cameras in three groups. The uplinks of the two in group A are too slow for their shares, so the
+    other four should share the rest by weight."""
     weights = flow_weights(FIG11_SHARES, 6)
     return [
         Experiment(
@@ -54,9 +57,10 @@ def _capped(weights: Sequence[float], rate_bps: float) -> tuple[float | None, ..
 
 
 def convergence(
-    mappings: Sequence[Mapping], seeds: int, warmup_s: float = 20.0, after_s: float = 30.0
+    mappings: Sequence[AlphaMapping], seeds: int, warmup_s: float = 20.0, after_s: float = 30.0
 ) -> list[Experiment]:
-    """Three flows of weights 5:3:2 that settle for ``warmup_s``; then one thing changes."""
+    """Three flows of weights 5:3:2 settle for ``warmup_s``; then one thing changes, and they are watched for
+    ``after_s``."""
     changes = {
         "weights 5:3:2 to 2:3:5": Change(warmup_s, weights=(2, 3, 5)),
         f"rate {CHANGE_RATE_BPS / 1e6:g} to {STEP_RATE_BPS / 1e6:g} Mbit/s": Change(

@@ -1,19 +1,17 @@
-"""What was measured as tables of text, for the terminal and as Markdown. Pure."""
+"""The tables of a run's records. Pure."""
 
 from __future__ import annotations
 
 import itertools
-import math
 import statistics
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from ecco_emu.bench.transport.experiment import Mapping
-from ecco_emu.bench.transport.matrix import Point, full, in_order
+from ecco_emu.bench import measurement
+from ecco_emu.bench.transport.matrix import MatrixPoint, full, in_order
 from ecco_emu.bench.transport.records import (
     Column,
+    Reading,
     Record,
-    Spread,
     difference,
     of_cost,
     of_result,
@@ -23,46 +21,42 @@ from ecco_emu.bench.transport.records import (
 from ecco_emu.bench.transport.run import ALONE, TOGETHER
 from ecco_emu.bench.transport.situations import RESPONSE_TARGETS_S
 from ecco_emu.bench.transport.targets import SHARE_ERROR, judged, judged_mapping
+from ecco_emu.control.shares import AlphaMapping
+from ecco_emu.study.statistics import Spread
+from ecco_emu.study.tables import NOTHING, Table, number, spread
 
 MANY_CELLS = 40
-"""Of more, only those are listed that are worth a look."""
+"""A table of more cells than this lists only those that are remarkable."""
 LATE_S = 0.01
-"""As long as the shortest round trip: flows on a loop this late show the host, not the transport."""
+"""The shortest round trip of the matrix. Flows on a loop with more lag than this show the host's load, not
+the transport."""
 
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """Rows of cells of text; the first column is a name."""
-
-    title: str
-    headings: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    notes: tuple[str, ...] = ()
-
-
-def markdown(tables: Iterable[Table]) -> str:
-    """The tables as Markdown, each under its title."""
-    return "\n".join(line for one in tables for line in _markdown_lines(one))
-
-
-def _markdown_lines(one: Table) -> Iterator[str]:
-    yield f"### {one.title}"
-    yield ""
-    yield f"| {' | '.join(one.headings)} |"
-    yield f"|{'|'.join('---' if not index else '---:' for index in range(len(one.headings)))}|"
-    for row in one.rows:
-        yield f"| {' | '.join(row)} |"
-    yield ""
-    for note in one.notes:
-        yield f"- {note}"
-    if one.notes:
-        yield ""
+Heading = tuple[str, str, float]
+"""A column: its heading, the field that it shows, and the factor from the field's unit to the heading's."""
+_FIG11: tuple[Heading, ...] = (
+    ("share error, %", "share_error", 100),
+    ("used, %", "utilisation", 100),
+    ("loss, %", "loss", 100),
+    ("queue mean, ms", "queue_mean_s", 1e3),
+    ("p95, ms", "queue_p95_s", 1e3),
+    ("most, ms", "queue_max_s", 1e3),
+)
+_UNDISTURBED: tuple[Heading, ...] = (*_FIG11[:3], ("loop lag p99, ms", "lag_p99_s", 1e3))
+_COSTS: tuple[Heading, ...] = (
+    ("goodput, Mbit/s", "goodput_bps", 1e-6),
+    ("CPU, % of a core", "cpu", 100),
+    ("of it kernel, %", "system", 100),
+    ("µs per packet", "us_per_packet", 1),
+    ("Mbit per CPU second", "goodput_per_cpu_bps", 1e-6),
+    ("loop lag p50, ms", "lag_p50_s", 1e3),
+    ("p99, ms", "lag_p99_s", 1e3),
+)
 
 
 def all_tables(records: Sequence[Record]) -> list[Table]:
-    """Every table for which something was measured."""
+    """Every table for which there are measurements."""
     made = (
-        reach(records),
+        measurement.table("Targets", judged(records)),
         shares_by_axis(records),
         shares(records),
         fig11(records),
@@ -73,29 +67,15 @@ def all_tables(records: Sequence[Record]) -> list[Table]:
     return [one for one in made if one.rows or one.notes]
 
 
-def reach(records: Sequence[Record]) -> Table:
-    """Targets, and whether they were met."""
-    rows = [
-        (
-            one.what,
-            f"{_number(one.value)} {one.unit}",
-            f"{'≥' if one.at_least else '≤'} {_number(one.limit)} {one.unit}",
-            "yes" if one.met else "no",
-        )
-        for one in judged(records)
-    ]
-    return Table("Targets", ("what", "measured", "target", "met"), tuple(rows))
-
-
 def shares_by_axis(records: Sequence[Record]) -> Table:
-    """Simulated share errors, of many cells: how many hold, for each value of each axis."""
+    """For each value of each axis, how many simulated cells are within the target. Only of many cells."""
     found = table(records, "shares", of_result("share_error"))
     columns = [column for column in _columns(found.values()) if column[0] == "simulated"]
     points = [point for point in sorted(full(), key=lambda one: len(one.weights)) if point.label in found]
     if len(points) <= MANY_CELLS:
         points = []
 
-    def row(name: str, some: Iterable[Point]) -> tuple[str, ...]:
+    def row(name: str, some: Iterable[MatrixPoint]) -> tuple[str, ...]:
         rows = [found[point.label] for point in some]
         held = (_held([one[column] for one in rows if column in one]) for column in columns)
         return name, *itertools.chain.from_iterable(held)
@@ -112,20 +92,20 @@ def shares_by_axis(records: Sequence[Record]) -> Table:
 
 
 def _held(spreads: Sequence[Spread]) -> tuple[str, str, str]:
-    medians = [spread.median for spread in spreads]
+    medians = [one.median for one in spreads]
     if not medians:
-        return "–", "–", "–"
+        return NOTHING, NOTHING, NOTHING
     within = sum(value <= SHARE_ERROR for value in medians)
     return (
         f"{within} of {len(medians)}",
-        _number(100 * statistics.median(medians)),
-        _number(100 * max(medians)),
+        number(100 * statistics.median(medians)),
+        number(100 * max(medians)),
     )
 
 
 def shares(records: Sequence[Record]) -> Table:
-    """Share errors over the matrix, a row for each cell; of many, for those that were measured on real links
-    too and those whose shares do not hold."""
+    """Share errors over the matrix, a row for each cell. Of many cells, only those that were measured on real
+    links too and those that miss the target."""
     found = table(records, "shares", of_result("share_error"))
     columns = _columns(found.values())
     judged_by = judged_mapping(mapping for _, mapping in columns)
@@ -137,7 +117,7 @@ def shares(records: Sequence[Record]) -> Table:
         or any(mapping == judged_by and row[way, mapping].median > SHARE_ERROR for way, mapping in row)
     }
     rows = [
-        (label, *(_spread(shown[label].get(column), 100) for column in columns)) for label in in_order(shown)
+        (label, *(spread(shown[label].get(column), 100) for column in columns)) for label in in_order(shown)
     ]
     notes = [
         f"{_name(column)}: {_summary([row[column].median for row in found.values() if column in row])}"
@@ -157,12 +137,12 @@ def _summary(medians: Sequence[float]) -> str:
     within = sum(value <= SHARE_ERROR for value in medians)
     return (
         f"{within} of {len(medians)} cells within {SHARE_ERROR * 100:g} %, "
-        f"median cell {_spread(Spread.of(medians), 100)} %"
+        f"median cell {spread(Spread.of(medians), 100)} %"
     )
 
 
 def _late(records: Iterable[Record]) -> list[str]:
-    """On a host with too much else to do, real links show that and not the transport."""
+    """A warning that some figures of real links may show a busy host."""
     lags = [
         one.result.lag_p99_s for one in records if one.result is not None and one.result.lag_p99_s is not None
     ]
@@ -175,7 +155,7 @@ def _late(records: Iterable[Record]) -> list[str]:
     ]
 
 
-def _difference_note(records: Sequence[Record], mapping: Mapping) -> list[str]:
+def _difference_note(records: Sequence[Record], mapping: AlphaMapping) -> list[str]:
     gap = difference(records, mapping)
     if gap is None:
         return []
@@ -186,41 +166,21 @@ def _difference_note(records: Sequence[Record], mapping: Mapping) -> list[str]:
     ]
 
 
-_FIG11: tuple[tuple[str, str, float], ...] = (
-    ("share error, %", "share_error", 100),
-    ("used, %", "utilisation", 100),
-    ("loss, %", "loss", 100),
-    ("queue mean, ms", "queue_mean_s", 1e3),
-    ("p95, ms", "queue_p95_s", 1e3),
-    ("most, ms", "queue_max_s", 1e3),
-)
-
-
 def fig11(records: Sequence[Record]) -> Table:
-    """Figure 11's situation: errors of the flows that are not capped, and how the bottleneck fares."""
-    figures = [table(records, "fig11", of_result(name)) for _, name, _ in _FIG11]
-    rows = [
-        (
-            f"{label}; {_name(column)}",
-            *(
-                _spread(found[label][column], scale)
-                for found, (_, _, scale) in zip(figures, _FIG11, strict=True)
-            ),
-        )
-        for label, by_column in figures[0].items()
-        for column in by_column
-    ]
+    """Figure 11's situation: errors of the flows that are not capped, and how full and long the queue was."""
+    found = _figures(records, "fig11", of_result, _FIG11)
+    rows = tuple((f"{label}; {_name(column)}", *cells) for label, column, cells in found)
     notes = ["wanted: share error ≤ 5 %, bottleneck ≥ 95 % used, queue below its length, loss ≤ 2 %"]
     return Table(
         "Two flows capped by their own uplinks (fig11)",
-        ("cell; way, mapping", *(name for name, *_ in _FIG11)),
-        tuple(rows),
+        ("cell; way, mapping", *(heading for heading, *_ in _FIG11)),
+        rows,
         tuple(notes if rows else _unsupported(records, "fig11")),
     )
 
 
 def convergence(records: Sequence[Record]) -> Table:
-    """How soon flows followed a change, and how well they held it."""
+    """How soon flows followed a change, and for what part of the time after that they still did."""
     times = table(records, "convergence", reached)
     held = table(records, "convergence", lambda one: one.response.held if one.response else None)
     kinds = {one.experiment.label: one.response.of for one in records if one.response is not None}
@@ -228,12 +188,12 @@ def convergence(records: Sequence[Record]) -> Table:
         (
             label,
             _name(column),
-            _spread(spread, 1),
+            spread(time),
             f"≤ {RESPONSE_TARGETS_S[kinds[label]]:g}",
-            _spread(held[label][column], 100),
+            spread(held[label][column], 100),
         )
         for label, by_column in times.items()
-        for column, spread in by_column.items()
+        for column, time in by_column.items()
     ]
     headings = ("change", "way, mapping", "followed after, s", "target", "held, %")
     notes = (
@@ -245,59 +205,36 @@ def convergence(records: Sequence[Record]) -> Table:
 
 
 def undisturbed(records: Sequence[Record]) -> Table:
-    """The same cells on labs alone and side by side."""
-    shown = (
-        ("share error, %", "share_error", 100),
-        ("used, %", "utilisation", 100),
-        ("loss, %", "loss", 100),
-        ("loop lag p99, ms", "lag_p99_s", 1e3),
-    )
-    rows = []
-    for group in (ALONE, TOGETHER):
-        found = [table(records, group, of_result(name)) for _, name, _ in shown]
-        rows += [
-            (
-                f"{label}; {group}",
-                *(
-                    _spread(figures[label].get(column), scale)
-                    for figures, (_, _, scale) in zip(found, shown, strict=True)
-                ),
-            )
-            for label, by_column in found[0].items()
-            for column in by_column
-        ]
-    headings = ("cell; labs", *(name for name, *_ in shown))
+    """The same cells in labs that ran alone, and in labs that ran side by side."""
+    rows = [
+        (f"{label}; {group}", *cells)
+        for group in (ALONE, TOGETHER)
+        for label, _, cells in _figures(records, group, of_result, _UNDISTURBED)
+    ]
+    headings = ("cell; labs", *(heading for heading, *_ in _UNDISTURBED))
     return Table("Labs alone and side by side", headings, tuple(rows))
 
 
-_COSTS: tuple[tuple[str, str, float], ...] = (
-    ("goodput, Mbit/s", "goodput_bps", 1e-6),
-    ("CPU, % of a core", "cpu", 100),
-    ("of it kernel, %", "system", 100),
-    ("µs per packet", "us_per_packet", 1),
-    ("Mbit per CPU second", "goodput_per_cpu_bps", 1e-6),
-    ("loop lag p50, ms", "lag_p50_s", 1e3),
-    ("p99, ms", "lag_p99_s", 1e3),
-)
-
-
 def costs(records: Sequence[Record]) -> Table:
-    """CPU and goodput, ours and others'."""
-    figures = [table(records, "cost", of_cost(name)) for _, name, _ in _COSTS]
-    rows = []
-    for label, by_column in figures[0].items():
-        column = next(iter(by_column))
-        rows.append(
-            (
+    """CPU time and goodput of our transport and of the others."""
+    rows = tuple((label, *cells) for label, _, cells in _figures(records, "cost", of_cost, _COSTS))
+    headings = ("what", *(heading for heading, *_ in _COSTS))
+    return Table("Cost", headings, rows, tuple(_unsupported(records, "cost")))
+
+
+def _figures(
+    records: Sequence[Record], group: str, of: Callable[[str], Reading], shown: Sequence[Heading]
+) -> Iterator[tuple[str, Column, tuple[str, ...]]]:
+    """For each experiment of a group, and each way and mapping it was measured with: a cell for each
+    column."""
+    found = [(table(records, group, of(name)), scale) for _, name, scale in shown]
+    for label, by_column in found[0][0].items():
+        for column in by_column:
+            yield (
                 label,
-                *(
-                    _spread(found.get(label, {}).get(column), scale)
-                    for found, (_, _, scale) in zip(figures, _COSTS, strict=True)
-                ),
+                column,
+                tuple(spread(figures.get(label, {}).get(column), scale) for figures, scale in found),
             )
-        )
-    headings = ("what", *(name for name, *_ in _COSTS))
-    return Table("Cost", headings, tuple(rows), tuple(_unsupported(records, "cost")))
 
 
 def _unsupported(records: Iterable[Record], group: str) -> list[str]:
@@ -317,24 +254,3 @@ def _columns(rows: Iterable[dict[Column, Spread]]) -> list[Column]:
 def _name(column: Column) -> str:
     way, mapping = column
     return f"{way}, {mapping}"
-
-
-def _spread(spread: Spread | None, scale: float) -> str:
-    """``median (least to most)``, without the spread for a single run."""
-    if spread is None:
-        return "–"
-    median, least, most = (_number(value * scale) for value in (spread.median, spread.least, spread.most))
-    return median if spread.runs == 1 else f"{median} ({least} to {most})"
-
-
-def _number(value: float) -> str:
-    if math.isinf(value):
-        return "never"
-    size = abs(value)
-    return (
-        f"{value:.0f}"
-        if size >= 100
-        else f"{value:.1f}"
-        if size >= 10
-        else f"{value:.{3 if size >= 1 else 2}g}"
-    )

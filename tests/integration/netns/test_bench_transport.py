@@ -10,7 +10,7 @@ from ecco_emu.bench.transport.cost import Case, perform
 from ecco_emu.bench.transport.endpoints import missing
 from ecco_emu.bench.transport.experiment import PROTOCOLS, Cell, Change, Experiment, Protocol
 from ecco_emu.bench.transport.measures import evaluate
-from ecco_emu.bench.transport.real import measure_real, run_trace, trace
+from ecco_emu.bench.transport.real import run_trace, trace
 
 pytestmark = pytest.mark.netns
 CELL = Cell((2, 1), 2e6, 0.1, (0.01, 0.02), loss=0.001, warmup_s=1.5, measure_s=1.5)
@@ -29,12 +29,6 @@ async def test_shares_are_reported_over_real_links() -> None:
     cell = replace(CELL, weights=(4, 1), mapping="auto", warmup_s=4.0, measure_s=4.0)
     result = evaluate(cell, await trace(cell))
     assert result.goodput_bps[0] > result.goodput_bps[1] > 0
-
-
-async def test_cells_side_by_side_come_back_in_order() -> None:
-    other = Cell((1,), 1e6, 0.1, (0.01,), warmup_s=1.5, measure_s=1.0)
-    results = await measure_real([CELL, other], side_by_side=2)
-    assert [len(result.share) for result in results] == [2, 1]
 
 
 def test_a_live_change_is_applied() -> None:

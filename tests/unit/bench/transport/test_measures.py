@@ -9,18 +9,18 @@ import numpy as np
 import pytest
 
 from ecco_emu.bench.transport.experiment import Cell, Change
-from ecco_emu.bench.transport.measures import Trace, capped_flows, evaluate, respond, share_error
+from ecco_emu.bench.transport.measures import CellTrace, capped_flows, evaluate, respond, share_error
 
 CELL = Cell((5, 3, 2), 1e6, 0.1, (0.02,) * 3, warmup_s=2.0, measure_s=4.0)
 
 
-def rates_to_trace(rates_bps: list[list[float]], step_s: float = 1.0) -> Trace:
+def rates_to_trace(rates_bps: list[list[float]], step_s: float = 1.0) -> CellTrace:
     """What flows with these goodputs, one for each step, would have counted."""
     bytes_ = np.array(rates_bps) * step_s / 8
     received = np.concatenate([np.zeros((len(rates_bps), 1)), np.cumsum(bytes_, axis=1)], axis=1)
     times = np.arange(received.shape[1]) * step_s
     nothing = np.zeros_like(times)
-    return Trace(times, received, received.sum(axis=0), nothing, nothing, nothing, nothing)
+    return CellTrace(times, received, received.sum(axis=0), nothing, nothing, nothing, nothing)
 
 
 @pytest.mark.parametrize(

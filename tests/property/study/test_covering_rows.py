@@ -1,4 +1,4 @@
-"""The covering property holds for any axes, not only the matrix's."""
+"""The covering property holds for any axes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecco_emu.bench.transport.matrix import covering_rows
+from ecco_emu.study.grid import covering_rows
 
 
 @given(st.lists(st.integers(1, 5), min_size=2, max_size=6))

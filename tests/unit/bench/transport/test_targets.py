@@ -1,4 +1,4 @@
-"""Verdicts: the worst of several, the median of repeated, the most preferred mapping."""
+"""Targets: the worst of several, the median of repeated, the most preferred mapping."""
 
 from __future__ import annotations
 
@@ -6,17 +6,21 @@ from dataclasses import replace
 
 import pytest
 
+from ecco_emu.bench.measurement import Measurement
 from ecco_emu.bench.transport.command import alpha_sum
-from ecco_emu.bench.transport.experiment import Cell, Change, Experiment, Mapping, Protocol
+from ecco_emu.bench.transport.experiment import Cell, Change, Experiment, Protocol
 from ecco_emu.bench.transport.measures import Cost, Response, Result
 from ecco_emu.bench.transport.records import Record
-from ecco_emu.bench.transport.targets import Verdict, judged
+from ecco_emu.bench.transport.targets import judged
+from ecco_emu.control.shares import AlphaMapping
 from ecco_emu.core.errors import ScenarioError
 
 CELL = Cell((5, 3, 2), 1e6, 0.1, (0.02,) * 3)
 
 
-def shares(group: str, label: str, error: float, *, seed: int = 0, mapping: Mapping = "linear") -> Record:
+def shares(
+    group: str, label: str, error: float, *, seed: int = 0, mapping: AlphaMapping = "linear"
+) -> Record:
     result = Result((0.5, 0.3, 0.2), (5e5, 3e5, 2e5), error, 0.97, 0.01, 0.05, 0.09, 0.1, 12)
     return Record(
         Experiment(group, label, replace(CELL, seed=seed, mapping=mapping)), "simulated", result=result
@@ -28,8 +32,8 @@ def cost(protocol: Protocol | None, goodput_per_cpu_bps: float, **more: float) -
     return Record(Experiment("cost", str(protocol), CELL), "real", cost=spent)
 
 
-def found(*records: Record) -> dict[str, Verdict]:
-    return {one.what: one for one in judged(records)}
+def found(*records: Record) -> dict[str, Measurement]:
+    return {one.name: one for one in judged(records)}
 
 
 def test_a_cell_is_within_if_its_median_is() -> None:
@@ -50,7 +54,7 @@ def test_of_figure_11_the_worst_link_counts() -> None:
 
 def test_what_was_measured_last_in_line_is_judged() -> None:
     verdicts = judged([shares("fig11", "x", 0.9), shares("fig11", "x", 0.01, mapping="auto")])
-    assert all("auto" in one.what for one in verdicts)
+    assert all("auto" in one.name for one in verdicts)
 
 
 def test_a_change_that_was_never_followed_is_not_met() -> None:
@@ -61,7 +65,7 @@ def test_a_change_that_was_never_followed_is_not_met() -> None:
         response=Response("outage", None, 0, (), ()),
     )
     (verdict,) = judged([late])
-    assert (verdict.limit, verdict.met) == (pytest.approx(1.04), False)
+    assert (verdict.target, verdict.met) == (pytest.approx(1.04), False)
 
 
 def test_costs() -> None:

@@ -10,12 +10,13 @@ from ecco_emu.bench.transport import steering
 from ecco_emu.bench.transport.experiment import Cell, Change, Experiment
 from ecco_emu.bench.transport.run import perform
 from ecco_emu.bench.transport.simulated import simulate, trace
+from ecco_emu.control.shares import AlphaMapping
 
 CELL = Cell((2, 1), 2e6, 0.1, (0.01, 0.05), warmup_s=2.0, measure_s=3.0)
 
 
 @pytest.mark.parametrize("mapping", ["linear", "root", "auto"])
-def test_flows_fill_the_bottleneck(mapping: steering.Mapping) -> None:
+def test_flows_fill_the_bottleneck(mapping: AlphaMapping) -> None:
     result = simulate(replace(CELL, mapping=mapping))
     assert sum(result.share) == pytest.approx(1.0)
     assert result.utilisation > 0.9

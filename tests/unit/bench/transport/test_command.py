@@ -11,8 +11,9 @@ from rich.console import Console
 
 from ecco_emu import cli
 from ecco_emu.bench.transport import command
-from ecco_emu.bench.transport.records import load
+from ecco_emu.bench.transport.records import Record
 from ecco_emu.bench.transport.run import Options
+from ecco_emu.study.records import load
 
 SMALL = Options(only=("fig11",), mappings=("linear",), seeds=1, jobs=2, warmup_s=0.5, measure_s=0.5)
 
@@ -31,15 +32,15 @@ async def test_an_interrupted_run_goes_on_from_its_file(tmp_path: Path) -> None:
 
     again = await command.run(SMALL, out_file=None, resume=path, console=quiet())
     assert again.path == path
-    assert sorted(load(path), key=str) == sorted(again.records, key=str)
+    assert sorted(load(path, Record), key=str) == sorted(again.records, key=str)
     kept = {record.took_s for record in first.records} & {record.took_s for record in again.records}
     assert len(kept) == 2  # the third was measured again
 
     console = quiet()
-    command.show(again, console)
+    again.show(console)
     assert "capped by their own uplinks" in console.file.getvalue()  # type: ignore[attr-defined]
-    assert json.loads(command.as_json(again))["results"]
-    assert command.draw(again, tmp_path / "plots") == []  # no matrix and no change: nothing to draw
+    assert json.loads(again.as_json())["results"]
+    assert again.draw(tmp_path / "plots") == []  # no matrix and no change: nothing to draw
 
 
 @pytest.mark.parametrize(
