@@ -1,9 +1,8 @@
-"""A whole scenario: the YAML's sections put together.
+"""A whole scenario: the sections of the YAML put together.
 
-Values are held in base units (seconds, bits per second, metres, fractions) of emulated time.
-Checks that need one field stand beside it in its section; checks that need several are in ``_consistent`` of
-the smallest model that sees them all, or in ``semantics`` when they need the whole scenario. Reading files
-and naming lines is ``loading``'s work.
+Values are in base units (seconds, bits per second, metres, fractions) of emulated time. A check of one field
+stands beside the field in its section. A check of several fields is in ``_consistent`` of the smallest model
+that has them all; a check of the whole scenario is in ``semantics``. ``loading`` reads files and finds lines.
 """
 
 from __future__ import annotations
@@ -66,7 +65,7 @@ class Scenario(Strict):
 
     @property
     def policy_setup(self) -> PolicySetup:
-        """What the policy is made with."""
+        """The settings that the policy is made with."""
         return PolicySetup(
             gpus=self.trainer.gpus,
             micro_windows=self.windows.micro_per_window,
@@ -76,7 +75,7 @@ class Scenario(Strict):
         )
 
     def uplink_of(self, camera: CameraSection) -> UplinkSection:
-        """The camera's uplink: network.uplink with what the camera overrides."""
+        """The camera's uplink: network.uplink with the keys that the camera overrides."""
         if camera.uplink is None:
             return self.network.uplink
         return camera.uplink.over(self.network.uplink)
