@@ -31,19 +31,19 @@ class Scenario(Strict):
     """A whole run."""
 
     version: Literal[1]
-    """Of this format: 1."""
+    """Version of this format: 1."""
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
-    """Names the run's directory."""
+    """Name of the run, which its directory gets too."""
     seed: Annotated[Whole, Field(ge=0, lt=2**32)] = 0
-    """Of everything random in the run but the town."""
+    """Seed of everything random in the run except the town."""
     clock: ClockSection = ClockSection()
     """Emulated time against the wall."""
     windows: WindowsSection = WindowsSection()
     """Retraining windows and micro-windows."""
     policy: PolicySection = PolicySection()
-    """Who trains together, who gets the GPU, who gets the bandwidth."""
+    """Which cameras train together, and how they share GPU time and bandwidth."""
     task: Literal["detection"] = "detection"
-    """What the student does."""
+    """The student's task."""
     trainer: TrainerSection = TrainerSection()
     """GPUs and models."""
     grouping: GroupingSection = GroupingSection()
@@ -55,13 +55,13 @@ class Scenario(Strict):
     network: NetworkSection = NetworkSection()
     """The links."""
     world: WorldSection
-    """Where frames and labels come from."""
+    """The source of frames and labels."""
     cameras: Annotated[tuple[CameraSection, ...], Field(min_length=1, max_length=256)]
     """The cameras."""
     faults: tuple[FaultSection, ...] = ()
-    """What goes wrong, and when."""
+    """Things that go wrong, each at its time."""
     expect: tuple[ExpectationSection, ...] = ()
-    """What must hold; a run where something does not exits with 1."""
+    """Conditions that the run must meet; if it fails one, the command exits with 1."""
 
     @property
     def policy_setup(self) -> PolicySetup:
