@@ -133,7 +133,8 @@ class NetworkSection(Strict):
     """The links: each camera's uplink, the shared bottleneck to the server, and the way back."""
 
     engine: Literal["auto", "kernel", "relay"] = "auto"
-    """The engine of delay and loss: ``kernel`` (netem), ``relay`` (a process); ``auto``: netem where it can."""
+    """The engine that makes delay and loss: ``kernel`` (netem), ``relay`` (a process); ``auto`` is the kernel
+    where it has netem for all links."""
     bottleneck: BottleneckSection = BottleneckSection()
     """Switch to server, shared by every camera."""
     uplink: UplinkSection = UplinkSection()
