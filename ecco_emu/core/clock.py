@@ -1,4 +1,4 @@
-"""Emulated time (DESIGN decision 4): one emulated second lasts ``dilation`` seconds of the wall.
+"""Emulated time (docs/design.md): one emulated second lasts ``dilation`` seconds of the wall.
 
 Rates are divided by the dilation, delays and timers multiplied; bytes and probabilities stay. All
 logic above this module speaks emulated seconds; only adapters convert.

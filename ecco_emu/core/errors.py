@@ -1,7 +1,7 @@
 """Errors that say whose fault it was: the scenario's, the host's, the peer's or ours.
 
-Every error that may reach a person carries the exit code of the command line (CONTRACT: 2 bad input,
-3 this host cannot) and, in its message, the way out.
+Every error that may reach a person has the command line's exit code (2: bad input, 3: this host cannot; see
+docs/reference/command-line.md). Its message says how to get out of the problem.
 """
 
 from __future__ import annotations
