@@ -1,11 +1,12 @@
-"""For pytest: the ``emulate`` and ``lab`` fixtures, the tiers' markers, and a check that nothing leaks.
+"""A pytest plug-in: the ``emulate`` and ``lab`` fixtures, markers for tiers of tests, and checks for leaks.
 
     async def test_flap(emulate):
         emu = await emulate("scenarios/faults/uplink-flap.yaml")
         await emu.until(lambda s: s.camera("cam1").segments_delivered > 0, timeout=10)
 
-Tests that use these fixtures need root; without it they are skipped, or fail where the tier was
-asked for with ``--ecco-require netns``.
+A tier is a group of tests that need something of the host, such as root or a GPU; a marker names it. Tests
+that use these fixtures need root: mark them ``netns``. Where the host cannot run a tier, its tests are
+skipped; with ``--ecco-require netns`` they fail instead.
 """
 
 from __future__ import annotations
@@ -96,7 +97,7 @@ def lacking_for_vm() -> str | None:
 
 @pytest.fixture
 def ecco_tier_is_required(request: pytest.FixtureRequest) -> None:
-    """Fails a test of a tier that was required and cannot run."""
+    """Fails a test whose tier was required but cannot run on this host."""
     reasons = [text for key, text in request.node.user_properties if key == "ecco_missing"]
     pytest.fail(f"required by --ecco-require, but {'; '.join(map(str, reasons))}", pytrace=False)
 
@@ -106,7 +107,7 @@ def open_descriptors() -> int:
 
 
 def children() -> set[int]:
-    """Process ids of this process's children that still run."""
+    """Process ids of this process's children that still run. Python's own resource tracker does not count."""
     import psutil
 
     return {
@@ -147,7 +148,7 @@ async def lab() -> AsyncIterator[Callable[[netns.LabSpec], Awaitable[netns.Lab]]
     """
     import netns
 
-    gc.collect()
+    gc.collect()  # sockets of earlier tests that wait for the collector would hide a leak of this one
     before = open_descriptors()
     async with AsyncExitStack() as stack:
 

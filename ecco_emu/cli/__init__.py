@@ -1,9 +1,10 @@
-"""The command line. Each verb is a few lines over the package that does the work.
+"""The command line. Each verb is a few lines that call the package that does the work.
 
-One module a family of verbs; ``app`` has what they share.
+There is one module for each family of verbs; ``app`` has the parts that they share. A verb imports heavy
+packages only when it is called, so that ``--help`` does not wait for torch and plotly.
 
 Exit codes: 0 done and every expectation held, 1 an expectation failed, 2 bad input, 3 this host cannot,
-4 done but degraded, 130 interrupted and cleaned up.
+4 done but degraded, 130 interrupted and cleaned up (docs/reference/command-line.md).
 """
 
 from __future__ import annotations
@@ -35,11 +36,12 @@ app.registered_commands.sort(key=lambda command: _ORDER.index(verb_of(command)))
 
 
 def main() -> NoReturn:
-    """Runs a verb; every error of ours ends in one clear message and its exit code."""
+    """Runs a verb. Every error of ours ends in one clear message and its exit code."""
     try:
         app()
     except EccoError as error:
         err.print("[bold red]error:[/] ", end="")
+        # not markup: a message may quote ``cameras[0]`` or a file's name, which rich would take for a style
         err.print(str(error), markup=False, highlight=False, soft_wrap=True)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:

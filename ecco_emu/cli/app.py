@@ -1,4 +1,4 @@
-"""What the verbs share: the application, its two consoles, options that several of them have."""
+"""The parts that all verbs share: the application, its two consoles, options that several verbs have."""
 
 from __future__ import annotations
 
@@ -35,6 +35,7 @@ def verb_of(command: CommandInfo) -> str:
 
 
 def version(wanted: bool) -> None:
+    """The callback of ``--version``, which ends the program."""
     if wanted:
         out.print(f"ecco-emu {ecco_emu.__version__}", highlight=False)
         raise typer.Exit
@@ -46,12 +47,14 @@ def options(
         bool, typer.Option("--version", callback=version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    pass
+    pass  # typer takes the whole program's options from a callback; ``version`` does the work
 
 
 def figure(value: float | None) -> str:
+    """A figure for a table; a dash stands for one that was not measured."""
     return "–" if value is None else f"{value:.2f}"
 
 
 def kbit(value: float | None) -> str:
+    """A rate given in bit/s, in kbit/s."""
     return "–" if value is None else f"{value / 1e3:.0f} kbit"

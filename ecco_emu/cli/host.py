@@ -27,4 +27,5 @@ def doctor(as_json: Json = False) -> None:
         for finding in findings:
             table.add_row(marks[finding.state], finding.what, finding.found, finding.way_out)
         out.print(table)
+    # degraded is no failure: such a host can still run scenarios
     sys.exit(3 if any(finding.state == "missing" for finding in findings) else 0)

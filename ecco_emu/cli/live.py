@@ -1,4 +1,4 @@
-"""Verbs for runs that are live, or were: exec, inject, ps, clean."""
+"""Verbs for live runs and for the remains of killed ones: exec, inject, ps, clean."""
 
 from __future__ import annotations
 

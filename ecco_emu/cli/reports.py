@@ -1,4 +1,4 @@
-"""``ecco-emu report``: run directories, shown."""
+"""``ecco-emu report``: builds the page of a run, or of several."""
 
 from __future__ import annotations
 

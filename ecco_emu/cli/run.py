@@ -1,4 +1,4 @@
-"""``ecco-emu run``: a scenario, with a view of it while it goes on and its outcome at the end."""
+"""``ecco-emu run``: runs a scenario, with a view during the run and its outcome at the end."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 
 EXIT_CODES = {"ok": 0, "failed": 1, "degraded": 4, "interrupted": 130}
+"""By the run's status. Errors carry their own exit codes (``core.errors``)."""
 
 
 @app.command()
@@ -64,7 +65,7 @@ def run(
 
 
 async def _run(emulation: Emulation, live: bool | None, quiet: bool) -> RunStatus:
-    """The run itself, with a view of it. Ctrl-C cancels this task; leaving the contexts cleans up."""
+    """The run itself, with a view of it. Ctrl-C cancels this task, and leaving the contexts cleans up."""
     from ecco_emu.report.terminal import open_progress
 
     view = None if quiet else open_progress(out, live=live)
@@ -76,7 +77,7 @@ async def _run(emulation: Emulation, live: bool | None, quiet: bool) -> RunStatu
 
 
 def print_summary(summary: dict[str, Any], directory: Path, report: Path) -> None:
-    """What a run ends with: each camera's accuracy, the expectations, and where to look further."""
+    """Prints each camera's accuracy, the expectations, the clock's health and the paths to look further."""
     table = Table(title=f"policy {summary['policy']}: {summary['status']}", title_justify="left")
     for heading in ("camera", "mAP after drift", "at the end", "segments", "goodput", "target"):
         table.add_column(heading, justify="left" if heading == "camera" else "right")

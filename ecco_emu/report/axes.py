@@ -1,4 +1,8 @@
-"""What the pictures have in common: layout, axes of time and of rows, window bands, fault lines."""
+"""The parts that all pictures share: layout, axes of time and of rows, bands of windows, lines of faults.
+
+Everything is plotly's JSON. ``suffix`` is the number of a panel's axes: plotly names the first ones ``x`` and
+``y``, the next ones ``x2`` and ``y2``.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +43,7 @@ def time_axis(metrics: RunMetrics, *, title: bool = True) -> dict[str, Any]:
 def rows_axis(names: list[str]) -> dict[str, Any]:
     return axis(
         "", tickmode="array", tickvals=list(range(len(names))), ticktext=[escape(name) for name in names],
-        range=[len(names) - 0.45, -0.55], showgrid=False,
+        range=[len(names) - 0.45, -0.55], showgrid=False,  # from high to low: the first row stands at the top
     )  # fmt: skip
 
 
@@ -56,13 +60,13 @@ def window_bands(metrics: RunMetrics) -> list[dict[str, Any]]:
             "type": "rect", "xref": "x", "yref": "paper", "x0": start, "x1": end, "y0": 0, "y1": 1,
             "fillcolor": palette.BAND, "line": {"width": 0}, "layer": "below",
         }
-        for start, end in windows(metrics)[::2]
+        for start, end in windows(metrics)[::2]  # every second window is shaded
     ]  # fmt: skip
 
 
 def window_names(metrics: RunMetrics) -> list[dict[str, Any]]:
     spans = windows(metrics)
-    every = -(-len(spans) // 12)
+    every = -(-len(spans) // 12)  # rounded up: 12 names at most, as more would overlap
     return [
         {
             "text": f"window {i + 1}", "xref": "x", "yref": "paper", "x": (start + end) / 2, "y": 0.995,

@@ -1,6 +1,6 @@
-"""A run's pictures, as plotly figures in plain JSON values: ``{"data": [...], "layout": {...}}``.
+"""A run's pictures, as plotly figures in plain JSON values.
 
-Names come from YAML and from the network, and plotly reads a little HTML in its texts: every name goes
+Names come from YAML and from the network, and plotly takes some HTML in its texts. Every name therefore goes
 through ``html.escape``.
 """
 
@@ -14,19 +14,20 @@ from ecco_emu.record.metrics import CameraMetrics, JobMetrics, RunMetrics
 from ecco_emu.report import axes, palette
 
 PlotlyFigure = dict[str, Any]
+"""``{"data": [...], "layout": {...}}``, as plotly.js draws it."""
 
 _SHORT_HASH = 6
 
 
 def accuracy(metrics: RunMetrics) -> PlotlyFigure:
-    """mAP over time, one line per camera and their mean, with what changed marked on the lines."""
+    """mAP over time, a line per camera and their mean; marks show weather changes, drift and new students."""
     figure = _accuracy(metrics, highest_map([metrics]), height=430 + 7 * len(metrics.cameras))
     figure["layout"]["annotations"] = axes.window_names(metrics) + axes.fault_names(metrics)
     return figure
 
 
 def small_accuracy(metrics: RunMetrics, top: float) -> PlotlyFigure:
-    """``accuracy`` to stand beside others, up to the same ``top`` mAP, its legend below."""
+    """``accuracy`` for a comparison: the axis ends at ``top`` mAP for all runs, and the legend is below."""
     figure = _accuracy(metrics, top, height=420)
     figure["layout"]["legend"] |= {"y": -0.22, "yanchor": "top"}
     figure["layout"]["margin"] |= {"t": 32}
@@ -62,7 +63,7 @@ def _headroom(top: float) -> list[float]:
 
 
 def groups(metrics: RunMetrics) -> PlotlyFigure:
-    """Which camera was in which job's group and when; under each row, the weather it saw."""
+    """A row per camera: when it was in which job's group and, below it, the weather that it saw."""
     rows = {camera: row for row, camera in enumerate(metrics.cameras)}
     colours = palette.assign(metrics.jobs, palette.JOBS)
     bars = [_stay_bars(job, rows, colours[job.id], metrics.t) for job in metrics.jobs.values() if job.stays]
@@ -72,7 +73,7 @@ def groups(metrics: RunMetrics) -> PlotlyFigure:
 
 
 def gpu(metrics: RunMetrics) -> PlotlyFigure:
-    """Each micro-window of GPU time as one block in the row of the job it was spent on."""
+    """One block per micro-window of GPU time, in the row of the job that got it."""
     rows = list(metrics.jobs)
     idle = any(micro.job is None for micro in metrics.micro_windows)
     colours = palette.assign(metrics.jobs, palette.JOBS)
@@ -87,7 +88,7 @@ def gpu(metrics: RunMetrics) -> PlotlyFigure:
 
 
 def bandwidth(metrics: RunMetrics) -> PlotlyFigure:
-    """Goodput of every camera that sent video, against its share of the bottleneck."""
+    """A panel per camera that sent video: its goodput against its share of the bottleneck."""
     senders = [camera for camera in metrics.cameras.values() if camera.traffic]
     colours = palette.assign(metrics.cameras, palette.CAMERAS)
     columns = 1 if len(senders) <= 1 else 2 if len(senders) <= 4 else 3
@@ -102,7 +103,7 @@ def bandwidth(metrics: RunMetrics) -> PlotlyFigure:
         suffix = "" if index == 0 else str(index + 1)
         layout[f"xaxis{suffix}"] = axes.time_axis(metrics, title=index >= len(senders) - columns)
         title = "Mbit/s" if index % columns == 0 else ""
-        matches = {"matches": "y"} if index else {}
+        matches = {"matches": "y"} if index else {}  # all panels keep one scale, also when one is zoomed
         layout[f"yaxis{suffix}"] = axes.axis(title, rangemode="tozero", **matches)
         data += _bandwidth_lines(camera, colours[camera.id], suffix, first=index == 0)
         annotations.append(_panel_title(camera.id, colours[camera.id], suffix))
@@ -112,7 +113,7 @@ def bandwidth(metrics: RunMetrics) -> PlotlyFigure:
 
 
 def segments(metrics: RunMetrics) -> PlotlyFigure:
-    """What became of every camera's video segments."""
+    """By camera, how many video segments came in time, late, not at all, or are still on the way."""
     cameras = [c for c in metrics.cameras.values() if c.segments]
     fates = (
         ("in time", palette.GOOD, [c.segments_delivered for c in cameras]),
@@ -158,12 +159,13 @@ def mean_accuracy(runs: Sequence[tuple[str, RunMetrics]]) -> PlotlyFigure:
 
 
 def mean_series(metrics: RunMetrics) -> tuple[list[float], list[float]]:
-    """The cameras' mean accuracy at every time any of them was measured."""
+    """``(times, means)``: the mean of the cameras' newest accuracies whenever one of them was measured."""
     newest: dict[str, float] = {}
     series: dict[float, float] = {}
     points = [point for camera in metrics.cameras.values() for point in camera.accuracy]
     for point in sorted(points, key=lambda point: point.t):
         newest[point.camera] = point.map
+        # to 0.1 s: cameras are measured one after the other, and the last of a round completes its mean
         series[round(point.t, 1)] = sum(newest.values()) / len(newest)
     return list(series), list(series.values())
 
@@ -196,7 +198,10 @@ def _mean_line(metrics: RunMetrics) -> dict[str, Any]:
 
 def _marks(name: str, symbol: str, size: int, points: list[tuple[CameraMetrics, float, str]],
            colours: dict[str, str], *, open_: bool = False) -> dict[str, Any]:  # fmt: skip
-    """Marks on the cameras' lines; a camera not measured yet has no line to mark."""
+    """Marks on the cameras' lines at ``(camera, time, text)``.
+
+    A mark before a camera's first measurement is left out: there is no line yet to put it on.
+    """
     placed = [(c, t, text, value) for c, t, text in points if (value := c.map_at(t)) is not None]
     fill = [colours[c.id] for c, *_ in placed]
     marker = {"symbol": symbol, "size": size, "line": {"width": 1.5, "color": fill if open_ else "#ffffff"}}
@@ -232,7 +237,7 @@ def _student_marks(metrics: RunMetrics, colours: dict[str, str]) -> dict[str, An
 
 
 def _bars(name: str, colour: str, row: float, spans: list[tuple[float, float, int, str]]) -> dict[str, Any]:
-    """Horizontal blocks of ``(start, end, row, hover text)``."""
+    """Horizontal blocks, one for each span ``(start, end, row, hover text)``; ``row`` is their height."""
     return {
         "type": "bar",
         "orientation": "h",
@@ -261,6 +266,7 @@ def _weather_bars(metrics: RunMetrics, rows: dict[str, int]) -> list[dict[str, A
     spans: dict[str, list[tuple[float, float, int, str]]] = {}
     for camera in metrics.cameras.values():
         ends = [condition.t for condition in camera.conditions[1:]] + [max(metrics.t, 0.0)]
+        # not strict: a camera without conditions has an end all the same, which then goes unused
         for condition, end in zip(camera.conditions, ends, strict=False):
             text = f"{escape(camera.id)} sees {escape(condition.weather)}, {condition.t:.1f} to {end:.1f} s"
             spans.setdefault(condition.weather, []).append((condition.t, end, rows[camera.id], text))
@@ -307,6 +313,7 @@ def _bandwidth_lines(camera: CameraMetrics, colour: str, suffix: str, *, first: 
     }  # fmt: skip
     target = place | {
         "name": "target share", "y": [t.target_bps / 1e6 for t in camera.traffic],
+        # "vh": a sample's target holds over the period that ends at its time
         "line": {"color": palette.INK, "width": 1.5, "dash": "dash", "shape": "vh"},
         "hovertemplate": f"{escape(camera.id)} target %{{y:.2f}} Mbit/s at %{{x:.1f}} s<extra></extra>",
         "legendgroup": "target", "showlegend": first,

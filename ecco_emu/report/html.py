@@ -1,7 +1,7 @@
-"""report.html: one self-contained file per run, or one that compares several.
+"""report.html: one self-contained page about a run, or one that compares several runs.
 
-plotly's script is inlined and the page's own policy forbids it any network. Everything that came from a
-run is escaped: by jinja2 in the page, by ``figures`` in the pictures.
+plotly's script stands in the page, whose content security policy allows no network. Everything that came from
+a run is escaped: by jinja2 in the page, by ``figures`` in the pictures.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from ecco_emu.report import story as words
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A figure with the sentence that says how to read it."""
+    """A figure with its title and with sentences that say how to read it."""
 
     id: str
     title: str
@@ -38,24 +38,24 @@ class Picture:
 
     @property
     def json(self) -> Markup:
-        """Safe inside a <script>: no ``<`` is left in it."""
+        """The figure as JSON that is safe inside a ``<script>``: no ``<`` is left in it."""
         text = json.dumps(finite(self.figure), allow_nan=False).replace("<", "\\u003c")
         return Markup(text)
 
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """One number worth seeing first."""
+    """One of the numbers at the top of a run's page."""
 
     value: str
     label: str
     tone: str = ""
-    """"", "good" or "bad"."""
+    """``""``, ``"good"`` or ``"bad"``: the number's colour."""
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run as reports need it."""
+    """A run, read from its directory."""
 
     label: str
     metrics: RunMetrics
@@ -64,7 +64,7 @@ class Run:
 
 
 def build_report(runs: Sequence[RunDirectory | Path]) -> str:
-    """The page of one run, or the comparison of several. Raises ``ScenarioError`` for what is no run."""
+    """The page of one run, or the comparison of several. Raises ``ScenarioError`` for paths without a run."""
     if not runs:
         raise ScenarioError("a report needs at least one run directory")
     loaded = [load(run if isinstance(run, RunDirectory) else RunDirectory.open(run)) for run in runs]
@@ -78,7 +78,7 @@ def write_report(run: RunDirectory) -> Path:
 
 
 def load(directory: RunDirectory) -> Run:
-    """Reads a run, going on or done; its summary is folded anew from its events."""
+    """Reads a run that goes on or is over. Its summary is computed anew from its events."""
     metrics = RunMetrics.of(event for event, _ in directory.events())
     return Run(
         directory.path.name, metrics, summarize(metrics, status_of(directory, metrics)), directory.manifest()
@@ -86,7 +86,7 @@ def load(directory: RunDirectory) -> Run:
 
 
 def status_of(directory: RunDirectory, metrics: RunMetrics) -> RunStatus:
-    """What the run ended as; one that never wrote its end was interrupted (or goes on)."""
+    """The status with which a run ended. A run that never wrote its end was interrupted, or still goes on."""
     written = directory.summary().get("status")
     if written in ("ok", "failed", "degraded", "interrupted"):
         status: RunStatus = written
@@ -137,7 +137,7 @@ def render_comparison(runs: Sequence[Run]) -> str:
 
 
 def unique_labels(runs: Sequence[Run]) -> list[str]:
-    """Policies name the runs where they differ; otherwise the directories do."""
+    """A label for each run: its policy where all policies differ, else its policy and its directory."""
     policies = [run.summary["policy"] or run.label for run in runs]
     if len(set(policies)) == len(runs):
         return policies
@@ -166,7 +166,7 @@ def comparison_row(label: str, run: Run) -> dict[str, Any]:
 
 
 def tiles(summary: dict[str, Any]) -> list[Tile]:
-    """The numbers at the top of a run's page."""
+    """The tiles at the top of a run's page."""
     responses = [
         c["response_time_s"] for c in summary["cameras"].values() if c["response_time_s"] is not None
     ]
@@ -188,7 +188,7 @@ def tiles(summary: dict[str, Any]) -> list[Tile]:
 
 
 def in_time(summary: dict[str, Any]) -> float | None:
-    """The fraction of segments whose fate is known that arrived before their deadline."""
+    """The fraction of segments that arrived before their deadlines, of those whose fate is known."""
     fates = ("segments_delivered", "segments_late", "segments_lost")
     counts = [sum(camera[fate] for camera in summary["cameras"].values()) for fate in fates]
     return counts[0] / sum(counts) if sum(counts) else None
@@ -200,7 +200,7 @@ def held(summary: dict[str, Any]) -> str:
 
 
 def number(value: float | None, form: str = ".3g", unit: str = "") -> str:
-    """A number as the page shows it; a dash for what was not measured."""
+    """A number as the page shows it; a dash stands for one that was not measured."""
     return "–" if value is None else f"{value:{form}}{unit}"
 
 
@@ -263,7 +263,7 @@ _PICTURES: tuple[tuple[str, str, str, Callable[[RunMetrics], figures.PlotlyFigur
 
 
 def _pictures(metrics: RunMetrics) -> list[Picture]:
-    """Every picture there is data for."""
+    """Every picture for which the run has data."""
     built = [Picture(key, title, caption, draw(metrics)) for key, title, caption, draw in _PICTURES]
     return [picture for picture in built if picture.figure["data"]]
 

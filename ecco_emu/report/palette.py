@@ -18,7 +18,7 @@ GOOD, LATE, BAD, PENDING = "#2a9d8f", "#e9b949", "#cf4057", "#c5cbd3"
 
 
 def assign(names: Iterable[str], palette: tuple[str, ...]) -> dict[str, str]:
-    """A colour by name, by order of appearance; past the palette's end, hues as far apart as can be."""
+    """A colour for each name, in order of appearance. Past the palette's end, colours are computed."""
     return {name: palette[i] if i < len(palette) else _extra(i) for i, name in enumerate(names)}
 
 
@@ -33,5 +33,6 @@ def faint(colour: str, opacity: float) -> str:
 
 
 def _extra(index: int) -> str:
+    """A hue for each number: steps of the golden ratio (mod 1) keep any count of them far apart."""
     red, green, blue = colorsys.hls_to_rgb(index * 0.618034 % 1.0, 0.45, 0.55)
     return f"#{round(red * 255):02x}{round(green * 255):02x}{round(blue * 255):02x}"

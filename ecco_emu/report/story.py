@@ -1,4 +1,4 @@
-"""A run told in plain sentences, for somebody who has never seen the system."""
+"""A run in plain sentences, for a reader who has never seen the system."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from ecco_emu.record.metrics import CameraMetrics, JobMetrics, RunMetrics
 from ecco_emu.record.summary import drift_times, map_after_drift, map_before_drift, response_time_s
 
 MOST_TURNS = 4
-"""More weather changes than this are told by weather, not one by one."""
+"""With more weather changes than this, cameras are listed by weather, not by change."""
 MOST_JOBS = 6
-"""More retraining jobs than this are only counted."""
+"""Retraining jobs after this many are only counted."""
 
 
 def story(metrics: RunMetrics) -> list[str]:
-    """Sentences in the order things happen: setting, drift, groups, accuracy, network, expectations."""
+    """The sentences, in this order: setting, drift, groups, accuracy, network, expectations."""
     parts = [_setting(metrics), _drift(metrics), _groups(metrics)]
     return [sentence for sentence in parts if sentence] + outcome(metrics)
 
 
 def outcome(metrics: RunMetrics) -> list[str]:
-    """Only how it came out: accuracy, network, expectations."""
+    """Only the sentences on the outcome: accuracy, network, expectations."""
     parts = [_accuracy(metrics), _network(metrics), _expectations(metrics)]
     return [sentence for sentence in parts if sentence]
 
@@ -52,7 +52,10 @@ def _drift(metrics: RunMetrics) -> str:
 
 
 def _turns(changes: Sequence[tuple[str, float, str]], *, exact: bool) -> list[str]:
-    """Who saw which weather from when; not ``exact``: those of one weather in one breath."""
+    """Sentences on ``(weather, time, camera)``: which cameras saw which weather from when.
+
+    If not ``exact``, all changes to one weather share a sentence, whatever their times.
+    """
     turns: dict[tuple[str, float], list[tuple[float, str]]] = {}
     for weather, t, camera in sorted(changes, key=lambda change: change[1]):
         turns.setdefault((weather, t if exact else 0.0), []).append((t, camera))
@@ -122,7 +125,7 @@ def _expectations(metrics: RunMetrics) -> str:
 
 
 def listed(names: Sequence[str], most: int = 6) -> str:
-    """``a, b and c``; past ``most`` names, how many more."""
+    """``a, b and c``. Names after the first ``most`` are only counted."""
     if len(names) > most:
         return f"{', '.join(names[:most])} and {len(names) - most} more"
     return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]])) if names else "nobody"

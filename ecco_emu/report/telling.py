@@ -1,4 +1,4 @@
-"""Notable events, each told in one line."""
+"""Puts notable events into one line each."""
 
 from __future__ import annotations
 
@@ -9,18 +9,23 @@ from ecco_emu.core import events as ev
 
 @dataclass(frozen=True, slots=True)
 class Line:
+    """A line of text and how to show it."""
+
     text: str
     style: str = ""
-    """A rich style, empty for the ordinary."""
+    """A style of rich's, such as ``red``; empty for the usual one."""
 
 
 def clean(text: str) -> str:
-    """Without what could steer a terminal: text from files and peers may hold escape sequences."""
+    """The text with a mark in place of every control character.
+
+    Text from files and peers may hold escape sequences, which would control the reader's terminal.
+    """
     return "".join(letter if letter.isprintable() else "�" for letter in text)
 
 
 def tell(event: ev.AnyEvent) -> Line | None:
-    """The event in a line; None for those that only feed figures (traffic, accuracy, segments, clocks)."""
+    """The event in a line; None for events that only feed figures (traffic, accuracy, segments, clocks)."""
     line = _run_line(event) or _camera_line(event) or _job_line(event)
     return None if line is None else Line(clean(line.text), line.style)
 
@@ -63,6 +68,7 @@ def _camera_line(event: ev.AnyEvent) -> Line | None:
         case ev.CameraConfigured(state="streaming"):
             return Line(f"{event.camera} streams {event.width}×{event.height} at {event.fps:g} fps")
         case ev.CameraConfigured():
+            # every camera begins idle: a line for each would only push the others off the screen
             return Line(f"{event.camera} is idle") if event.t > 0 else None
     return None
 

@@ -1,8 +1,8 @@
-"""Watching a run in the terminal: a screen that redraws, or plain lines where there is no terminal.
+"""Views of a run in the terminal: a screen that redraws itself, or plain lines where there is no terminal.
 
-Both are fed with events (``on_event``) on the run's own thread, where they only fold. A thread of rich's
-draws, twice a second, as drawing takes the interpreter from the run for about 10 ms. What a view cannot
-do never stops a run: a closed terminal ends the view alone.
+A view gets every event (``on_event``) on the run's own thread, where the screen only updates its metrics. A
+thread of rich's draws the screen, only twice a second, because each drawing holds up the run's Python for
+about 10 ms. A terminal that is closed ends the view alone, not the run.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ WEATHER_STYLES = {"day": "yellow", "night": "blue", "rain": "cyan", "fog": "brig
 
 
 class Progress(Protocol):
-    """What shows a run to a person while it goes on; a context manager fed with every event."""
+    """A view of a run that goes on: a context manager that gets every event."""
 
     def on_event(self, event: ev.AnyEvent) -> None: ...
 
@@ -52,7 +52,7 @@ class Progress(Protocol):
 
 
 def open_progress(console: Console, *, live: bool | None = None) -> Progress:
-    """The live view on a terminal, plain lines elsewhere; ``live`` forces either."""
+    """The screen on a terminal, plain lines elsewhere. ``live`` asks for one or the other."""
     return LiveView(console) if (console.is_terminal if live is None else live) else PlainProgress(console)
 
 
@@ -83,7 +83,7 @@ class LiveView:
                 self._recent.append(Text(f"{event.t:8.1f} s  {line.text}", style=line.style))
 
     def render(self) -> RenderableType:
-        """The screen as it is now. Called by rich's thread; holds back events for about a millisecond."""
+        """The screen as it is now. rich's thread calls it; meanwhile events wait for about a millisecond."""
         with self._lock:
             parts: list[RenderableType] = [
                 _header(self._metrics, self._elapsed_wall_s()),
@@ -106,7 +106,7 @@ class LiveView:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        with suppress(OSError):
+        with suppress(OSError):  # the terminal was closed
             self._live.stop()
 
 
@@ -124,7 +124,7 @@ class PlainProgress:
         try:
             self._console.file.write(f"{event.t:8.1f} s  {line.text}\n")
             self._console.file.flush()
-        except OSError:
+        except OSError:  # the reader of a pipe is gone: the run goes on without its lines
             self._closed = True
 
     def __enter__(self) -> Self:
@@ -139,11 +139,11 @@ class PlainProgress:
         """Nothing to put back."""
 
 
-# -- what the screen is made of --
+# -- the parts of the screen --
 
 
 def sparkline(values: list[float], top: float = 1.0) -> str:
-    """One character per value, ``top`` being the tallest.
+    """One character per value; a value of ``top`` or more is the tallest.
 
     >>> sparkline([0.0, 0.5, 1.0])
     '▁▅█'
@@ -153,7 +153,7 @@ def sparkline(values: list[float], top: float = 1.0) -> str:
 
 
 def remaining_wall_s(metrics: RunMetrics, elapsed_wall_s: float) -> float | None:
-    """The wall time still to go at the pace so far; before there is one, at the dilation."""
+    """The wall seconds still to go, at the run's pace so far or, in its first second, at its dilation."""
     if metrics.started is None:
         return None
     to_go = max(0.0, metrics.duration_s - metrics.t)
@@ -237,7 +237,7 @@ def _job_cells(job: JobMetrics, *, now: bool) -> list[Text]:
 
 
 def _table(*columns: str) -> Table:
-    """Columns whose name begins with ``>`` are set flush right."""
+    """A table with these columns. Those whose names begin with ``>`` are aligned to the right."""
     table = Table(expand=False, box=None, padding=(0, 1), header_style="bright_black")
     for name in columns:
         table.add_column(

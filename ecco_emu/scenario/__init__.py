@@ -1,1 +1,1 @@
-"""The scenario: its YAML schema, loading with line numbers, faults, expectations, shipped profiles."""
+"""Scenarios: the YAML schema, loading with line numbers, faults, expectations, shipped profiles."""

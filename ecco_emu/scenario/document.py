@@ -1,7 +1,7 @@
-"""YAML to plain data, with the place of every key and value.
+"""Reads YAML into plain data, and remembers the place of every key and value.
 
-Only YAML's own scalars, lists and mappings are understood: nothing in a file can make an object. Size,
-depth and the expansion of aliases are bounded.
+Only YAML's own scalars, lists and mappings are read: nothing in a file can make an object. The file's size,
+its depth and the number of its values are bounded.
 """
 
 from __future__ import annotations
@@ -17,10 +17,12 @@ from ecco_emu.scenario.problems import Path, Place, Problem, path_text, shown
 
 MAX_BYTES = 1024 * 1024
 MAX_NODES = 100_000
+"""Values after aliases are expanded: a few lines of nested aliases can stand for billions of values."""
 MAX_DEPTH = 40
 
 _TAG = "tag:yaml.org,2002:"
 _PLAIN_TEXT = {f"{_TAG}str", f"{_TAG}timestamp", f"{_TAG}value", "!"}
+"""Tags of scalars that stay text: no key takes a date, and a date object would only confuse its message."""
 _COLLECTIONS = {f"{_TAG}map", f"{_TAG}seq"}
 _CONSTRUCTED = {f"{_TAG}{kind}" for kind in ("int", "float", "bool", "null")}
 
@@ -36,7 +38,7 @@ class Document:
     problems: list[Problem] = field(default_factory=list)
 
     def place(self, path: Path, *, of_key: bool = False) -> Place:
-        """Where the value (or key) at ``path`` stands; for what is missing, where its parent stands."""
+        """Where the value (or key) at ``path`` stands. For a value that is missing, its parent's place."""
         if of_key and path in self.keys:
             return self.keys[path]
         for length in range(len(path), -1, -1):
@@ -51,7 +53,7 @@ class Document:
             if isinstance(node, (dict, list)):
                 try:
                     node = node[part]  # type: ignore[index]
-                except TypeError as error:
+                except TypeError as error:  # a key into a list
                     raise LookupError(part) from error
             else:
                 raise LookupError(part)
@@ -62,6 +64,7 @@ def parse(text: str, source: str) -> Document:
     """The document in ``text``; syntax errors, duplicate keys and the like are its ``problems``."""
     document = Document(source)
     top = Place(source, 1, 1)
+    # surrogates: bytes of the command line that are no UTF-8 become them, and they must not raise here
     if len(text.encode(errors="surrogatepass")) > MAX_BYTES:
         document.problems.append(Problem(top, "", "is larger than 1 MB; a scenario is a few kilobytes"))
         return document
@@ -75,7 +78,7 @@ def parse(text: str, source: str) -> Document:
         document.problems.append(_syntax_problem(error, source))
     except YAMLError as error:
         document.problems.append(_character_problem(error, text, source))
-    except RecursionError:
+    except RecursionError:  # the YAML library recurses before the reader can count the depth
         document.problems.append(Problem(top, "", f"is nested deeper than {MAX_DEPTH} levels"))
     except _TooMuchError as error:
         document.problems.append(Problem(error.place, "", str(error)))
@@ -89,7 +92,7 @@ class _TooMuchError(Exception):
 
 
 class _Reader:
-    """Walks composed nodes. Aliases are expanded into copies, within ``MAX_NODES`` altogether."""
+    """Turns YAML's nodes into plain data. Aliases become copies, whose nodes count towards ``MAX_NODES``."""
 
     def __init__(self, document: Document) -> None:
         self._document = document
@@ -132,6 +135,7 @@ class _Reader:
                 continue
             self._document.keys[inner] = self._place(key_node)
             result[key] = self.read(value_node, inner)
+        # after the mapping's own keys, which win; of several merged mappings the first wins, as YAML says
         for mapping in merged:
             for key_node, value_node in mapping.value:
                 key = str(key_node.value)
@@ -154,7 +158,7 @@ class _Reader:
         if tag in _CONSTRUCTED:
             try:
                 return self._constructor.construct_object(node)
-            except (ValueError, OverflowError, YAMLError):
+            except (ValueError, OverflowError, YAMLError):  # such as an integer of ten thousand digits
                 self._problem(node, path, f"{shown(text)} is not a number that can be used")
                 return text
         self._refuse_tag(node, path)
@@ -184,7 +188,7 @@ def _syntax_problem(error: MarkedYAMLError, source: str) -> Problem:
 
 
 def _character_problem(error: YAMLError, text: str, source: str) -> Problem:
-    position = getattr(error, "position", None)
+    position = getattr(error, "position", None)  # the reader's errors count characters, not lines
     if isinstance(position, int) and position <= len(text):
         before = text[:position]
         line, column = before.count("\n") + 1, position - (before.rfind("\n") + 1) + 1

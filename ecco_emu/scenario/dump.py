@@ -1,4 +1,4 @@
-"""A scenario back to YAML, every default spelled out, and the JSON Schema of the format."""
+"""Writes a scenario as YAML with every default spelled out, and makes the JSON Schema of the format."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ecco_emu.scenario.schema import Scenario
 
 
 def to_mapping(scenario: Scenario) -> dict[str, Any]:
-    """Plain data with units. A camera's uplink keeps only what it overrides: the rest is network.uplink's."""
+    """Plain data with units. A camera's uplink keeps only the keys that it overrides of network.uplink."""
     data = scenario.model_dump(mode="json", by_alias=True)
     for item, camera in zip(data["cameras"], scenario.cameras, strict=True):
         if camera.uplink is None:
@@ -25,7 +25,10 @@ def to_mapping(scenario: Scenario) -> dict[str, Any]:
 
 
 def _given(value: Any) -> Any:
-    """Without what is None, at any depth: in a fault or an expectation that is what was not given."""
+    """The same without the keys whose value is None, at any depth.
+
+    In a fault or an expectation, None means that the key was not given; elsewhere null is a value.
+    """
     if isinstance(value, dict):
         return {name: _given(item) for name, item in value.items() if item is not None}
     return [_given(item) for item in value] if isinstance(value, list) else value
@@ -53,7 +56,7 @@ def json_schema() -> dict[str, Any]:
 
 
 class _WithoutSuffix(GenerateJsonSchema):
-    """Names of definitions without ``Section``, which tells classes apart and means nothing in YAML."""
+    """Leaves ``Section`` out of definitions' names: it tells our classes apart and means nothing in YAML."""
 
     def normalize_name(self, name: str) -> str:
         return super().normalize_name(name.removesuffix("Section"))

@@ -1,4 +1,7 @@
-"""What a run must achieve: the little language in which a scenario's expectations are written."""
+"""Parses the texts in which a scenario's expectations are written, such as ``>= 1 segment``.
+
+``record.expectations`` judges a run by them.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,7 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class FaultMoment:
-    """``fault[index].phase``."""
+    """``fault[index].phase``: the start or the end of the fault with that place in the scenario's list."""
 
     index: int
     phase: str
@@ -47,7 +50,7 @@ def parse_delivers(text: str) -> Comparison:
     if unit not in ("segment", "segments"):
         raise ValueError(f"{text!r} does not say of what; write it as '>= 1 segment'")
     if comparison.value < 0 or comparison.value != math.floor(comparison.value):
-        raise ValueError(f"{text!r} asks for a number of segments that cannot be")
+        raise ValueError(f"{text!r} asks for a number of segments that cannot be")  # a fraction, or below 0
     return comparison
 
 

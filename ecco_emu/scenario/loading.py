@@ -1,4 +1,4 @@
-"""From a file to a ``Scenario``, or to everything that is wrong with the file, each with its place."""
+"""Loads a file as a ``Scenario``, or finds every problem in it, each with its line and column."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ecco_emu.scenario.schema import Scenario
 
 @dataclass(frozen=True, slots=True)
 class LoadedScenario:
-    """A scenario that is right in itself, with the file it came from."""
+    """A checked scenario and the file that it came from."""
 
     scenario: Scenario
     path: FilePath
@@ -37,10 +37,10 @@ def load(
 ) -> LoadedScenario:
     """Reads, changes and checks a scenario.
 
-    ``overrides`` are ``dotted.path=value``, as for ``--set``; ``seed``, ``dilation`` and ``policy`` win
-    over them. ``files=False`` does not ask for the student's and teacher's weights and for traces, for
-    commands that need neither; ``trace_check`` reads the latter. Paths are taken from the scenario's folder
-    (from the current one in ``overrides``) and come out absolute.
+    ``overrides`` are texts ``dotted.path=value``, as for ``--set``. ``seed``, ``dilation`` and ``policy`` are
+    applied after them and win. With ``files=False`` the files of weights and traces need not exist, for
+    commands that do not use them. ``trace_check`` checks the content of traces. Relative paths start at the
+    scenario's folder or, in ``overrides``, at the current one; all paths come out absolute.
 
     Raises ``InvalidScenario`` with every problem there is.
     """
@@ -50,6 +50,7 @@ def load(
         raise InvalidScenario([problem])
     document = parse(text, str(path))
     problems = list(document.problems)
+    # a file that is no YAML at all has nothing to check: its syntax error stands alone
     if document.data is not None or not problems:
         options = {
             "seed": ("seed", seed),
@@ -74,7 +75,7 @@ def check(
     files: bool = True,
     trace_check: semantics.TraceCheck | None = None,
 ) -> list[Problem]:
-    """Everything wrong with each of these files; empty when all could run."""
+    """Every problem in these files; empty when all of them can run."""
     problems: list[Problem] = []
     for path in paths:
         try:
@@ -85,7 +86,7 @@ def check(
 
 
 def from_mapping(data: Mapping[str, Any], *, source: str = "scenario", files: bool = True) -> Scenario:
-    """A scenario from plain data with units, checked as a file is. Raises ``InvalidScenario``."""
+    """A scenario from plain data with units, checked like a file. Raises ``InvalidScenario``."""
     document = Document(source, dict(data), {(): Place(source)})
     scenario, problems = _validated(document, files)
     if scenario is None or problems:
@@ -99,12 +100,12 @@ def _read(file: FilePath) -> tuple[str, Problem | None]:
         return "", Problem(place, "", "is a directory; name a scenario file in it")
     try:
         with file.open("rb") as stream:
-            raw = stream.read(MAX_BYTES + 1)
+            raw = stream.read(MAX_BYTES + 1)  # never all of a device that has no end
     except FileNotFoundError:
         return "", Problem(place, "", "there is no such file")
     except OSError as error:
         return "", Problem(place, "", f"cannot be read: {error.strerror or error}")
-    except ValueError:
+    except ValueError:  # a NUL in the name
         return "", Problem(Place(ascii(str(file))), "", "is no name of a file")
     if len(raw) > MAX_BYTES:
         return "", Problem(place, "", "is larger than 1 MB; a scenario is a few kilobytes")
@@ -117,7 +118,7 @@ def _read(file: FilePath) -> tuple[str, Problem | None]:
 
 
 def _absolute_paths(document: Document, folder: FilePath) -> None:
-    """Makes paths of weights and traces absolute, so that the resolved scenario means the same anywhere."""
+    """Makes paths of weights and traces absolute: a run directory's scenario.yaml works from any folder."""
 
     def is_teacher(value: str) -> bool:
         return os.sep in value or value.endswith((".pt", ".safetensors"))
@@ -133,12 +134,13 @@ def _absolute_paths(document: Document, folder: FilePath) -> None:
         except LookupError:
             continue
         if isinstance(value, str) and isinstance(holder, dict) and "\0" not in value and is_path(value):
+            # an option of the command line has no line: its paths start at the current folder
             base = folder if document.place(path).line > 0 else FilePath()
             holder[path[-1]] = str(base.absolute() / FilePath(value).expanduser())
 
 
 def _trace_places(document: Document) -> Iterator[Path]:
-    """Where a trace's name can stand: alone, or as the ``file`` of a mapping."""
+    """The paths at which a trace's name can stand: as ``trace`` itself, or as the ``file`` of its mapping."""
     data = document.data if isinstance(document.data, dict) else {}
     cameras = data.get("cameras")
     links: list[Path] = [("network", name) for name in ("bottleneck", "uplink", "downlink")]
@@ -153,7 +155,7 @@ def _trace_places(document: Document) -> Iterator[Path]:
 def _validated(
     document: Document, files: bool, trace_check: semantics.TraceCheck | None = None
 ) -> tuple[Scenario | None, list[Problem]]:
-    """The scenario and what is wrong with it; what a place is known to be wrong for is not said twice."""
+    """The scenario and its problems, one for each place at most: the first that was found."""
     scenario, candidates = None, []
     try:
         scenario = Scenario.model_validate(document.data)

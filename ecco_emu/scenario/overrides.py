@@ -1,4 +1,4 @@
-"""``--set key=value`` and its kin: changes to a scenario's data before it is checked."""
+"""Changes a scenario's data before it is checked, for ``--set key=value``, ``--seed`` and the like."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class _BadPathError(Exception):
 
 
 def apply_sets(document: Document, overrides: Sequence[str]) -> list[Problem]:
-    """Applies each ``dotted.path=value`` in order; what cannot be applied comes back as problems."""
+    """Applies each ``dotted.path=value`` in order, and returns a problem for each that cannot be applied."""
     problems = []
     for text in overrides:
         option = f"--set {text}"
@@ -31,7 +31,7 @@ def apply_sets(document: Document, overrides: Sequence[str]) -> list[Problem]:
 
 
 def apply_option(document: Document, key: str, value: str, option: str) -> list[Problem]:
-    """Sets ``key`` to ``value`` (YAML), remembering that ``option`` said so."""
+    """Sets ``key`` to ``value``, a text in YAML. From now on the value's place is ``option``."""
     parsed = parse(value, option)
     if parsed.problems:
         if not value.strip():
@@ -59,6 +59,7 @@ def _assign(document: Document, parts: list[str], value: object) -> Path:
         if position == len(parts) - 1:
             node[key] = value
         else:
+            # a section that the file leaves out begins empty here; its other keys keep their defaults
             if isinstance(node, dict) and node.get(key) is None:
                 node[key] = {}
             node = node[key]
@@ -75,7 +76,7 @@ def _step(node: object, part: str, path: Path) -> str | int:
         if int(part) < len(node):
             return int(part)
         raise _BadPathError(f"{where} has {len(node)} items, numbered from 0")
-    names = [_name(item) for item in node]
+    names = [_name(item) for item in node]  # ``cameras.cam2.uplink.rate``: an item goes by its id too
     if part in names:
         return names.index(part)
     hint = did_you_mean(part, [name for name in names if name])
@@ -90,6 +91,7 @@ def _name(item: object) -> str | None:
 
 
 def _remember(document: Document, path: Path, option: str) -> None:
+    # the places below the old value are gone with it; parents that the file lacks get the option's place
     for places in (document.values, document.keys):
         for known in [known for known in places if known[: len(path)] == path]:
             del places[known]

@@ -1,4 +1,4 @@
-"""What is wrong with a scenario, where, and what was probably meant."""
+"""Problems of a scenario: what is wrong, at which place, and which word was probably meant."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Problem:
 
 
 class InvalidScenario(ScenarioError):  # noqa: N818 - a name people catch
-    """A scenario with everything that is wrong with it, one line each."""
+    """A scenario that cannot run. Its message has one line for each problem."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
@@ -57,14 +57,14 @@ def path_text(path: Path) -> str:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """``; did you mean 'fps'?``, or nothing when no known word is close."""
+    """``; did you mean 'fps'?``, or an empty text when no known word is close."""
     by_lower = {name.lower(): name for name in known}
     close = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
     return f"; did you mean {by_lower[close[0]]!r}?" if close else ""
 
 
 def shown(value: object, limit: int = 60) -> str:
-    """A value as it may stand in a message: quoted when text, never long."""
+    """A value for a message: as YAML writes it, text in quotes, at most ``limit`` characters."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     text = repr(value) if isinstance(value, str) else str(value)

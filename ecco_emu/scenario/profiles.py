@@ -1,5 +1,8 @@
-"""Where the shipped data lies: students (profiles/students/NAME.safetensors with NAME.json beside it) and
-traces of links (profiles/links/NAME.mahimahi or NAME.csv)."""
+"""Finds shipped data: students and traces of links.
+
+Students are profiles/students/NAME.safetensors, with NAME.json beside it, which says how it was made. Traces
+are profiles/links/NAME.mahimahi or NAME.csv.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ TRACE_SUFFIXES = (".mahimahi", ".csv")
 
 
 def profiles_dir() -> Path:
-    """``$ECCO_EMU_PROFILES``; else the installed package's; else the checkout's ``profiles/``."""
+    """``$ECCO_EMU_PROFILES`` if set, else the installed package's profiles, else the checkout's."""
     chosen = os.environ.get(ENVIRONMENT)
     if chosen:
         return Path(chosen)
@@ -29,7 +32,7 @@ def students_dir() -> Path:
 
 
 def students() -> list[str]:
-    """Names of the students there are."""
+    """The names of the students in profiles/students/."""
     folder = students_dir()
     return sorted(path.stem for path in folder.glob(f"*{SUFFIX}")) if folder.is_dir() else []
 
@@ -39,9 +42,9 @@ def looks_like_path(name: str) -> bool:
 
 
 def student_path(name_or_path: str) -> Path:
-    """The weights of a student, by its name in profiles/students/ or by its path.
+    """The file of a student's weights, by its name in profiles/students/ or by its path.
 
-    Raises ``ScenarioError`` that lists the students there are and says how to make one.
+    Raises ``ScenarioError`` that lists the known students and says how to make one.
     """
     if looks_like_path(name_or_path):
         path = Path(name_or_path)
@@ -62,7 +65,7 @@ def links_dir() -> Path:
 
 
 def traces() -> list[str]:
-    """Names of the traces there are."""
+    """The names of the traces in profiles/links/."""
     folder = links_dir()
     found = folder.iterdir() if folder.is_dir() else ()
     return sorted(path.stem for path in found if path.suffix in TRACE_SUFFIXES)
@@ -75,7 +78,7 @@ def looks_like_trace_path(name: str) -> bool:
 def trace_path(name_or_path: str) -> Path:
     """The file of a trace, by its name in profiles/links/ or by its path.
 
-    Raises ``ScenarioError`` that lists the traces there are.
+    Raises ``ScenarioError`` that lists the known traces.
     """
     if looks_like_trace_path(name_or_path):
         path = Path(name_or_path)

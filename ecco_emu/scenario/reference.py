@@ -44,7 +44,7 @@ def table(name: str) -> str:
 
 
 def _models(root: type[BaseModel]) -> dict[str, type[BaseModel]]:
-    """Every model of the scenario by its name in the page, which leaves out ``Section``."""
+    """Every model of the scenario, by its name on the page, which leaves out ``Section``."""
     found = {name_in_yaml(root): root}
     for field in root.model_fields.values():
         inner = inner_model(field.annotation)
@@ -59,6 +59,7 @@ def _value(field: FieldInfo) -> str:
 
 
 def _kind(annotation: Any, metadata: list[Any]) -> str:
+    # a field's own limits stand in its metadata, those of a type such as Fraction in its annotation
     while typing.get_origin(annotation) is typing.Annotated:
         annotation, *more = typing.get_args(annotation)
         metadata = [*more, *metadata]

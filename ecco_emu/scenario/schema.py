@@ -1,9 +1,8 @@
-"""A whole scenario: the YAML's sections put together.
+"""A whole scenario: the sections of the YAML put together.
 
-Values are held in base units (seconds, bits per second, metres, fractions) of emulated time.
-Checks that need one field stand beside it in its section; checks that need several are in ``_consistent`` of
-the smallest model that sees them all, or in ``semantics`` when they need the whole scenario. Reading files
-and naming lines is ``loading``'s work.
+Values are in base units (seconds, bits per second, metres, fractions) of emulated time. A check of one field
+stands beside the field in its section. A check of several fields is in ``_consistent`` of the smallest model
+that has them all; a check of the whole scenario is in ``semantics``. ``loading`` reads files and finds lines.
 """
 
 from __future__ import annotations
@@ -32,20 +31,20 @@ class Scenario(Strict):
     """A whole run."""
 
     version: Literal[1]
-    """Of this format: 1."""
+    """Version of this format: 1."""
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
-    """Names the run's directory."""
+    """Name of the run, which its directory gets too."""
     seed: Annotated[Whole, Field(ge=0, lt=2**32)] = 0
-    """Of everything random in the run. The town's buildings and traffic follow from it and from the town's
-    seed."""
+    """Seed of everything random in the run. The town's buildings and traffic follow from it and from the
+    town's own."""
     clock: ClockSection = ClockSection()
     """Emulated time against the wall."""
     windows: WindowsSection = WindowsSection()
     """Retraining windows and micro-windows."""
     policy: PolicySection = PolicySection()
-    """Who trains together, who gets the GPU, who gets the bandwidth."""
+    """Which cameras train together, and how they share GPU time and bandwidth."""
     task: Literal["detection"] = "detection"
-    """What the student does."""
+    """The student's task."""
     trainer: TrainerSection = TrainerSection()
     """GPUs and models."""
     grouping: GroupingSection = GroupingSection()
@@ -57,17 +56,17 @@ class Scenario(Strict):
     network: NetworkSection = NetworkSection()
     """The links."""
     world: WorldSection
-    """Where frames and labels come from."""
+    """The source of frames and labels."""
     cameras: Annotated[tuple[CameraSection, ...], Field(min_length=1, max_length=256)]
     """The cameras."""
     faults: tuple[FaultSection, ...] = ()
-    """What goes wrong, and when."""
+    """Things that go wrong, each at its time."""
     expect: tuple[ExpectationSection, ...] = ()
-    """What must hold; a run where something does not exits with 1."""
+    """Conditions that the run must meet; if it fails one, the command exits with 1."""
 
     @property
     def policy_setup(self) -> PolicySetup:
-        """What the policy is made with."""
+        """The settings that the policy is made with."""
         return PolicySetup(
             gpus=self.trainer.gpus,
             micro_windows=self.windows.micro_per_window,
@@ -77,7 +76,7 @@ class Scenario(Strict):
         )
 
     def uplink_of(self, camera: CameraSection) -> UplinkSection:
-        """The camera's uplink: network.uplink with what the camera overrides."""
+        """The camera's uplink: network.uplink with the keys that the camera overrides."""
         if camera.uplink is None:
             return self.network.uplink
         return camera.uplink.over(self.network.uplink)

@@ -1,7 +1,7 @@
 """Checks that need the whole scenario: names that must exist, times that must come, links that work.
 
-They run on a ``Draft``, in which what is wrong in itself is None, so that one bad key does not hide
-what is wrong elsewhere.
+They run on a ``Draft``, in which a section that is wrong in itself is None. One bad key therefore does not
+hide problems elsewhere.
 """
 
 from __future__ import annotations
@@ -29,17 +29,18 @@ from ecco_emu.scenario.sections.windows import WindowsSection
 from ecco_emu.scenario.sections.world import DistrictSection
 
 RESERVED_IDS = ("server", "bottleneck", "downlink", "switch")
-"""Names of the emulation's own nodes and links."""
+"""Names of the emulation's own nodes and links, which no camera may have."""
 
 Finding = tuple[Path, str]
 M = TypeVar("M", bound=BaseModel)
 TraceCheck = Callable[[FilePath, ShapeSection], str | None]
-"""What is wrong with a trace's file for a link, or None. Whoever can read traces provides it."""
+"""Returns the problem with a trace's file for a link, or None. The caller provides it: this package cannot
+read traces."""
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A scenario in parts; each is None where it is wrong in itself."""
+    """The parts of a scenario; a part that is wrong in itself is None."""
 
     windows: WindowsSection | None
     drift: DriftSection | None
@@ -57,7 +58,7 @@ class Draft:
 
     @classmethod
     def of(cls, data: object) -> Draft:
-        """The draft of plain data, as read from YAML."""
+        """The draft of plain data, as ``document.parse`` gives it."""
         top = _mapping(data)
         town = _mapping(_mapping(top.get("world")).get("town"))
         network = _mapping(top.get("network"))
@@ -83,7 +84,7 @@ class Draft:
         return [name for name in self.camera_ids if name is not None]
 
     def shapes(self) -> dict[str, tuple[Path, ShapeSection]]:
-        """Every link that is right in itself: where it stands, and what it is before anything changes it."""
+        """By link that is right in itself: its path in the scenario and its shape at the start of the run."""
         found: dict[str, tuple[Path, ShapeSection]] = {}
         for name, shared in (("bottleneck", self.bottleneck), ("downlink", self.downlink)):
             if shared is not None:
@@ -236,7 +237,10 @@ def _faults(draft: Draft) -> Iterator[Finding]:
 
 
 def _changes(draft: Draft) -> Iterator[Finding]:
-    """``set`` faults that make of a link, as it then is, what no link can be."""
+    """``set`` faults that a link cannot take in the state that it has then.
+
+    It follows the faults in order of time, because each ``set`` starts from the shape that those before left.
+    """
     now = {name: (shape.delay, shape.jitter) for name, (_, shape) in draft.shapes().items()}
     traced = {name for name, (_, shape) in draft.shapes().items() if shape.trace is not None}
     for index, fault in sorted(_present(draft.faults), key=lambda item: (item[1].at, item[0])):
@@ -309,7 +313,7 @@ def _moment(draft: Draft, base: Path, text: str, within_s: float) -> Iterator[Fi
     late = _too_late(start, draft)
     if late:
         yield (*base, "of"), f"{text}, at {late}" if text.startswith("fault") else late
-    elif start + within_s > duration + 1e-9:
+    elif start + within_s > duration + 1e-9:  # a sum of times in floats may be a rounding error too large
         yield (
             (*base, "within"),
             f"{units.format_time(within_s)} of {text} last until {units.format_time(start + within_s)}, "
@@ -318,7 +322,10 @@ def _moment(draft: Draft, base: Path, text: str, within_s: float) -> Iterator[Fi
 
 
 def _fault_moment(draft: Draft, moment: expectations.FaultMoment) -> float | None:
-    """The planned time, None when the fault itself is wrong. Raises ``ValueError`` when there is none."""
+    """The planned time in emulated seconds; None when the fault itself is wrong.
+
+    Raises ``ValueError`` when the fault or its end does not exist.
+    """
     if moment.index >= len(draft.faults):
         count = len(draft.faults)
         there = "there are no faults" if not count else f"the last is fault[{count - 1}]"

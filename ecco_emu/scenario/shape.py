@@ -1,4 +1,4 @@
-"""The schema as a tree to ask: which keys may stand where."""
+"""Looks up the schema's models and keys by their path in a scenario."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ecco_emu.scenario.problems import Path
 
 
 def key_of(name: str, field: FieldInfo) -> str:
-    """The key in YAML of a field: its alias, where its name is a Python word."""
+    """The field's key in YAML: its alias if it has one, as ``for`` and ``is``, which Python reserves."""
     return field.alias or name
 
 
@@ -34,10 +34,10 @@ def inner_model(annotation: object) -> type[BaseModel] | None:
 
 
 def model_at(root: type[BaseModel], path: Path) -> type[BaseModel] | None:
-    """The model whose keys stand at ``path``, or None when a plain value or nothing stands there."""
+    """The model whose keys stand at ``path``; None when a plain value or nothing can stand there."""
     model: type[BaseModel] | None = root
     for part in path:
-        if isinstance(part, int):
+        if isinstance(part, int):  # an item of a list: its model is the list's inner model already
             continue
         if model is None or part not in (fields := fields_of(model)):
             return None

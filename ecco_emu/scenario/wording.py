@@ -1,4 +1,4 @@
-"""Pydantic's errors in the words of somebody who wrote a scenario."""
+"""Puts Pydantic's errors into words that the author of a scenario understands."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ UNITS: dict[str, tuple[frozenset[str], Callable[[float], str]]] = {
     "length": (frozenset({"cm", "m", "km"}), units.format_length),
     "fraction": (frozenset({"%"}), units.format_fraction),
 }
-"""Each kind of quantity: its units, and how a base-unit value is written."""
+"""By kind of quantity: its units, and the function that writes a base-unit value with its unit."""
 _TYPES = {
     "int_type": "a whole number",
     "int_parsing": "a whole number",
@@ -49,13 +49,17 @@ _BOUNDS = {
 def problems_of(
     error: ValidationError, document: Document, root: type[BaseModel] = schema.Scenario
 ) -> list[Problem]:
-    """Every error of a validation as a problem at its place."""
+    """A problem with its place for every error of a validation."""
     items = [dict(item) for item in error.errors(include_url=False)]
     return [_problem(item, document, root) for item in items if not _echo(item, document)]
 
 
 def _echo(item: Mapping[str, Any], document: Document) -> bool:
-    """Pydantic counts only a list's good items: "too short" then merely repeats that others are bad."""
+    """Whether an error only repeats others.
+
+    Pydantic counts only the valid items of a list: a list that is long enough is then "too short", because
+    some of its items have errors of their own.
+    """
     given = _given(item, tuple(item["loc"]), document)
     return item["type"] == "too_short" and isinstance(given, list) and len(given) >= item["ctx"]["min_length"]
 
@@ -84,6 +88,7 @@ def _sentence(item: Mapping[str, Any], path: Path, document: Document, root: typ
     if kind in _TYPES:
         return f"{shown(given)} does not fit: this is {_TYPES[kind]}" if given is not None else _nothing(kind)
     if kind == "string_pattern_mismatch":
+        # the run's name is the one that names a folder; all others name nodes and districts
         start, most = ("a letter or digit", 64) if path == ("name",) else ("a letter", 32)
         return f"{shown(given)} is not a name: letters, digits, '-' and '_', first {start}, {most} at most"
     if kind in ("too_short", "too_long"):
@@ -92,6 +97,7 @@ def _sentence(item: Mapping[str, Any], path: Path, document: Document, root: typ
 
 
 def _given(item: Mapping[str, Any], path: Path, document: Document) -> Any:
+    """The value as it was written; Pydantic's input only where the path is none of the document."""
     try:
         return document.at(path)
     except LookupError:
@@ -107,7 +113,7 @@ def _unknown_key(path: Path, root: type[BaseModel]) -> str:
 
 
 def _missing(path: Path, root: type[BaseModel]) -> str:
-    if path and isinstance(path[-1], int):
+    if path and isinstance(path[-1], int):  # only points and sizes have a fixed number of items, two
         return "two values are needed, such as [12m, -4m]"
     model = model_at(root, path[:-1])
     field = fields_of(model).get(str(path[-1])) if model else None
@@ -132,7 +138,7 @@ def _bound(kind: str, context: Mapping[str, Any], given: object, path: Path) -> 
 
 
 def _like(given: object) -> Callable[[float], str]:
-    """How to write a base-unit value the way ``given`` was written."""
+    """The function that writes a base-unit value with a unit of the same kind as ``given`` has."""
     match = _UNIT.search(given) if isinstance(given, str) else None
     for names, form in UNITS.values():
         if match and match[0].strip().lower() in names:

@@ -1,4 +1,4 @@
-"""A fault from one line of text, as a person types it while a run goes on."""
+"""Reads a fault from one line of text, as a person types it during a run."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _GRAMMAR = (
 
 
 def parse_fault(text: str, *, at: float = 0.0, cameras: Iterable[str] | None = None) -> FaultSection:
-    """A fault from one line, as ``ecco-emu inject`` takes it; it starts at emulated ``at``.
+    """The fault in one line of text, as ``ecco-emu inject`` takes it. It starts at emulated second ``at``.
 
     >>> parse_fault("cam2 down for=5s").down.for_
     5.0
     >>> parse_fault("cam1,cam2/server partition for=5s").partition.sets
     (('cam1', 'cam2'), ('server',))
 
-    Raises ``ScenarioError`` with what is wrong; with ``cameras``, also for an unknown link.
+    Raises ``ScenarioError`` that says what is wrong. An unknown link is wrong only if ``cameras`` are given.
     """
     words = text.split()
     if len(words) < 2:
@@ -45,6 +45,7 @@ def parse_fault(text: str, *, at: float = 0.0, cameras: Iterable[str] | None = N
         key, equals, value = word.partition("=")
         if not equals or action == "up":
             raise ScenarioError(f"fault {shown(text)}: {shown(word)} does not belong here; write {_GRAMMAR}")
+        # ``times`` is the one bare number among a fault's keys: all others are text with a unit, or words
         values[key] = int(value) if key == "times" and value.isdecimal() else value
     data: dict[str, Any] = {"at": BaseUnit(at), action: True if action == "up" else values}
     if action == "partition":
@@ -54,6 +55,7 @@ def parse_fault(text: str, *, at: float = 0.0, cameras: Iterable[str] | None = N
     try:
         fault = FaultSection.model_validate(data)
     except ValidationError as error:
+        # the same wording as for a file, but without a place: there is only this line
         found = problems_of(error, Document("", data, {(): Place("")}), FaultSection)
         detail = "; ".join(f"{problem.path}: {problem.message}" for problem in found)
         raise ScenarioError(f"fault {shown(text)}: {detail}") from None

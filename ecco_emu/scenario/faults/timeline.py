@@ -1,4 +1,4 @@
-"""Faults in time: what happens to which link when, automatic ends included."""
+"""Turns a scenario's faults into steps in time, with their automatic ends."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ecco_emu.scenario.sections.faults import FaultSection, FlapSection
 
 @dataclass(frozen=True, slots=True)
 class FaultStep:
-    """One change of the network at its time, or its end. A flap is a row of both."""
+    """The start or the end of one change of the network. A flap is several of both in turn."""
 
     index: int
     """The fault's place in the scenario's list."""
@@ -27,16 +27,18 @@ class FaultStep:
 
 @dataclass(frozen=True, slots=True)
 class FaultEnd:
-    """When a fault is over, and which ``up`` ended it (None: it ended by itself)."""
+    """When a fault is over."""
 
     at: float
+    """Emulated seconds."""
     ended_by: int | None
+    """The place in the scenario's list of the ``up`` that ended it; None when it ended by itself."""
 
 
 def timeline(scenario: Scenario) -> list[FaultStep]:
-    """Every change to apply during the run, in order of time; at one time, ends come first.
+    """Every step to apply during the run, in order of time.
 
-    A ``down`` that an ``up`` mends early has no automatic end of its own.
+    A ``down`` that an ``up`` mends early has no automatic end: the ``up`` is its end.
     """
     ends, _ = pair(scenario.faults)
     found = []
@@ -46,11 +48,12 @@ def timeline(scenario: Scenario) -> list[FaultStep]:
             if event.phase == "start" or (end is not None and end.ended_by is None):
                 found.append(event)
     lasting = [event for event in found if event.at <= scenario.windows.duration_s]
+    # ends first: a link that one fault frees and another takes at the same time is then taken
     return sorted(lasting, key=lambda event: (event.at, event.phase == "start", event.index))
 
 
 def steps_of(index: int, fault: FaultSection) -> list[FaultStep]:
-    """A single fault's changes: its start and, where it ends by itself, its end."""
+    """The steps of one fault: its start and, where it ends by itself, its end."""
     change = fault.change
 
     def step(phase: FaultPhase, at: float) -> FaultStep:
@@ -66,16 +69,17 @@ def steps_of(index: int, fault: FaultSection) -> list[FaultStep]:
 
 
 def flap_turns(flap: FlapSection) -> list[tuple[float, float]]:
-    """When the link goes down and comes up again, from the flap's beginning."""
+    """``(down, up)`` of each turn: when the link is cut and mended, in seconds from the flap's beginning."""
     period = flap.down + flap.up
     limit = flap.for_ if flap.for_ is not None else math.inf
     times = flap.times if flap.times is not None else math.ceil(limit / period)
     starts = [number * period for number in range(times)]
+    # the last turn is cut short at ``for``: the link is up when the flap is over
     return [(start, min(start + flap.down, limit)) for start in starts if start < limit]
 
 
 def _lasts(fault: FaultSection) -> float | None:
-    """After how long a fault ends by itself, or None."""
+    """Emulated seconds after which a fault ends by itself; None when it does not."""
     if fault.flap is not None:
         return flap_turns(fault.flap)[-1][1]
     lasting = fault.down or fault.cliff or fault.partition or fault.blackhole
@@ -83,13 +87,14 @@ def _lasts(fault: FaultSection) -> float | None:
 
 
 def pair(faults: Sequence[FaultSection | None]) -> tuple[dict[int, FaultEnd], list[tuple[int, str]]]:
-    """Which fault ends when, and which ``down`` and ``up`` do not go together (fault index, message).
+    """When each fault ends, and every ``down`` or ``up`` that does not fit the others.
 
-    None stands for a fault that is wrong in itself and is left out.
+    Returns the ends by the fault's index, and problems as ``(fault index, message)``. None in ``faults``
+    stands for a fault that is wrong in itself; it is left out.
     """
     ends: dict[int, FaultEnd] = {}
     problems: list[tuple[int, str]] = []
-    down: dict[str | None, int] = {}
+    down: dict[str | None, int] = {}  # by wire, the fault that holds it down at this point of time
     ordered = sorted(
         ((index, fault) for index, fault in enumerate(faults) if fault is not None),
         key=lambda item: (item[1].at, item[0]),
@@ -102,6 +107,7 @@ def pair(faults: Sequence[FaultSection | None]) -> tuple[dict[int, FaultEnd], li
             continue
         wire = _wire(fault.on)
         before = down.get(wire)
+        # the ``down`` before it has ended by itself in the meantime
         if before is not None and before in ends and ends[before].at <= fault.at:
             before = None
             del down[wire]
@@ -119,23 +125,23 @@ def pair(faults: Sequence[FaultSection | None]) -> tuple[dict[int, FaultEnd], li
                     (index, f"{fault.on} is not down at {units.format_time(fault.at)}: no 'down' to end")
                 )
                 continue
-            ends[before] = FaultEnd(fault.at, index)
+            ends[before] = FaultEnd(fault.at, index)  # in place of the automatic end, if it had one
             del down[wire]
     return ends, problems
 
 
 def _wire(on: str | None) -> str | None:
-    """Bottleneck and downlink are the two directions of the server's one wire, cut and mended together."""
+    """The wire of a link. Bottleneck and downlink are one wire's two directions, cut and mended together."""
     return "the server's" if on in SHARED_LINKS else on
 
 
 def unknown_link(on: str, cameras: Iterable[str]) -> str | None:
-    """What is wrong with a fault's ``on``, or None."""
+    """The problem with a fault's ``on``, or None."""
     return _unknown(on, [*cameras, *SHARED_LINKS], "link")
 
 
 def unknown_nodes(fault: FaultSection, cameras: Iterable[str]) -> list[tuple[Path, str]]:
-    """What is wrong with the names in a fault, each with its place within the fault."""
+    """The problems with the names in a fault, as ``(path within the fault, message)``."""
     known = list(cameras)
     if fault.partition is None:
         wrong = unknown_link(fault.on or "", known)

@@ -1,1 +1,1 @@
-"""What each part of a scenario may say: one file a section of the YAML, with units, limits and meaning."""
+"""The sections of a scenario's YAML, one file each: keys with their units, limits, defaults and meanings."""

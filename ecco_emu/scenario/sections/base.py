@@ -1,4 +1,4 @@
-"""What all sections are made of: quantities with units, and a mapping that takes no unknown key."""
+"""The types that all sections use: quantities with units, and a mapping that takes no unknown key."""
 
 from __future__ import annotations
 
@@ -46,9 +46,11 @@ Whole = Annotated[int, Field(strict=True)]
 
 
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+"""A finite number without a unit, written as one."""
 
 
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,31}$")]
+"""The name of a camera or a district: it also stands in paths, in names of files and on the command line."""
 
 
 def name_in_yaml(model: type) -> str:
@@ -57,12 +59,15 @@ def name_in_yaml(model: type) -> str:
 
 
 class Strict(BaseModel):
-    """A mapping that takes no unknown key. Its docstrings are the keys' meanings in the reference."""
+    """A mapping that takes no unknown key.
+
+    The docstrings of its fields are the meanings in docs/reference/scenario.md and in the JSON Schema.
+    """
 
     model_config = ConfigDict(
         extra="forbid",
         frozen=True,
-        validate_default=False,
+        validate_default=False,  # defaults are in base units already; the validators read text with units
         use_attribute_docstrings=True,
         model_title_generator=name_in_yaml,
     )

@@ -1,4 +1,4 @@
-"""``cameras``: where each stands, what it sees, how it is connected."""
+"""``cameras``: each one's place, view and uplink."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from ecco_emu.scenario.sections.network import CameraUplinkSection
 
 
 class SourceSection(Strict):
-    """What a camera sees and how it may sample it."""
+    """The picture that a camera takes, and how often it can take one."""
 
     look_at: tuple[Length, Length]
     """The point on the ground in the middle of the picture."""
     height: Annotated[Length, Field(gt=0.5, le=100)] = 8.0
-    """Of the camera over the ground."""
+    """Height of the camera over the ground."""
     fov: Annotated[Number, Field(ge=20, le=120)] = 70.0
     """Horizontal field of view in degrees."""
     fps: Annotated[Number, Field(gt=0, le=60)] = 10.0
-    """Frame clock: the most the camera can sample."""
+    """Rate of the frame clock in frames per second: the most that the camera can sample."""
     size: tuple[Annotated[Whole, Field(ge=64, le=1920)], Annotated[Whole, Field(ge=64, le=1088)]] = (
         320,
         192,
@@ -35,13 +35,13 @@ class SourceSection(Strict):
 
 
 class CameraSection(Strict):
-    """One camera: where it stands, what it sees, how it is connected."""
+    """One camera: its place, its view and its uplink."""
 
     id: Identifier
-    """Its name, one of its own; not server, bottleneck, downlink or switch."""
+    """Its name, which no other camera has; not server, bottleneck, downlink or switch."""
     at: tuple[Length, Length]
     """Where it stands: x to the east, y to the north, from the middle of the town."""
     source: SourceSection
-    """What it sees."""
+    """Its view."""
     uplink: CameraUplinkSection | None = None
-    """Overrides of network.uplink for this camera; keys left out are as there."""
+    """Overrides of network.uplink for this camera; keys left out are as in network.uplink."""

@@ -21,4 +21,4 @@ class ClockSection(Strict):
     """How emulated time runs against the wall."""
 
     dilation: Annotated[float | Literal["auto"], BeforeValidator(_dilation)] = "auto"
-    """Seconds of the wall per emulated second; ``auto`` calibrates at the start."""
+    """Wall seconds per emulated second; ``auto`` measures at the start how many this host needs."""

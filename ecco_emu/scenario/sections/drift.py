@@ -13,7 +13,7 @@ class DriftSection(Strict):
     """How a camera notices drift without labels."""
 
     detector: Literal["page-hinkley", "adwin", "kswin", "oracle"] = "page-hinkley"
-    """The test on the student's confidence; ``oracle`` is told by the world."""
+    """The change test on the student's confidence; ``oracle`` has no test: the world tells it of drift."""
     infer_fps: Annotated[Number, Field(gt=0, le=60)] = 4.0
     """How many frames a second the camera's student looks at."""
     confirm: Annotated[Time, Field(ge=0)] = 1.0

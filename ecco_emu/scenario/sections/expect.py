@@ -1,4 +1,4 @@
-"""``expect``: what must hold at the end."""
+"""``expect``: conditions that the run must meet."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from ecco_emu.scenario.sections.base import Strict, Time
 
 
 class ExpectationSection(Strict):
-    """What must hold. ``camera`` delivers segments after a moment, or gains accuracy by the end."""
+    """A condition: ``camera`` delivers segments after a moment, or has an accuracy at the end."""
 
     camera: str
     """The camera it is about."""
     within: Annotated[Time, Field(gt=0)] | None = None
-    """How long after the moment ``of`` the camera has."""
+    """The time that the camera has after the moment ``of``."""
     of: str | None = None
     """A moment: ``fault[N].start``, ``fault[N].end``, ``start`` or a time such as ``25s``."""
     delivers: str | None = None

@@ -1,4 +1,4 @@
-"""``faults``: what goes wrong, and when."""
+"""``faults``: things that go wrong, each at its time."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ecco_emu.scenario.sections.network import BurstLossSection, either_loss
 
 
 class DownSection(Strict):
-    """The link carries nothing, either way."""
+    """The link carries nothing in either direction."""
 
     for_: Annotated[Time, Field(gt=0)] | None = Field(default=None, alias="for")
     """How long; without it, until an ``up`` or the end of the run."""
@@ -42,7 +42,7 @@ class FlapSection(Strict):
     times: Annotated[Whole, Field(ge=1, le=1000)] | None = None
     """How many times it goes down."""
     for_: Annotated[Time, Field(gt=0)] | None = Field(default=None, alias="for")
-    """How long it goes on; the link is up afterwards."""
+    """How long the flap goes on; the link is up afterwards."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -52,34 +52,34 @@ class FlapSection(Strict):
 
 
 class CliffSection(Strict):
-    """The link's rate falls off: it has at most this much for a time, whatever else is set or traced."""
+    """The link's rate is capped for a time, whatever a ``set`` or a trace says."""
 
     rate: Annotated[Rate, Field(ge=8e3, le=100e9)]
-    """The most it has."""
+    """The highest rate that the link has meanwhile."""
     for_: Annotated[Time, Field(gt=0)] | None = Field(default=None, alias="for")
     """How long; without it, until the end of the run."""
 
 
 class PartitionSection(Strict):
-    """Nodes of different sets do not reach each other, and nobody is told."""
+    """Nodes of different sets do not reach each other; no node gets a signal of it."""
 
     sets: Annotated[tuple[Annotated[tuple[str, ...], Field(min_length=1)], ...], Field(min_length=2)]
-    """Two lists or more of cameras and ``server``; a node in none of them reaches all."""
+    """Two or more lists of cameras and ``server``; a node that is in no list reaches all nodes."""
     for_: Annotated[Time, Field(gt=0)] | None = Field(default=None, alias="for")
     """How long; without it, until the end of the run."""
 
 
 class BlackholeSection(Strict):
-    """Packets vanish in one direction only, and nobody is told."""
+    """Packets vanish in one direction only; no node gets a signal of it."""
 
     direction: Literal["up", "down"] = "up"
-    """``up``: what the camera sends; ``down``: what is sent to it. A shared link has but one direction."""
+    """``up``: packets from the camera; ``down``: packets to it. A shared link has only one direction."""
     for_: Annotated[Time, Field(gt=0)] | None = Field(default=None, alias="for")
     """How long; without it, until the end of the run."""
 
 
 class SetShapeSection(Strict):
-    """The link changes, for good or until the next ``set``. What is left out stays."""
+    """The link changes, for good or until the next ``set``. A key that is left out stays as it is."""
 
     rate: Annotated[Rate, Field(ge=8e3, le=100e9)] | None = None
     """The new capacity."""
@@ -107,7 +107,7 @@ class SetShapeSection(Strict):
         return self
 
     def of(self, on: str) -> LinkSet:
-        """This change, of that link."""
+        """This change as one of the link ``on``."""
         bursts = self.burst_loss
         return LinkSet(
             on,
@@ -131,7 +131,7 @@ class FaultSection(Strict):
     """Something that goes wrong at a time: exactly one of the kinds below."""
 
     at: Annotated[Time, Field(ge=0)]
-    """When."""
+    """When it starts."""
     on: str | None = None
     """A camera's id (its uplink, both directions), ``bottleneck`` or ``downlink``; a partition has none."""
     down: Annotated[DownSection | None, BeforeValidator(_bare_down)] = None
@@ -165,7 +165,7 @@ class FaultSection(Strict):
 
     @property
     def change(self) -> LinkChange:
-        """What its start does to the network; of a flap, what each of its starts does."""
+        """The change that its start makes to the network; a flap makes it at each of its starts."""
         if self.partition is not None:
             return NetworkPartition(self.partition.sets)
         assert self.on is not None
@@ -177,10 +177,11 @@ class FaultSection(Strict):
             return LinkCliff(self.on, self.cliff.rate)
         if self.blackhole is not None:
             return LinkBlackhole(self.on, self._towards(self.blackhole.direction))
+        # a ``down``, or one turn of a flap
         return LinkDown(self.on)
 
     def _towards(self, asked: Literal["up", "down"]) -> Literal["up", "down"]:
-        """The direction that a blackhole swallows. A shared link has but one, whatever was asked."""
+        """The direction in which packets vanish. A shared link has only one, whatever ``asked`` says."""
         if self.on in SHARED_LINKS:
             return "up" if self.on == "bottleneck" else "down"
         return asked

@@ -1,4 +1,4 @@
-"""``network``: the links, and what cameras override of theirs."""
+"""``network``: the links, and the keys of its uplink that a camera overrides."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from ecco_emu.scenario.sections.base import Fraction, Number, Rate, Strict, Time
 
 
 class BurstLossSection(Strict):
-    """Losses that come in bursts (Gilbert and Elliott's two states)."""
+    """Losses that come in bursts (the two-state model of Gilbert and Elliott)."""
 
     mean: Annotated[Fraction, Field(gt=0, lt=1)]
-    """Packets lost in the long run."""
+    """Packets lost in the long run, of all packets."""
     packets: Annotated[Number, Field(ge=1, le=1e6)]
     """How many packets in a row a burst loses on average."""
 
 
 class LinkTraceSection(Strict):
-    """A recorded or made course of a link's rate, and of delay and loss where the file has such."""
+    """A file with a link's rate over time, and its delay and loss where the file has them."""
 
     file: str
     """A trace in profiles/links/, or a path to a file in Mahimahi's format or in CSV."""
     loop: bool = True
-    """Begin again at its end; without it, the link stays as the trace ends."""
+    """Start the trace again at its end; if false, the link stays as it is at the trace's end."""
     start: Annotated[Time, Field(ge=0)] = 0.0
-    """How far into the trace the link begins, so that cameras need not all fade together."""
+    """The point of the trace at which the link begins, so that cameras need not all fade together."""
 
 
 def _bare_trace(value: object) -> object:
@@ -60,7 +60,7 @@ class ShapeSection(Strict):
         LinkTraceSection | None,
         BeforeValidator(_bare_trace, json_schema_input_type=LinkTraceSection | str | None),
     ] = None
-    """A trace that sets the rate as it goes: a name or path, or a mapping."""
+    """A trace that the rate follows: a name or path, or a mapping."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -73,6 +73,7 @@ class ShapeSection(Strict):
 
 
 def either_loss(loss: float | None, burst: BurstLossSection | None) -> None:
+    """Raises ``ValueError`` when both kinds of loss are given: a link has one model of loss."""
     if loss and burst is not None:
         raise ValueError("a link has loss or burst_loss, not both")
 
@@ -87,17 +88,18 @@ class UplinkSection(ShapeSection):
 
 
 class CameraUplinkSection(UplinkSection):
-    """What one camera's uplink has different from network.uplink; only the keys given count."""
+    """The keys of one camera's uplink that differ from network.uplink; only keys that are given count."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        # jitter may be larger than the default delay: network.uplink's may be larger still
+        # the parent's checks wait for ``semantics``: the delay may come from network.uplink, not from here
         either_loss(self.loss, self.burst_loss)
         return self
 
     def over(self, default: UplinkSection) -> UplinkSection:
-        """The whole uplink: ``default`` with what is given here. One kind of loss takes the other's place."""
+        """The whole uplink: ``default`` with the keys that are given here."""
         given = {name: getattr(self, name) for name in self.model_fields_set}
+        # a link has one kind of loss: one that is given here takes the place of the default's other kind
         if given.get("burst_loss") is not None:
             given.setdefault("loss", 0.0)
         if given.get("loss"):
@@ -106,7 +108,7 @@ class CameraUplinkSection(UplinkSection):
 
 
 class BottleneckSection(ShapeSection):
-    """The link every camera's video crosses."""
+    """The link that every camera's video crosses."""
 
     rate: Annotated[Rate, Field(ge=8e3, le=100e9)] | None = 6e6
     """Capacity; null: not limited."""
@@ -131,7 +133,8 @@ class NetworkSection(Strict):
     """The links: each camera's uplink, the shared bottleneck to the server, and the way back."""
 
     engine: Literal["auto", "kernel", "relay"] = "auto"
-    """What makes delay and loss: ``kernel`` (netem), ``relay`` (a process), ``auto``: what the host has."""
+    """The engine that makes delay and loss: ``kernel`` (netem), ``relay`` (a process); ``auto`` is the kernel
+    where it has netem for all links."""
     bottleneck: BottleneckSection = BottleneckSection()
     """Switch to server, shared by every camera."""
     uplink: UplinkSection = UplinkSection()

@@ -1,4 +1,4 @@
-"""``policy``: who trains together, who gets the GPUs, what cameras send."""
+"""``policy``: which cameras train together, and how they share GPU time and bandwidth."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ else:
 
 
 class PolicySection(Strict):
-    """Who trains together, who gets the GPU, who gets the bandwidth."""
+    """Which cameras train together, and how they share GPU time and bandwidth."""
 
     name: PolicyName = Field(default="ecco", description=POLICY_MEANINGS)
     size_weight: Annotated[Number, Field(ge=0, le=1)] = 0.5

@@ -25,6 +25,6 @@ class TrainerSection(Strict):
     batch: Annotated[Whole, Field(ge=1, le=256)] = 4
     """Images per GPU in one step; G GPUs make steps of G times as many."""
     learning_rate: Annotated[Number, Field(gt=0, le=1)] = 0.0005
-    """Of AdamW."""
+    """Learning rate of AdamW."""
     eval_frames: Annotated[Whole, Field(ge=1, le=1000)] = 8
-    """Newest frames of each camera that a job is measured on."""
+    """How many of each camera's newest frames a job's accuracy is measured on."""

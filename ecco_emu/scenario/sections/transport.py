@@ -15,11 +15,11 @@ class TransportSection(Strict):
 
     algorithm: Literal["gaimd", "cubic", "fixed"] = "gaimd"
     """``gaimd``: general AIMD, alpha from the GPU share, beta fixed. To compare with: ``cubic`` (RFC 9438),
-    and ``fixed``, which sends at ``fixed_rate`` whatever the path does. They know no shares."""
+    and ``fixed``, which sends at ``fixed_rate`` whatever the path does. Both of these ignore the shares."""
     fixed_rate: Rate = 1e6
-    """What each camera sends at with ``fixed``."""
+    """The rate at which each camera sends with ``fixed``."""
     beta: Annotated[Number, Field(gt=0, lt=1)] = 0.5
-    """The fraction of the window kept after a cut."""
+    """The fraction of the congestion window that a cut leaves."""
     mapping: AlphaMapping = "auto"
     """From GPU share to alpha: ``linear`` is the paper's, ``root`` squares it for paths with random loss,
     ``auto`` follows what the server sees each camera get, which holds the shares on any queue."""
@@ -27,6 +27,6 @@ class TransportSection(Strict):
     """GAIMD's alpha of each camera's download. Students are large, and their acknowledgements queue behind
     video at the bottleneck: at 1, a quarter of a second's round trip leaves most of a downlink unused."""
     segment_deadline: Annotated[Time, Field(gt=0)] = 4.0
-    """A video segment not delivered this long after its capture is dropped and counted."""
+    """The time from its capture in which a video segment must arrive; else it counts as late or lost."""
     qlog: Annotated[bool, Field(strict=True)] = True
     """Writes a trace of every connection into the run's qlog/, for qvis: about 0.5 kB and 10 µs a packet."""

@@ -14,11 +14,11 @@ class WindowsSection(Strict):
     """Retraining windows and the micro-windows they are cut into (paper section 3)."""
 
     count: Annotated[Whole, Field(ge=1, le=1000)] = 3
-    """How many retraining windows; the run lasts count × length."""
+    """Number of retraining windows; the run lasts count × length."""
     length: Annotated[Time, Field(gt=0)] = 20.0
-    """One retraining window."""
+    """Length of a retraining window."""
     micro: Annotated[Time, Field(gt=0)] = 2.0
-    """One micro-window: the smallest piece of GPU time a job gets. It divides length."""
+    """Length of a micro-window, the smallest piece of GPU time that a job gets. It divides length."""
 
     @property
     def micro_per_window(self) -> int:
@@ -31,6 +31,7 @@ class WindowsSection(Strict):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         parts = self.length / self.micro
+        # 0.2 s divides 0.6 s, but in floats the quotient is 2.9999999999999996
         if abs(parts - round(parts)) > 1e-6 or round(parts) < 1:
             raise ValueError(
                 f"length ({units.format_time(self.length)}) must be a whole number of micro-windows "

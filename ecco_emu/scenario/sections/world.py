@@ -1,4 +1,4 @@
-"""``world``: where frames and labels come from."""
+"""``world``: the source of frames and labels."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Weather = Literal["day", "night", "rain", "fog"]
 
 
 class WeatherChangeSection(Strict):
-    """From a time on, another weather."""
+    """The weather from a time on."""
 
     at: Annotated[Time, Field(ge=0)]
     """When it begins to change; the first is at 0s."""
@@ -26,11 +26,11 @@ class DistrictSection(Strict):
     """A part of town with weather and light of its own."""
 
     name: Identifier
-    """The district's name, one of its own."""
+    """The district's name, which no other district has."""
     center: tuple[Length, Length]
     """Its middle: x to the east, y to the north, from the middle of the town."""
     radius: Annotated[Length, Field(gt=0)]
-    """How far it reaches."""
+    """How far it reaches from its middle."""
     weather: Annotated[tuple[WeatherChangeSection, ...], Field(min_length=1)]
     """Its weather over time, in order."""
 
@@ -63,7 +63,7 @@ class TownSection(Strict):
 
 
 class WorldSection(Strict):
-    """Where frames and labels come from."""
+    """The source of frames and labels."""
 
     town: TownSection
     """A rendered town."""
