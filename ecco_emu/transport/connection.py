@@ -126,11 +126,8 @@ class Connection:
     # The application's side
 
     def send(self, channel: int, message: bytes, now: float) -> None:
-        """Queues a message on a reliable channel.
-
-        Raises ``SendQueueFull``, ``ConnectionClosed``, or ``ValueError`` for an unknown channel or a message
-        over the channel's limit.
-        """
+        """Queues a message on a reliable channel. Raises ``SendQueueFull``, ``ConnectionClosed``, or
+        ``ValueError`` for an unknown channel or a message over its limit."""
         self._check_open()
         if not 0 <= channel < len(self._outbox.channels):
             raise ValueError(f"no channel {channel}")
@@ -147,9 +144,7 @@ class Connection:
 
     def send_video(self, message: bytes, deadline: float, now: float) -> int:
         """Queues a message that is worthless after ``deadline`` (emulated seconds), and returns its id.
-
-        Raises ``ConnectionClosed``, or ``ValueError`` for an empty message or one over the limit.
-        """
+        Raises ``ConnectionClosed``, or ``ValueError`` for an empty message or one over the limit."""
         self._check_open()
         self._sender.resume(now)
         number = self._outbox.video.queue(message, deadline)
@@ -187,10 +182,7 @@ class Connection:
         return self._signals.popleft() if self._signals else None
 
     def next_delivery(self) -> Delivery | None:
-        """The next ``MessageReceived`` or ``VideoReceived``, in the order they were completed.
-
-        Taking a message makes room in its channel's window.
-        """
+        """The next ``MessageReceived`` or ``VideoReceived``. Taking it makes room for more to be received."""
         return self._inbox.next_delivery()
 
     @property
@@ -239,8 +231,7 @@ class Connection:
         return self._outbox.channels[channel].queued_bytes
 
     def sent_offset(self, channel: int) -> int:
-        """The channel's offset after the last queued byte; ``acked_offset`` reaches it when all has
-        arrived."""
+        """The channel's offset after the last queued byte, which ``acked_offset`` reaches in the end."""
         return self._outbox.channels[channel].end
 
     def acked_offset(self, channel: int) -> int:
@@ -250,9 +241,8 @@ class Connection:
 
     @property
     def address(self) -> Address:
-        """The address to which ``datagrams_to_send`` go. The driver sets it once, and passes ``receive`` the
-        source address of every datagram. A new source address becomes this one after validation
-        (``paths``)."""
+        """The destination of ``datagrams_to_send``. The driver sets it once, and gives ``receive`` the source
+        of every datagram. A new source becomes the destination after validation (``paths``)."""
         return self._paths.current
 
     @address.setter
@@ -260,10 +250,8 @@ class Connection:
         self._paths.current = address
 
     def receive(self, datagram: bytes, now: float, address: Address = None) -> bool:
-        """Takes a datagram from the network. Never raises, whatever the datagram holds.
-
-        Returns whether the packet is authentic and newer than all packets before it.
-        """
+        """Takes a datagram from the network. Never raises, whatever the datagram holds. Returns whether the
+        packet is authentic and newer than all packets before it."""
         if self.state is ConnectionState.CLOSED:
             return False
         try:
@@ -271,7 +259,6 @@ class Connection:
         except ProtocolError:
             self.stats.malformed += 1
             return self._dropped(datagram, "malformed", now)
-        # A client may get several challenges: it repeats its HELLO until an answer has come.
         if header.type == wire.CHALLENGE:
             self._receive_challenge(datagram, now)
             return False
@@ -376,8 +363,7 @@ class Connection:
         self.state = ConnectionState.CLOSING  # not CLOSED, which ``_finish`` has set
 
     def _finish(self, reason: str, now: float) -> None:
-        """Ends the connection without a word to the peer. Undecided videos get their outcome first, so that
-        ``Closed`` is the last signal."""
+        """Ends the connection without telling the peer. Open videos get their outcome before ``Closed``."""
         self.state = ConnectionState.CLOSED
         if self._telemetry is not None and self.connection_id:
             self._telemetry.closed(reason, now)
@@ -397,8 +383,7 @@ class Connection:
             stats.duplicates += 1
             return self._dropped(datagram, "duplicate", now)
         if self.state is ConnectionState.CLOSING:
-            # Noted, so that a replay of this packet does not provoke another CLOSE.
-            self._received.note(number, False, now)
+            self._received.note(number, False, now)  # so that a replay does not provoke another CLOSE
             self._close_pending = True
             return False
         try:
@@ -465,8 +450,7 @@ class Connection:
     def _on_share(self, frame: wire.ShareFrame, newest: bool, now: float) -> None:
         if not self._is_client:
             raise ProtocolError("a SHARE from a client: only the server sees the others")
-        # A reordered report is older than the one in force.
-        if newest:
+        if newest:  # a reordered report is older than the one in force
             report = ShareReport(
                 float(frame.entitled_bytes_per_s), float(frame.achieved_bytes_per_s), frame.behind_ms / 1e3
             )
@@ -476,8 +460,7 @@ class Connection:
     def _on_idle(self, frame: wire.Idle, newest: bool) -> None:
         if self._is_client:
             raise ProtocolError("an IDLE from the server")
-        # An older total would look as if time had gone back.
-        if newest:
+        if newest:  # a reordered total would go back
             self.peer_idle_s = frame.total_ms / 1e3
 
     def _collect_outcomes(self) -> None:

@@ -90,8 +90,8 @@ class Inbox:
     def _deliver_video(self, video: VideoReceived) -> None:
         self._deliveries.append(video)
         self._unread_bytes += len(video.data) + ITEM_BYTES
-        # Reliable messages are spared: their channel's window bounds them. The newest video is the one of
-        # use.
+        # Reliable messages are spared: their channel's window bounds them. Of videos, the newest is the most
+        # useful.
         while self._unread_bytes > self._config.video_unread_bytes:
             oldest = next(item for item in self._deliveries if isinstance(item, VideoReceived))
             self._deliveries.remove(oldest)

@@ -1,7 +1,7 @@
-"""A hostile session written down as bytes, so that Hypothesis and atheris can both invent them.
+"""A hostile session written down as bytes, so that Hypothesis and atheris can both generate it.
 
-The peer holds the right key and sends what it likes, valid or not; strangers throw garbage, replays and
-mutations in between; the application goes on with its work. Whatever the bytes: nothing raises, what is
+The peer holds the right key and sends any frames, valid or not. Strangers send garbage, replays and
+mutations in between. The application goes on with its work. Whatever the bytes, nothing raises, the memory
 held stays within ``TransportConfig.receive_bound_bytes``, and no turn sends without end.
 """
 
@@ -34,7 +34,7 @@ _ADDRESSES = (None, "here", "there")
 
 
 class Script:
-    """Reads decisions off a byte string; zeros when it is used up."""
+    """Reads decisions from a byte string, and zeros after its end."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -54,7 +54,7 @@ class Script:
 
 
 class HostileSession:
-    """One connection, on either side, and everything that is thrown at it."""
+    """One connection, on either side, and the operations that attack it."""
 
     def __init__(self, script: Script) -> None:
         self._script = script
@@ -193,7 +193,7 @@ class HostileSession:
                     pass
 
     def _honest_ack(self) -> None:
-        """Whatever was sent arrived, if it was sent."""
+        """Acknowledges the newest packets that the connection has sent."""
         sent = sorted({wire.parse_header(datagram).packet_number for datagram in self._seen[-16:]})
         runs: list[tuple[int, int]] = []
         for number in sent:
@@ -208,5 +208,5 @@ class HostileSession:
 
 
 def play(data: bytes) -> None:
-    """Raises whatever is wrong with the connection."""
+    """Raises an error if the connection breaks a rule."""
     HostileSession(Script(data)).play()

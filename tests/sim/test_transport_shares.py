@@ -36,7 +36,7 @@ def test_shares_follow_weights(point: MatrixPoint) -> None:
 
 
 def test_linear_alphas_do_not_hold_there() -> None:
-    """What auto is for: if this fails, the simulation no longer shows the trouble."""
+    """The case that auto was made for. If this fails, the simulation no longer shows the problem."""
     result = simulate(POINTS[0].cell("linear", seed=1))
     assert result.share_error > 0.1
 
@@ -69,14 +69,14 @@ CHANGED = Cell((5, 3, 2), 12e6, 0.2, (0.02,) * 3, mapping="auto", warmup_s=20.0,
     ids=["weights", "rate", "outage"],
 )
 def test_flows_follow_a_change(change: Change, within_s: float) -> None:
-    """Virtual seconds, so no clock decides this."""
+    """The seconds are virtual, so the host's speed does not matter."""
     response = respond(CHANGED, change, trace(CHANGED, change))
     assert response.reached_s is not None
     assert response.reached_s <= within_s
 
 
 def test_the_whole_connections_agree_with_the_bulk_simulation() -> None:
-    """The same rules with frames, seals and channels around them, reports carried by SHARE frames."""
+    """The same with whole connections, whose reports are SHARE frames."""
     net = SharedBottleneck(rate_bps=3e6, queue_s=0.05, seed=3)
     weights = (0.5, 0.3, 0.2)
     flows = [net.add_flow(TransportConfig(alpha=3.0 * weight, follow_shares=True)) for weight in weights]

@@ -82,7 +82,7 @@ class Driver:
             self._pump_handle.cancel()
             self._pump_handle = None
         now = self._clock.now()
-        # A full socket would drop the datagrams, and congestion control would take that for the path's loss.
+        # The port's queue is short, and a datagram that it drops looks like loss on the path.
         if not self.port.congested:
             address = self.connection.address
             for datagram in self.connection.datagrams_to_send(now):

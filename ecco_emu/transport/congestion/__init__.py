@@ -1,9 +1,10 @@
-"""How much may be on its way: congestion windows and pacing, sans-IO.
+"""Congestion control and pacing, sans-IO: how many bytes may be in flight, and how fast they leave.
 
-``algorithms`` chooses. ``window`` is what all but ``fixed`` share (slow start, one cut per event, idleness,
-outages); ``gaimd`` is the paper's, ``shared`` is GAIMD steered by what the server says about shares (mapping
-``auto``), ``cubic`` and ``fixed`` are there to compare with. ``queueing`` remembers how full the path's queue
-gets. No clock, no socket, no packets: bytes, times and round-trip figures come in as arguments.
+``algorithms`` chooses the controller of a configuration. ``gaimd`` is the paper's algorithm. ``shared`` is
+GAIMD steered by the server's share reports (mapping ``auto``). ``cubic`` and ``fixed`` serve as comparisons.
+``window`` holds the common parts of all but ``fixed``: slow start, one cut per congestion event, idle times
+and outages. ``queueing`` remembers how full the path's queue gets. There is no clock, socket or packet here:
+bytes, times and round-trip figures are arguments.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which controller a configuration asks for."""
+"""Chooses the controller that a configuration asks for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A fixed sending rate, whatever the path does: to compare with, and for paths that are known."""
+"""A fixed sending rate without congestion control: a comparison, and for paths whose capacity is known."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from ecco_emu.transport.congestion.controller import Controller
 from ecco_emu.transport.rtt import RttEstimator
 
 _IN_FLIGHT_S = 1.0
-"""Beyond a second's worth of packets without acknowledgement the path is taken to be down."""
+"""At most this long a time's worth of packets may be in flight. Without acknowledgements for longer, the path
+is taken to be down."""
 
 
 class Fixed(Controller):
@@ -32,4 +33,6 @@ class Fixed(Controller):
         self._follow_rtt()
 
     def _follow_rtt(self) -> None:
+        """Sets the window to the rate times the round-trip time. Nothing is limited by it; reports show
+        it."""
         self.window = self._bytes_per_s * self._rtt.smoothed_s

@@ -1,23 +1,26 @@
-"""Pacing: a token bucket that spreads a window over its round trip instead of bursting it."""
+"""Pacing: a token bucket that spreads a window over its round trip (RFC 9002 section 7.7)."""
 
 from __future__ import annotations
 
 _BURST_S = 0.01
+"""The bucket holds this much time's worth of tokens, within limits in packets."""
 _TIMER_S = 0.002
-"""What a timer may be late: a bucket that holds less would hold up fast senders."""
+"""A timer may be this late. A bucket that holds less than this time's worth would slow down fast senders."""
 _QUANTUM_S = 0.004
-"""Waking up costs a sender as much as a packet does: if a timer has to, it is for this much time's worth. A
-fifth of the shortest queues that are to be shared (20 ms); bursts of several flows add up to no more. And
-more than passes between two acknowledgements: those wake a fast sender, and no timer has to."""
+"""A timer waits for this much time's worth of tokens, because waking up costs as much CPU as sending a
+packet. It is a fifth of the shortest queues to be shared (20 ms), so that the bursts of several flows fit in.
+It is longer than the interval of acknowledgements (``acks``), so that these wake a fast sender before its
+timer does."""
 _SLACK_BYTES = 1.0
-"""Forgives the rounding of ``next_time``: waiting until then is always enough."""
+"""Allows for the rounding of ``next_time``, so that a packet may always leave at the time it returns."""
 
 
 class Pacer:
-    """Tokens are bytes. A bucket holds ten milliseconds' worth, between 2 and 16 packets (or 2 ms' worth).
+    """A token bucket, in bytes. It holds ten milliseconds' worth of tokens, but at least 2 packets, and at
+    most 16 packets or 2 ms' worth, whichever is more.
 
-    Whoever has to wait for tokens waits for a quantum, four milliseconds' worth and a packet at least. Who
-    comes by before then may take what there is.
+    When tokens run short, the sender's timer waits for a quantum: four milliseconds' worth, and one packet at
+    least. An arriving ACK may also release packets for which tokens are available, before the timer does.
     """
 
     __slots__ = ("_burst", "_max_burst", "_min_burst", "_quantum", "_rate", "_tokens", "_updated_s")
@@ -27,6 +30,8 @@ class Pacer:
         self._max_burst = 16.0 * packet_bytes
         self._burst = self._max_burst
         self._tokens = self._max_burst
+        # Replaced with the first round-trip sample. Until then the bucket's 16 packets hold the initial
+        # window.
         self._rate = 1e6
         self._quantum = 0.0
         self._updated_s = now
@@ -36,23 +41,25 @@ class Pacer:
         return self._rate
 
     def set_rate(self, bytes_per_s: float, now: float) -> None:
-        self._refill(now)
+        self._refill(now)  # the time that has passed counts at the old rate
         self._rate = bytes_per_s
         most = max(self._max_burst, bytes_per_s * _TIMER_S)
         self._burst = min(max(bytes_per_s * _BURST_S, self._min_burst), most)
         self._quantum = min(bytes_per_s * _QUANTUM_S, self._burst)
 
     def allows(self, size_bytes: int, now: float) -> bool:
+        """Whether a packet of this size may leave at ``now``."""
         if now > self._updated_s:
             self._refill(now)
         return self._tokens + _SLACK_BYTES >= size_bytes
 
     def spend(self, size_bytes: int) -> None:
-        """May go into debt: probes are not held back, but later packets pay for them."""
+        """Takes the tokens of a packet. The bucket may go into debt: probes are never held back, but later
+        packets pay for them."""
         self._tokens = max(self._tokens - size_bytes, -self._max_burst)
 
     def next_time(self, size_bytes: int, now: float) -> float:
-        """``now`` if a packet may leave, or else when there will be a quantum, at the present rate."""
+        """Returns ``now`` if a packet may leave, otherwise the time when the bucket will hold a quantum."""
         if self.allows(size_bytes, now):
             return now
         return self._updated_s + (max(self._quantum, size_bytes) - self._tokens) / self._rate

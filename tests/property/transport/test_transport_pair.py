@@ -19,11 +19,11 @@ from ecco_emu.transport.share_report import ShareReport
 TOKEN = b"a secret of tests"
 CONFIG = TransportConfig(channel_window_bytes=64 * 1024)
 CLIENT_ENTROPY, SERVER_ENTROPY = bytes([22, 3]) * 8, bytes([147, 3]) * 8
-"""With these the client leaves out packet 2 and the server packet 3."""
+"""With these, the client skips packet number 2 and the server number 3."""
 
 
 def pair(config: TransportConfig = CONFIG) -> tuple[Connection, Connection]:
-    """A client and a server that have just agreed on a session, the client not yet told."""
+    """A client and a server just after the handshake; the client has not received HANDSHAKE_DONE yet."""
     agreed = session(TOKEN, "cam", bytes(16), bytes(16))
     client = Connection.connect(
         config, name="cam", token=TOKEN, nonce=bytes(16), now=0.0, entropy=CLIENT_ENTROPY
@@ -174,14 +174,14 @@ def test_a_share_report_steers_the_client_and_only_the_newest_counts() -> None:
     controller = client.controller
     assert isinstance(controller, SharedGaimd)
     server.report_share(ShareReport(50_000, 25_000, 1.5))
-    server.report_share(ShareReport(60_000, 30_000, 1.5))  # replaces what was not sent yet
+    server.report_share(ShareReport(60_000, 30_000, 1.5))  # replaces the report that waits
     reports = server.datagrams_to_send(path.now)
     assert len(reports) == 1
     client.receive(reports[0], path.now)
     assert controller.effective_alpha(path.now) > 0
     assert controller._entitled == 60_000
     answers = client.datagrams_to_send(path.now)
-    assert len(answers) == 1  # how long it was idle, and no acknowledgement
+    assert len(answers) == 1  # an IDLE frame, without an acknowledgement
     server.receive(answers[0], path.now)
     assert server.peer_idle_s == pytest.approx(path.now, abs=0.1)
     assert server.datagrams_to_send(path.now + 1) == []
@@ -190,7 +190,7 @@ def test_a_share_report_steers_the_client_and_only_the_newest_counts() -> None:
     server.report_share(ShareReport(80_000, 80_000, 0.0))
     new = server.datagrams_to_send(path.now)
     client.receive(new[0], path.now)
-    client.receive(old[0], path.now)  # overtaken
+    client.receive(old[0], path.now)  # reordered
     assert controller._entitled == 80_000
 
 

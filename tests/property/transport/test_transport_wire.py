@@ -1,4 +1,4 @@
-"""Wire format: what is packed parses back; anything else is a ProtocolError."""
+"""Wire format: packed frames parse back; all other bytes raise ProtocolError."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ data = st.binary(min_size=1, max_size=300)
 
 @st.composite
 def ack_ranges(draw: st.DrawFn) -> tuple[tuple[int, int], ...]:
-    """Half-open, highest first, disjoint and apart."""
+    """Half-open ranges, highest first, with gaps between them."""
     count = draw(st.integers(1, wire.MAX_ACK_RANGES))
     edges = sorted(draw(st.sets(u32, min_size=2 * count, max_size=2 * count)))
     return tuple(reversed([(edges[2 * i], edges[2 * i + 1]) for i in range(count)]))

@@ -1,4 +1,4 @@
-"""A client whose every frame a test decides, and the frames it uses."""
+"""A client that sends the frames a test chooses, and helpers to make such frames."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SESSION: Session = session(b"a secret of tests", "cam", b"c" * 16, b"s" * 16)
 
 
 class ScriptedClient:
-    """A client that sends whatever frames a test wants, properly sealed."""
+    """A client that sends any frames in properly sealed packets."""
 
     def __init__(self) -> None:
         self.seal = Seal(SESSION.client_key)

@@ -1,4 +1,4 @@
-"""When packets are acknowledged, with literal times; every packet here wants to be."""
+"""When packets are acknowledged, with literal times. Every packet here asks for an acknowledgement."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_the_first_packets_are_acknowledged_at_once() -> None:
 
 
 def test_every_second_packet_is_acknowledged_where_packets_are_few() -> None:
-    """3 Mbit/s: one every 3.2 ms."""
+    """3 Mbit/s: one packet every 3.2 ms."""
     received = established()
     received.note(10, True, 1.0032)
     assert received.due_s == pytest.approx(1.0282)
@@ -38,7 +38,7 @@ def test_every_second_packet_is_acknowledged_where_packets_are_few() -> None:
 
 
 def test_where_packets_are_many_the_first_after_2_5_ms_is_acknowledged() -> None:
-    """20 Mbit/s: one every 0.5 ms."""
+    """20 Mbit/s: one packet every 0.5 ms."""
     received = established()
     for number in range(10, 14):
         received.note(number, True, 1.0005 + 0.0005 * (number - 10))
@@ -49,7 +49,7 @@ def test_where_packets_are_many_the_first_after_2_5_ms_is_acknowledged() -> None
 
 
 def test_so_is_what_a_busy_socket_is_asked_for_every_3_ms() -> None:
-    """Though the event loop may be half a millisecond early."""
+    """Even if the event loop wakes half a millisecond early."""
     received = established()
     for number in range(10, 16):
         received.note(number, True, 1.0026)
@@ -57,7 +57,7 @@ def test_so_is_what_a_busy_socket_is_asked_for_every_3_ms() -> None:
 
 
 def test_so_is_every_tenth() -> None:
-    """100 Mbit/s: one every 0.1 ms."""
+    """100 Mbit/s: one packet every 0.1 ms."""
     received = established()
     for number in range(10, 19):
         received.note(number, True, 1.0001 + 0.0001 * (number - 10))

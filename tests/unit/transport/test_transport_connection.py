@@ -105,7 +105,7 @@ def test_packets_are_acknowledged_in_pairs_and_otherwise_after_25_ms() -> None:
 
 
 def test_a_packet_after_a_pause_is_acknowledged_at_once() -> None:
-    """A slow sender's next packet will not come within the delay, so waiting would only blur its RTT."""
+    """A slow sender's next packet will not come within the delay; waiting would only blur the RTT sample."""
     connection, client = server(), ScriptedClient()
     connection.datagrams_to_send(0.0)
     for _ in range(4):
@@ -193,7 +193,7 @@ def test_partial_video_is_bounded_and_freed_when_given_up() -> None:
         assert connection.buffered_bytes <= 100_000
     connection.receive(client.packet(wire.encode_video_drop(9), wire.encode_video_drop(8)), 1.0)
     assert connection.buffered_bytes == 0
-    connection.receive(client.packet(video(9, 40_000, 0, b"x")), 1.0)  # a straggler
+    connection.receive(client.packet(video(9, 40_000, 0, b"x")), 1.0)  # a late piece of a finished message
     assert connection.buffered_bytes == 0
 
 
@@ -283,7 +283,9 @@ def test_close_tells_the_peer_and_goes_away() -> None:
     assert [connection.next_event() for _ in range(2)] == [VideoOutcome(number, "lost"), Closed("done")]
     assert frames_of(connection.datagrams_to_send(1.0)) == [wire.Close(0, "done")]
     assert connection.datagrams_to_send(1.0) == []
-    connection.receive(client.packet(wire.PING_FRAME), 1.1)  # it has not heard: told again
+    connection.receive(
+        client.packet(wire.PING_FRAME), 1.1
+    )  # the peer has not received the CLOSE, so it is repeated
     assert frames_of(connection.datagrams_to_send(1.1)) == [wire.Close(0, "done")]
     due = connection.next_timer()
     assert due is not None

@@ -18,7 +18,7 @@ def rtt(seconds: float = 0.1) -> RttEstimator:
 
 
 def after_a_cut(packets: float) -> Cubic:
-    """Cut at 0 s from this window, which is in use."""
+    """A controller whose fully used window of this size was cut at 0 s."""
     controller = Cubic(TransportConfig(), rtt())
     controller.window = controller.ssthresh = packets * PACKET
     assert controller.on_lost(1, 0.0, 0.0)
@@ -26,7 +26,7 @@ def after_a_cut(packets: float) -> Cubic:
 
 
 def run(controller: Cubic, until_s: float) -> None:
-    """A window each round trip, all of it acknowledged."""
+    """Acknowledges a whole window in each round trip."""
     now = 0.1
     while now < until_s:
         packets = max(round(controller.window / PACKET), 1)

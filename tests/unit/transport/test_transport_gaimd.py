@@ -12,7 +12,7 @@ PACKET = 1200
 
 
 def gaimd(*, alpha: float = 1.0, beta: float = 0.5, queue_delay_s: float = 0.0) -> Gaimd:
-    """A new controller on a path of 0.1 s, and as much queueing as is asked for."""
+    """A new controller on a path with a round-trip time of 0.1 s and the given queueing delay."""
     rtt = RttEstimator(0.1)
     rtt.add(0.1, 0.0, 0.0)
     rtt.smoothed_s = 0.1 + queue_delay_s
@@ -30,7 +30,7 @@ def avoiding(
 
 
 def ack_round(controller: Gaimd, sent_s: float, now: float) -> None:
-    """A whole window sent at one time is acknowledged at another."""
+    """Acknowledges a whole window that was sent at one time."""
     packets = round(controller.window / PACKET)
     controller.on_sent(packets * PACKET)
     for _ in range(packets):

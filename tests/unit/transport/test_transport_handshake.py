@@ -1,4 +1,4 @@
-"""The handshake: who gets a connection, who does not, and what it costs the server."""
+"""The handshake: which clients get a connection, which do not, and the server's cost in memory."""
 
 from __future__ import annotations
 

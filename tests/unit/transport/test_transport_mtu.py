@@ -1,4 +1,4 @@
-"""Datagrams fit the path: black holes are told from outages and congestion, and left again."""
+"""The path MTU search distinguishes black holes from outages and congestion, and raises the size again."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_large_packets_that_vanish_while_small_ones_pass_are_a_black_hole() -> N
 
 
 def test_what_was_sent_before_the_path_was_known_to_be_alive_does_not_count() -> None:
-    """After an outage everything that was sent into it is lost, and a small probe arrives."""
+    """After an outage, all packets sent during it are lost, and a small probe arrives."""
     mtu = path()
     mtu.on_lost(1200, 1.0, 2.0)
     mtu.on_acked(400, 5.0)

@@ -20,7 +20,7 @@ METRICS = Metrics(0.05, 0.04, 0.06, 0.01, 12000.0, float("inf"), 2400, 1e6, 0, 0
 
 
 def parsed(data: bytes) -> list[dict[str, Any]]:
-    """Every record; each is framed as RFC 7464 wants."""
+    """Every record; each is framed as RFC 7464 requires."""
     texts = data.split(b"\x1e")
     assert texts[0] == b""
     assert all(text.endswith(b"\n") for text in texts[1:])
@@ -165,7 +165,7 @@ def test_a_connections_life_is_on_record_in_order() -> None:
         now = round(now + 0.02, 2)
         for datagram in server.datagrams_to_send(now):
             if wire.parse_header(datagram).packet_number in (4, 5):
-                continue  # these two vanish
+                continue  # these two packets are lost
             client.receive(datagram, now + 0.01)
         for datagram in client.datagrams_to_send(now + 0.01):
             server.receive(datagram, now + 0.02)

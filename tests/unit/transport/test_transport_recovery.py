@@ -37,7 +37,7 @@ def test_the_estimator_follows_rfc_9002() -> None:
     rtt.add(0.4, 0.0, 0.1)
     assert rtt.variation_s == pytest.approx(0.1 + (0.2 - 0.1) / 4)
     assert rtt.smoothed_s == pytest.approx(0.2 + 0.2 / 8)
-    rtt.add(0.25, 0.1, 0.2)  # taking off the delay would go below the least sample: not believed
+    rtt.add(0.25, 0.1, 0.2)  # less the delay it would be below the least sample, so the delay is ignored
     assert rtt.latest_s == 0.25
     rtt.add(0.35, 0.1, 0.3)
     assert rtt.latest_s == pytest.approx(0.25)
@@ -175,7 +175,7 @@ def test_a_slow_sender_waits_for_a_packet() -> None:
 
 
 def test_tokens_that_did_not_run_out_need_no_quantum() -> None:
-    """The window was what ended the last burst."""
+    """The last burst ended because the window was full, not for want of tokens."""
     pacer = drained_pacer(2_400_000.0)
     assert pacer.allows(1200, 0.004)
     pacer.spend(3600)
@@ -184,7 +184,7 @@ def test_tokens_that_did_not_run_out_need_no_quantum() -> None:
 
 
 def drained_pacer(bytes_per_s: float) -> Pacer:
-    """Without tokens at time 0."""
+    """A pacer that has no tokens at time 0."""
     pacer = Pacer(1200, 0.0)
     pacer.set_rate(bytes_per_s, 0.0)
     while pacer.allows(1200, 0.0):

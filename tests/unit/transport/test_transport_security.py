@@ -1,4 +1,4 @@
-"""What strangers and lying peers can do: nothing, and not for long."""
+"""Attacks by strangers fail, and lying peers are detected soon."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def server(config: TransportConfig | None = None, entropy: bytes | None = None) 
     return connection
 
 
-# Acknowledgements of what was never there
+# Acknowledgements of packets that were never sent
 
 
 def test_numbers_are_left_out_at_unpredictable_distances() -> None:
@@ -58,7 +58,7 @@ def test_acknowledging_a_number_that_was_left_out_is_a_lie() -> None:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_a_peer_that_acknowledges_what_did_not_arrive_is_caught(seed: int) -> None:
-    """It gets nothing but the handshake's first packet, and acknowledges whatever may be under way."""
+    """A peer that receives only the first packet acknowledges all packets that may be in flight."""
     connection, client = server(entropy=bytes([seed]) * 16), ScriptedClient()
     connection.send(1, bytes(3_000_000), 0.0)
     now, sent = 0.0, 0
@@ -108,7 +108,7 @@ def test_a_new_address_must_answer_before_it_is_used() -> None:
     assert challenge is not None
     token, address = challenge
     assert address == THERE
-    assert paths.challenge() is None  # one for each packet that asks for it
+    assert paths.challenge() is None  # one challenge for each packet that triggers one
     assert paths.current == HERE
     assert not paths.on_response(token + 1, THERE)
     assert not paths.on_response(token, ELSEWHERE)
@@ -148,7 +148,7 @@ def test_a_captured_packet_sent_from_elsewhere_does_not_move_the_path() -> None:
     assert address == ELSEWHERE
     assert len(datagram) < 2 * len(captured)
     assert not connection.receive(captured, 1.1, ELSEWHERE)
-    assert connection.challenge_to_send(1.1) is None  # a replay asks for nothing
+    assert connection.challenge_to_send(1.1) is None  # a replay triggers no challenge
     connection.send(0, b"x", 1.2)
     assert connection.address == HERE
 
@@ -157,7 +157,7 @@ def test_a_camera_that_moved_is_followed_after_one_round_trip() -> None:
     connection, client = server(), ScriptedClient()
     connection.datagrams_to_send(0.0)
     connection.receive(client.packet(stream(0, 0, message(b"moved"))), 1.0, THERE)
-    assert connection.next_event() == MessageReceived(0, b"moved")  # what it sent counts at once
+    assert connection.next_event() == MessageReceived(0, b"moved")  # data from a new address count at once
     datagram, _ = connection.challenge_to_send(1.0) or (b"", None)
     (challenge,) = frames_of([datagram])
     assert isinstance(challenge, wire.PathChallenge)

@@ -1,4 +1,4 @@
-"""The server's accounts of who is entitled to what, with literal times and bytes."""
+"""The server's measurement of shares, with literal times and byte counts."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_one_that_its_own_uplink_holds_back_stops_counting() -> None:
 
 
 def test_one_that_has_nothing_to_send_does_not_contend() -> None:
-    """A camera whose encoder needs less than its share: the others split what it leaves, at once."""
+    """A camera's encoder needs less than its share: the others get the rest at once."""
     server = Server(a=2, b=1, c=1)
     server.idle["a"] = 0.3
     server.receive(12, a=60_000, b=70_000, c=70_000)
@@ -87,7 +87,7 @@ def test_one_that_has_nothing_to_send_does_not_contend() -> None:
 
 
 def test_one_that_is_idle_now_and_then_and_still_has_too_much_contends() -> None:
-    """Or who is left would be entitled to no more than it has, beside one that nobody holds to its share."""
+    """Otherwise the other connection would contend alone, entitled to no more than its present rate."""
     server = Server(a=1, b=1)
     server.idle["a"] = 0.3
     server.receive(4, a=180_000, b=20_000)
@@ -150,7 +150,7 @@ def test_newcomers_are_counted_from_when_they_come_and_leavers_forgotten() -> No
 def test_a_connection_made_anew_starts_from_nothing() -> None:
     server = Server(a=1, b=1)
     server.receive(2, a=100_000, b=100_000)
-    server.totals["a"] = 0  # it dialled again: the new connection's own count
+    server.totals["a"] = 0  # it has reconnected, and the new connection counts from zero
     server.receive(0.5, a=100_000, b=100_000)
     assert server.reports["a"].achieved_bytes_per_s >= 0
     server.receive(0.5, a=100_000, b=100_000)

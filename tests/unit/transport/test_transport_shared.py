@@ -25,7 +25,7 @@ def steered(
     entitled: float = ENTITLED,
     queue_delay_s: float = 0.0,
 ) -> SharedGaimd:
-    """Past slow start, at a round trip of 0.1 s, a tenth of it queueing, told about its share at 1 s."""
+    """Past slow start, at a round trip of 0.1 s, a tenth of it queueing, with a share report at 1 s."""
     rtt = RttEstimator(0.1)
     rtt.add(0.09, 0.0, 0.0)
     rtt.smoothed_s = 0.1 + queue_delay_s
@@ -38,7 +38,9 @@ def steered(
 def test_before_the_first_report_alpha_is_the_configured_one() -> None:
     controller = SharedGaimd(TransportConfig(alpha=0.7, follow_shares=True), RttEstimator(0.1))
     assert controller.effective_alpha(5.0) == 0.7
-    controller.on_share(ShareReport(0.0, 0.0, 0.0), 5.0)  # nobody gets anything: nothing to go by
+    controller.on_share(
+        ShareReport(0.0, 0.0, 0.0), 5.0
+    )  # nothing arrives at the server, so the report says nothing
     assert controller.effective_alpha(5.0) == 0.7
 
 
@@ -78,7 +80,7 @@ def test_far_above_its_share_a_flow_comes_down_in_proportion_to_what_it_has() ->
 
 
 def test_ahead_of_its_share_a_flow_does_not_give_way_where_nothing_queues() -> None:
-    """Those behind may be held back by uplinks of their own; all others would wait for them."""
+    """Connections that are behind may be limited by their own uplinks; all others would slow down to them."""
     controller = steered(achieved=2 * ENTITLED, behind_s=-3.0, queue_delay_s=-0.009)
     rtt_s = 0.091
     assert controller.effective_alpha(1.0) == pytest.approx(0.25 * ENTITLED * rtt_s**2 / PACKET)

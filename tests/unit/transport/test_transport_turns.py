@@ -45,18 +45,18 @@ def test_turns_that_bring_many_datagrams_are_not_worth_sparing() -> None:
 
 
 class RecordingLoop(uvloop.Loop):
-    """Knows what it was told to wait for."""
+    """Records which sockets it was asked to watch."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.told: list[str] = []
+        self.calls: list[str] = []
 
     def add_reader(self, *arguments: object) -> None:
-        self.told.append("add")
+        self.calls.append("add")
         super().add_reader(*arguments)
 
     def remove_reader(self, *arguments: object) -> None:
-        self.told.append("remove")
+        self.calls.append("remove")
         super().remove_reader(*arguments)
 
 
@@ -74,8 +74,8 @@ async def _calms_down() -> None:
         port._busy = Busy(turns=1)
         for number in range(1, 4):
             one.sendto(b"datagram", other.getsockname())
-            await until(lambda: len(loop.told) == 1 + 2 * number)  # noqa: B023 - awaited at once
-            assert loop.told == ["add"] + ["remove", "add"] * number
+            await until(lambda: len(loop.calls) == 1 + 2 * number)  # noqa: B023 - awaited at once
+            assert loop.calls == ["add"] + ["remove", "add"] * number
             assert len(got) == number
         port.close()
 
@@ -98,10 +98,10 @@ async def _closed_while_polling() -> None:
         for _ in range(3):
             one.sendto(b"more", other.getsockname())
         await until(lambda: len(got) == 4)
-        told = len(loop.told)
+        calls = len(loop.calls)
         await asyncio.sleep(0.01)
-        assert len(loop.told) == told
-        assert loop.told[-1] == "remove"
+        assert len(loop.calls) == calls
+        assert loop.calls[-1] == "remove"
 
 
 def udp() -> socket.socket:
@@ -112,5 +112,5 @@ def udp() -> socket.socket:
 
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(5.0):
-        while not condition():  # noqa: ASYNC110 - nothing tells
+        while not condition():  # noqa: ASYNC110 - no event reports it
             await asyncio.sleep(0.001)
