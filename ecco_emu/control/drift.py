@@ -232,7 +232,7 @@ class DriftDetector:
 
 
 def make_change_test(name: DetectorName) -> ChangeTest:
-    """A river detector with parameters tuned for about 4 values a second (measured in docs/notes/algorithms.md).
+    """A river detector tuned for about 4 values a second (measured in docs/notes/algorithms.md).
 
     Raises ``ValueError`` for a name that is not a ``DetectorName``.
     """
