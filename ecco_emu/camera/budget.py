@@ -1,19 +1,19 @@
-"""How many bits the next segment may have: what congestion control will carry while it is fresh."""
+"""The number of bits that the next segment may have, by the rate that congestion control allows."""
 
 from __future__ import annotations
 
 MIN_SEGMENT_BITS = 12_000.0
-"""Below this even a few frames of 320x192 are unusable; sending them late is the better failure."""
+"""With fewer bits even a few frames of 320x192 px are unusable, so it is better that they arrive late."""
 
 
 def segment_budget_bits(
     *, allowed_bps: float, backlog_bytes: int, duration_s: float, max_backlog_s: float = 1.0
 ) -> float:
-    """Bits for a segment of ``duration_s`` so that sending keeps up with what transport allows.
+    """Bits for a segment of ``duration_s``, so that sending keeps up with the rate that transport allows.
 
-    The whole allowed rate is used, less what still waits in the send queue spread over
-    ``max_backlog_s``: an empty queue means "as allowed", a full second of backlog means "the least".
-    The paper (section 3.2.2): the encoder tracks the rate by compression alone.
+    The encoder tracks that rate by compression alone (paper, section 3.2.2). The segment gets the whole
+    allowed rate, less the rate that would send the waiting bytes within ``max_backlog_s``. So an empty queue
+    gives the allowed rate, and a queue of ``max_backlog_s`` at that rate gives ``MIN_SEGMENT_BITS``.
 
     >>> segment_budget_bits(allowed_bps=400e3, backlog_bytes=0, duration_s=1.0)
     400000.0

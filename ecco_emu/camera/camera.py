@@ -1,7 +1,7 @@
-"""One camera: watches with its student, notices drift, asks for retraining, streams, runs new students.
+"""One camera: it runs its student, notices drift, asks for retraining, streams video, takes new students.
 
-Three coroutines under one task group share the state below: ``_stay_connected`` (the conversation with
-the server), ``_watch`` (inference and drift, paper section 2.1) and ``_stream`` (sampling, encoding and
+Three coroutines under one task group share the state of ``Camera``: ``_stay_connected`` (messages from and to
+the server), ``_watch`` (inference and drift, paper, section 2.1) and ``_stream`` (sampling, encoding and
 sending, section 3.2). All times are emulated seconds.
 """
 
@@ -46,10 +46,11 @@ from ecco_emu.transport.adapter import Peer
 from ecco_emu.transport.events import ConnectionClosed, MessageReceived
 
 REQUEST_FRAMES = 8
-"""Frames a retraining request carries: enough to compare models on (Algorithm 2's subset)."""
+"""Frames in a retraining request: the subset on which Algorithm 2 compares models (line 5)."""
 REQUEST_BITS = 300_000
+"""Size of these frames together."""
 RECONNECT_S = 1.0
-"""Pause before a camera whose connection closed dials again."""
+"""Pause before a camera whose connection closed connects again."""
 
 
 class Camera:
@@ -86,12 +87,14 @@ class Camera:
 
     @property
     def state(self) -> Literal["idle", "requesting", "streaming"]:
+        """Idle: in no job. Requesting: it asked for retraining and has no answer. Streaming: in a job."""
         if self._plan is not None:
             return "streaming"
         return "requesting" if self._requested else "idle"
 
     @property
     def running(self) -> ModelHash:
+        """The student that looks at the frames now."""
         return self._students.running
 
     @property
@@ -117,17 +120,21 @@ class Camera:
                     try:
                         await self._converse(peer)
                     except asyncio.CancelledError:
+                        # The run ends. Closing the connection gives up the segments that are on their way,
+                        # and these must not be reported as lost.
                         self._sender.end()
                         raise
             except ConnectionClosed as error:
                 self._trouble(f"{error}; dialling again")
             finally:
+                # A plan and a request outlive the connection: the camera goes on sampling, and asks again.
                 self._peer = None
                 self._students.forget_fetch()
             await clock.sleep_until(clock.now() + RECONNECT_S)
 
     async def _converse(self, peer: Peer) -> None:
         peer.send(CONTROL, encode(Register(self.id, self._position(self._ports.clock.now()), self.running)))
+        # This connection may be a new one after an outage: whatever the old one had begun is begun again.
         if self._plan is not None:
             peer.set_alpha(self._plan.alpha)
         if self._requested:
@@ -151,7 +158,7 @@ class Camera:
                     self._upload(ModelHash(model))
                 case Released():
                     self._release()
-        except ProtocolError as error:
+        except ProtocolError as error:  # one bad message is dropped; the connection and the camera go on
             self._trouble(str(error))
 
     def _assign(self, assignment: Assignment) -> None:
@@ -169,6 +176,7 @@ class Camera:
         self._plan = None
         self._requested = False
         self._streaming.clear()
+        # The job ended with the scene as it is: what the student sees now is its usual level from here on.
         self._drift.relearn(self._ports.clock.now())
         self._configured()
 
@@ -199,7 +207,7 @@ class Camera:
         model = self._students.next_fetch()
         if model is None:
             return
-        if (peer := self.peer) is None:  # asked again once there is a connection
+        if (peer := self.peer) is None:  # ``_converse`` asks again once there is a connection
             self._students.forget_fetch()
             return
         self._fetch_started = self._ports.clock.now()
@@ -211,6 +219,7 @@ class Camera:
         self._fetch()
 
     async def _run_student(self, model: ModelHash, transferred: int) -> None:
+        # Loaded first, so that frames which arrive meanwhile are still looked at by the old student.
         await self._ports.detector.add_model(model, self._weights(model))
         self._students.run(model)
         now = self._ports.clock.now()
@@ -244,9 +253,11 @@ class Camera:
         while True:
             frame = await self._take(ticks)
             self._recent.append(frame)
-            model = self.running
+            model = self.running  # before the await: another student may run by the time the result is there
             [seen] = await self._ports.detector.detect(model, [frame.image])
             self._ports.observe(self.id, frame.index, model, seen)
+            # A camera in a job does not ask again: the server notices its next drift at a window's end
+            # (Algorithm 2, lines 16-17). The detector takes the frame in any case.
             if self._drift.update(frame.t, seen.scores) and self.state == "idle":
                 await self._request(frame.t)
 
@@ -260,7 +271,7 @@ class Camera:
     async def _send_request(self) -> None:
         frames = list(self._recent)
         segment = await self._sender.encode_request(frames, self._infer_fps, REQUEST_BITS)
-        if (peer := self.peer) is None:  # sent again as soon as there is a connection
+        if (peer := self.peer) is None:  # ``_converse`` sends it as soon as there is a connection
             return
         now = self._ports.clock.now()
         request = RetrainingRequest(self.id, now, self._position(now), self.running, segment)
@@ -274,6 +285,7 @@ class Camera:
         while True:
             plan = self._plan
             if plan is None:
+                # Released: the next assignment starts at the frame that is due then, with an empty segment.
                 ticks = None
                 self._sender.restart()
                 await self._streaming.wait()
@@ -285,6 +297,7 @@ class Camera:
 
     async def _take(self, ticks: FrameTicks) -> Frame:
         index, due, missed = ticks.next(self._ports.clock.now())
+        # The host was too slow for these frames. The run counts that and goes on with the newest one.
         if missed:
             self._ports.missed_deadline(f"{self.id}: {missed} frames of its frame clock")
         await self._ports.clock.sleep_until(due)

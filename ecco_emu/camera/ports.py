@@ -1,4 +1,7 @@
-"""What a camera is plugged into. The orchestrator supplies the real things, tests supply small ones."""
+"""The interfaces of a camera to the rest: clock, frames, inference, network, record.
+
+``emulation`` supplies the real ones, tests supply small ones.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +41,7 @@ class CameraInference(Protocol):
 
 
 Observer = Callable[[CameraId, int, ModelHash, Detections], None]
-"""Told of every frame the student looked at: camera, frame index, student, what it saw."""
+"""Called for every frame that the student looked at: camera, frame index, student, its detections."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +50,8 @@ class CameraPorts:
     source: FrameSource
     detector: CameraInference
     connect: Callable[[], AbstractAsyncContextManager[Peer]]
-    """Dials the server; the connection is closed when the context ends. Raises ``ConnectionClosed``."""
+    """Connects to the server; the connection closes when the context ends. Raises ``ConnectionClosed``."""
     emit: Callable[[AnyEvent], None]
     observe: Observer
     missed_deadline: Callable[[str], None]
-    """Told when a frame was taken so late that its successor was already due."""
+    """Called with a description when frames were missed because the host was too slow."""

@@ -1,4 +1,4 @@
-"""From sampled frames to video on its way: segments, encoder budget, deadline, and each one's fate."""
+"""From sampled frames to video on the network: segments, their budget of bits, deadlines and outcomes."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ from ecco_emu.video.segmenter import Segmenter
 
 
 class SegmentSender:
-    """Collects frames into one-second segments and sends each before its deadline.
+    """Collects frames into one-second segments and sends each segment with a deadline.
 
-    ``deadline_s`` counts from the capture of a segment's first frame. Encoding runs in a thread.
+    ``deadline_s`` counts from the capture of a segment's first frame. Encoding runs in a thread. Each segment
+    is reported to ``emit`` when it is sent and when its outcome is known.
     """
 
     def __init__(
@@ -45,7 +46,7 @@ class SegmentSender:
         self._ended = False
 
     def end(self) -> None:
-        """The run is over: what is still on its way is neither delivered nor lost."""
+        """The run is over: segments still on their way are reported neither as delivered nor as lost."""
         self._ended = True
 
     def restart(self) -> None:
@@ -53,17 +54,20 @@ class SegmentSender:
         self._segmenter = None
 
     async def offer(self, frame: Frame, plan: TransmissionPlan, peer: Peer | None) -> None:
-        """Takes the next sampled frame; sends a segment whenever one is complete."""
+        """Takes the next sampled frame; sends a segment when it is complete. Without ``peer`` it is lost."""
         if self._segmenter is None:
             self._segmenter = Segmenter(plan.fps)
+        # A new plan may end the segment in hand, and this frame may be a whole segment: up to two to send.
         for frames in (self._segmenter.reconfigure(plan.fps), self._segmenter.add(frame)):
             if frames is not None:
                 await self._send(frames, plan, peer)
 
     async def _send(self, frames: Sequence[Frame], plan: TransmissionPlan, peer: Peer | None) -> None:
-        if peer is None:  # no connection: what is captured now would be stale before there is one
+        # Without a connection a segment is not kept: it would be past its deadline before there is one.
+        if peer is None:
             self._report("lost", self._next_sequence(), len(frames), 0)
             return
+        # A segment that was ended early lasts less than a second, and so does its part of the rate.
         budget = segment_budget_bits(
             allowed_bps=peer.allowed_rate_bps,
             backlog_bytes=peer.video_backlog_bytes,
@@ -81,20 +85,21 @@ class SegmentSender:
                 self._report(outcome.outcome, sequence, len(frames), len(data))
 
         self._report("sent", sequence, len(frames), len(data))
-        if peer.closed:  # while it was encoded
+        if peer.closed:  # the connection ended while the segment was encoded
             self._report("lost", sequence, len(frames), len(data))
             return
         peer.send_video(data, frames[0].t + self._deadline_s, settled)
 
     async def encode_request(self, frames: Sequence[Frame], fps: float, bits: int) -> Segment:
-        """The frames of a retraining request as one segment, at the camera's own size."""
+        """The frames of a retraining request as one segment of about ``bits``, at the camera's own size."""
+        # An encoder of its own, so that these frames do not disturb the stream's rate model.
         height, width = frames[0].image.shape[:2]
         encoder = SegmentEncoder(width, height, fps)
         coded = await asyncio.to_thread(encoder.encode, [frame.image for frame in frames], bits)
         return to_message(coded, frames, self._next_sequence(), self._frame_clock_fps)
 
     def _encoder_for(self, plan: TransmissionPlan) -> SegmentEncoder:
-        """The encoder of this sampling configuration; what the last one learnt is carried over."""
+        """The encoder of this sampling configuration; it inherits the last one's rate model."""
         last = self._encoder
         if last is None or (last.width, last.height, last.fps) != (plan.width, plan.height, plan.fps):
             model = last.model if last is not None else None

@@ -1,8 +1,8 @@
-"""The students a camera holds: which it runs, which it wants, which it is fetching.
+"""The students that a camera holds: the one it runs, the one it wants, the one it is fetching.
 
-Pure bookkeeping. A weight file crosses the network only when the camera lacks it, one at a time; when
-a newer student was announced meanwhile, the older one is run as soon as it is whole and the newer
-one fetched next.
+Pure bookkeeping. A weight file crosses the network only if the camera lacks it, and one file at a time. If a
+newer student is announced while one is on its way, the older one is finished and run, and then the newer one
+is fetched. To drop the older one would waste its bytes, and with frequent students none would ever arrive.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from ecco_emu.core.ids import ModelHash, model_hash
 
 
 class StudentCache:
-    """Holds at most ``capacity`` weight files, least recently used first out; never the running one."""
+    """Holds at most ``capacity`` weight files. The least recently run goes first, the running one never."""
 
     def __init__(self, running: bytes, *, capacity: int = 4) -> None:
         self.running = model_hash(running)
         self._files: OrderedDict[ModelHash, bytes] = OrderedDict({self.running: running})
-        self._capacity = max(2, capacity)
+        self._capacity = max(2, capacity)  # the running student and the one that replaces it
         self._wanted: ModelHash | None = None
         self.fetching: ModelHash | None = None
 
@@ -27,7 +27,7 @@ class StudentCache:
         return self._files.get(model)
 
     def announce(self, model: ModelHash) -> bool:
-        """A student to run. True if it is here already and can be run now."""
+        """The server announces a student to run. True if its file is here already and it can be run now."""
         if model in self._files:
             self._wanted = None
             return True
@@ -35,29 +35,33 @@ class StudentCache:
         return False
 
     def next_fetch(self) -> ModelHash | None:
-        """The student to ask for now, if one is wanted and nothing is on its way."""
+        """The student to ask the server for now; None if none is wanted or one is on its way."""
         if self._wanted is None or self.fetching is not None:
             return None
         self.fetching = self._wanted
         return self.fetching
 
     def forget_fetch(self) -> None:
-        """The connection is gone, and with it whatever was on its way."""
+        """The connection is gone, and with it the file that was on its way. It is still wanted."""
         self.fetching = None
 
     def arrived(self, model: ModelHash, weights: bytes) -> None:
-        """Raises ``ProtocolError`` for a file that was not asked for or is not what it claims."""
+        """Keeps a file that arrived.
+
+        Raises ``ProtocolError`` for a file that was not asked for or does not have the hash it claims.
+        """
         if model != self.fetching:
             raise ProtocolError(f"student {model} arrived unasked")
         self.fetching = None
         if model_hash(weights) != model:
             raise ProtocolError(f"student {model} arrived with other content than its hash says")
-        if self._wanted == model:
+        if self._wanted == model:  # otherwise a newer one was announced, and is fetched next
             self._wanted = None
         self._files[model] = weights
         self._trim()
 
     def run(self, model: ModelHash) -> None:
+        """``model``, whose file is here, runs from now on."""
         self._files.move_to_end(model)
         self.running = model
 

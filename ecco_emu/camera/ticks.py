@@ -1,4 +1,4 @@
-"""A camera's frame clock: which frame is next, and whether one was missed."""
+"""A camera's frame clock: the next frame to take, and the number of frames missed before it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class FrameTicks:
 
     @classmethod
     def at_rate(cls, clock_fps: float, fps: float) -> FrameTicks:
-        """Ticks at the rate nearest to ``fps`` that the clock can make, never above the clock's."""
+        """Ticks with the whole stride that comes nearest to ``fps``; never faster than the clock itself."""
         return cls(clock_fps, max(1, round(clock_fps / fps)))
 
     @property
@@ -28,6 +28,9 @@ class FrameTicks:
 
         A frame whose time has passed by less than one period is still taken, late.
         """
+        # Indices are multiples of the stride, counted from emulated 0, so that all cameras of one rate take
+        # their frames at the same times. 1e-9: a frame that is late by a whole period is missed, even if
+        # rounding makes it a little less.
         due = self.stride * math.ceil((now * self.clock_fps - self.stride) / self.stride + 1e-9)
         following = self._last + self.stride if self._last >= 0 else max(0, due)
         index = max(following, due, 0)

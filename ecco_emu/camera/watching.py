@@ -1,4 +1,4 @@
-"""Whether what a camera sees has drifted away from what its student learnt. No labels needed."""
+"""The triggers of a retraining request: has a camera's data drifted from the data its student learned?"""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ecco_emu.scenario.sections.drift import DriftSection
 
 
 class DriftWatch(Protocol):
-    """Fed every frame the student looked at; says once when the data has drifted."""
+    """Takes the scores of every frame that the student looked at, and says when the data has drifted."""
 
     @property
     def name(self) -> str: ...
@@ -24,20 +24,23 @@ class DriftWatch(Protocol):
         """The newest monitored value, for the record."""
         ...
 
-    def update(self, t: float, scores: npt.NDArray[np.float32]) -> bool: ...
+    def update(self, t: float, scores: npt.NDArray[np.float32]) -> bool:
+        """``scores``: (N,), 0 to 1, of the frame captured at emulated ``t``. True: the data has drifted."""
+        ...
 
     def relearn(self, t: float) -> None:
-        """Another student runs from now: what was normal is learnt again."""
+        """From ``t`` on another student runs, or the job ended: the usual level is learnt anew."""
         ...
 
 
 class ConfidenceWatch:
-    """A drop in the student's confidence, found by a change detector (control.drift)."""
+    """Notices a fall of the student's confidence with a change detector (``control.drift``)."""
 
     def __init__(self, drift: DriftSection) -> None:
         self.name = drift.detector
         self.value = 1.0
         assert drift.detector != "oracle"
+        # A fall without a suspicion must not be confirmed sooner than one with it.
         defaults = DriftParameters()
         self._detector = DriftDetector(
             drift.detector,
@@ -54,7 +57,7 @@ class ConfidenceWatch:
 
 
 class OracleWatch:
-    """Looks at the world's own condition: for experiments in which detecting drift must not matter."""
+    """Knows the world's own condition: for experiments whose result must not depend on drift detection."""
 
     name = "oracle"
 
@@ -64,7 +67,7 @@ class OracleWatch:
         self._learnt = condition_at(0.0)
 
     def update(self, t: float, scores: npt.NDArray[np.float32]) -> bool:
-        self.value = frame_confidence(scores)
+        self.value = frame_confidence(scores)  # only for the record; it decides nothing
         return self._condition_at(t) != self._learnt
 
     def relearn(self, t: float) -> None:

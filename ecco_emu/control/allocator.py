@@ -1,9 +1,9 @@
 """Who trains next: GPU micro-windows handed to retraining jobs (paper section 3.1, Algorithm 1).
 
-An allocator lives for one retraining window. Its owner asks ``next_job``, trains that job on all GPUs
-for one micro-window, and reports with ``record``; a micro-window in which nothing trained is reported
-with ``skip``. Jobs come, go and change size at any time in between. Two allocators share that
-conversation (``_Slots``) and differ in whom they pick:
+An allocator lives for one retraining window. Its owner asks ``next_job``, trains that job on all GPUs for
+one micro-window, and reports the result with ``record``. It reports a micro-window in which nothing trained
+with ``skip``. Jobs come, go and change size at any time in between. ``_WindowAllocator`` is this exchange,
+which two allocators share. They differ in the job that they choose:
 
 - ``GreedyAllocator``: Algorithm 1. First every job once, then always the highest objective gain.
 - ``FairAllocator``: equal GPU time, for baselines without an allocator of their own.
@@ -23,7 +23,7 @@ from ecco_emu.core.ids import JobId
 
 @dataclass(frozen=True, slots=True)
 class GpuEstimate:
-    """What a group's cameras are told (paper section 3.1, last paragraph)."""
+    """The GPU time that a group can expect, as its cameras are told (paper, section 3.1, last paragraph)."""
 
     c: float
     """c_j = p_j * G * |T|: GPU micro-windows the job can expect in a whole window."""
@@ -36,18 +36,21 @@ class Allocator(Protocol):
 
     @property
     def remaining(self) -> int:
-        """Micro-windows not handed out and not skipped yet (one being trained counts as handed out)."""
+        """Micro-windows neither handed out nor skipped yet. One that is being trained is handed out."""
         ...
 
     @property
     def initial_pass_complete(self) -> bool:
-        """``estimate`` now rests on this window's measurements; False again once a job is added."""
+        """Does ``estimate`` rest on this window's measurements? False again when a job is added.
+
+        Algorithm 1 sends (c_j, p_j) to the cameras after its initial pass (line 15), not before.
+        """
         ...
 
     def next_job(self) -> JobId | None:
-        """Whom to train in the next micro-window; the same answer until ``record``, ``skip`` or its removal.
+        """The job to train in the next micro-window; None if no micro-window or no job is left.
 
-        None when the window's micro-windows are spent or there is no job.
+        The answer stays the same until ``record``, ``skip`` or the removal of that job.
         """
         ...
 
@@ -70,8 +73,8 @@ class Allocator(Protocol):
     def remove_job(self, job: JobId) -> None: ...
 
 
-class _Slots(ABC):
-    """The conversation both allocators have with their owner; subclasses choose and learn."""
+class _WindowAllocator(ABC):
+    """Counts micro-windows and keeps the list of jobs. Subclasses choose a job and learn from its result."""
 
     def __init__(self, micro_windows: int, gpus: int, jobs: Mapping[JobId, int]) -> None:
         if micro_windows < 1 or gpus < 1:
@@ -89,30 +92,28 @@ class _Slots(ABC):
         return self._micro_windows - self._spent - (self._pending is not None)
 
     def next_job(self) -> JobId | None:
-        if self._pending not in self._members:  # none was named, or its job was removed since
+        if self._pending not in self._members:  # no job was named yet, or the named one has been removed
             self._pending = None
             if self._members and self.remaining > 0:
                 self._pending = self._choose()
         return self._pending
 
     def record(self, job: JobId, before: float | None, after: float | None) -> None:
-        """Raises ``ValueError`` if ``job`` is not the one ``next_job`` named.
-
-        A job removed while it trained still spends its micro-window; nothing is learnt from it.
-        """
+        """Raises ``ValueError`` if ``job`` is not the one that ``next_job`` named."""
         if job != self._pending:
             raise ValueError(f"{job} was not given a micro-window (that was {self._pending})")
         self._pending = None
         self._spent += 1
         self._passed(1)
+        # A job that was removed while it trained has spent its micro-window, but its result concerns nobody.
         if job in self._members:
             self._learn(job, before, after)
 
     def skip(self, micro_windows: int = 1) -> None:
-        """A job that was named but not trained gives its micro-window back first."""
+        """That many micro-windows went by untrained. More than there are left count as all that are left."""
         if micro_windows < 0:
             raise ValueError("cannot skip a negative number of micro-windows")
-        self._pending = None
+        self._pending = None  # a job that was named but not trained gives its micro-window back
         micro_windows = min(micro_windows, self.remaining)
         self._spent += micro_windows
         self._passed(micro_windows)
@@ -151,17 +152,17 @@ class _Slots(ABC):
     def _passed(self, micro_windows: int) -> None: ...
 
 
-class GreedyAllocator(_Slots):
+class GreedyAllocator(_WindowAllocator):
     """Algorithm 1: every job trains once, then the highest objective gain takes each micro-window.
 
-    Where the paper is silent: the initial pass goes to the longest-waiting job first (a job that never
-    trained has waited longest), so that with more jobs than micro-windows all have their turn over
-    the windows. Among equal objective gains, too, the longest-waiting job wins, then the first id.
-    Negative gains stay negative in the ranking: the least bad job trains, for an idle GPU helps nobody.
+    The paper leaves ties, negative gains and windows with fewer micro-windows than jobs open; the comments
+    below say what is done about them.
 
-    ``memory`` outlives the window: what it holds is blended with this window's samples.
-    ``floor`` is the least objective gain a job is given in the estimate, so that a job whose gain is
-    flat or negative keeps a little bandwidth to learn from.
+    ``size_weight`` and ``fairness`` are those of Eq. 1 (``objective``). ``memory`` outlives the window: the
+    gains that it holds are blended with this window's samples. ``floor`` is the least objective gain that a
+    job is given in the estimate, so that a job whose gain is flat or negative keeps a little bandwidth to
+    learn from. Raises ``ValueError`` for a ``floor`` that is not positive: the shares would not be defined
+    when no job gains.
     """
 
     def __init__(
@@ -188,6 +189,7 @@ class GreedyAllocator(_Slots):
     @property
     def initial_pass_complete(self) -> bool:
         """Every job trained once in this window, or the window had too few micro-windows for that."""
+        # Without the second condition, cameras would get no estimate while jobs outnumber micro-windows.
         return self._tried >= self._members.keys() or self._spent >= self._micro_windows
 
     def remove_job(self, job: JobId) -> None:
@@ -196,19 +198,23 @@ class GreedyAllocator(_Slots):
         self._memory.keep_only(self._members)
 
     def objective_gains(self) -> dict[JobId, float]:
-        """OG_j of every job as Algorithm 1 ranks it now, growth while waiting included."""
+        """OG_j of every job as Algorithm 1 ranks it now (lines 9-12), its growth while waiting included."""
         return self._objective_gains({job: self._memory.expected_gain(job) for job in self._members})
 
     def estimate(self) -> dict[JobId, GpuEstimate]:
-        """p_j = max(OG_j, floor) / sum of these, from the smoothed gains.
+        """(c_j, p_j) with p_j = max(OG_j, floor) / sum of these (line 15), from the smoothed gains.
 
-        Before the initial pass is complete it rests on earlier windows; a job never measured counts as
-        the mean of the others. So the first estimate of all is an equal split.
+        Before the initial pass is complete the estimate rests on earlier windows.
         """
+        # Growth while waiting stays out: it says who should be tried next, not how much data a group needs.
+        # A job that was never measured counts as the mean of the others, so that it neither starves them
+        # nor is starved. Before any job was measured all are equal.
         gains = {job: self._memory.measured(job) for job in self._members}
         known = [gain for gain in gains.values() if gain is not None]
-        usual = sum(known) / len(known) if known else 0.0
-        ranked = self._objective_gains({job: usual if gain is None else gain for job, gain in gains.items()})
+        mean_gain = sum(known) / len(known) if known else 0.0
+        ranked = self._objective_gains(
+            {job: mean_gain if gain is None else gain for job, gain in gains.items()}
+        )
         return self._estimates({job: max(gain, self._floor) for job, gain in ranked.items()})
 
     def _objective_gains(self, gains: Mapping[JobId, float]) -> dict[JobId, float]:
@@ -221,13 +227,17 @@ class GreedyAllocator(_Slots):
     def _choose(self) -> JobId:
         untried = self._members.keys() - self._tried
         if untried:
-            return min(untried, key=lambda job: (self._minus_waited(job), job))
+            # The initial pass (lines 13-14), longest wait first: with more jobs than micro-windows, jobs that
+            # had no turn in this window come first in the next one.
+            return min(untried, key=lambda job: (self._negated_wait(job), job))
+        # The greedy step (lines 16-18). Equal gains go to the longest wait, then to the first id. If all
+        # gains are negative, the least bad job trains: an idle GPU helps no job.
         ranked = self.objective_gains()
-        return min(ranked, key=lambda job: (-ranked[job], self._minus_waited(job), job))
+        return min(ranked, key=lambda job: (-ranked[job], self._negated_wait(job), job))
 
-    def _minus_waited(self, job: JobId) -> float:
+    def _negated_wait(self, job: JobId) -> float:
         waited = self._memory.waited(job)
-        return float("-inf") if waited is None else -waited
+        return float("-inf") if waited is None else -waited  # a job that never trained has waited longest
 
     def _learn(self, job: JobId, before: float | None, after: float | None) -> None:
         self._tried.add(job)
@@ -238,13 +248,14 @@ class GreedyAllocator(_Slots):
 
 
 class TimeLedger:
-    """Micro-windows each job has had so far, over all windows."""
+    """Counts the micro-windows that each job has had so far, over all windows."""
 
     def __init__(self) -> None:
         self._spent: dict[JobId, int] = {}
 
     def open(self, job: JobId) -> None:
-        """A newcomer starts level with the job that had least: it need not make up for the past."""
+        """Adds ``job``, if it is new, level with the job that has had least."""
+        # From 0 it would take every micro-window until it had caught up with jobs of many windows.
         self._spent.setdefault(job, min(self._spent.values(), default=0))
 
     def charge(self, job: JobId) -> None:
@@ -257,10 +268,11 @@ class TimeLedger:
         self._spent = {job: count for job, count in self._spent.items() if job in jobs}
 
 
-class FairAllocator(_Slots):
+class FairAllocator(_WindowAllocator):
     """Equal GPU time: the job that has had least so far trains next; ties go to the first id.
 
-    ``ledger`` outlives the window, so that jobs that do not divide a window evenly even out over several.
+    ``ledger`` outlives the window: three jobs in windows of four micro-windows cannot have equal time within
+    one window, but they have it over three.
     """
 
     def __init__(
@@ -272,7 +284,7 @@ class FairAllocator(_Slots):
 
     @property
     def initial_pass_complete(self) -> bool:
-        """Always: equal shares need no measurement."""
+        """Always true: equal shares need no measurement."""
         return True
 
     def add_job(self, job: JobId, members: int) -> None:

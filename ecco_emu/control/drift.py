@@ -1,20 +1,17 @@
-"""When a camera asks for retraining: label-free drift detection on its student's own confidence.
+"""When a camera asks for retraining: drift detection without labels, on its student's own confidence.
 
-A student that no longer fits the scene is less sure of fewer objects, so a fall of its confidence is
-taken for drift. Three change detectors of the river library are offered. Each alone is jumpy on such
-streams, so its alarm only raises a suspicion, which must be confirmed by something a person can check:
+The paper leaves the detector open (section 3.3), so all of this is ours. A student that no longer fits the
+scene finds fewer objects and is less sure of them, so a fall of its confidence is taken for drift. Three
+change detectors of the river library are offered. Each of them alone gives many false alarms on such
+streams. Its alarm therefore only raises a suspicion, which the level of the values must confirm:
 
     WARM_UP --enough values--> WATCHING --river's alarm--> SUSPECT --low for confirm_s--> ALARMED
                                  |   ^------ not low, for suspect_s -----/                   ^
                                  +---------------------- low for insist_s -------------------+
 
-"Low" means that the mean of the last ``recent_s`` seconds is below the reference by a margin. River's
-detectors have short memories and can miss a fall that is plain to see a moment later, so a fall that
-lasts ``insist_s`` needs no suspicion. And a fall that is just over, though the recent mean still remembers
-it, is none: the very last values must be low too. The reference is the usual level since the last
-``reset``; it stands still while the values are low or suspect, so that a drift cannot talk it down. A rise
-is never drift. After an alarm nothing more is said until ``reset``, which the camera calls when it begins
-to run a new student, or until ``rearm_s`` have passed.
+"Low" means that the mean of the last ``recent_s`` seconds is below the reference by a margin. The reference
+is the usual level since the last ``reset``. A rise is never drift. After an alarm there is no other one until
+``reset``, which the camera calls when it begins to run a new student, or until ``rearm_s`` have passed.
 """
 
 from __future__ import annotations
@@ -32,18 +29,19 @@ DetectorName = Literal["page-hinkley", "adwin", "kswin"]
 
 
 def frame_confidence(scores: npt.NDArray[np.float32], top: int = 5) -> float:
-    """One frame's confidence: the mean of its ``top`` highest detection scores, of all if fewer, 0 if none.
+    """One frame's confidence: the mean of its ``top`` highest detection scores, of all if there are fewer.
 
-    The top few, because how many objects pass by says little of the student, and a long tail of
-    doubtful boxes would pull every frame to the detection threshold. ``scores`` is (N,), 0 to 1.
+    ``scores`` has shape (N,) and values from 0 to 1. Without a detection the confidence is 0.
     """
+    # Only the highest few. The number of objects in view says little of the student, and the many doubtful
+    # boxes that a detector reports would pull every frame's mean to the detection threshold.
     if len(scores) == 0:
         return 0.0
     return float(np.sort(scores)[-top:].mean())
 
 
 class ChangeTest(Protocol):
-    """What a river detector offers: feed a value, ask whether it sees a change now."""
+    """The part of a river detector that is used: it takes a value and then says whether it sees a change."""
 
     drift_detected: bool
 
@@ -59,25 +57,25 @@ class DriftParameters:
     warm_up_values: int = 10
     """Least number of values to learn the reference from."""
     cooldown_s: float = 0.5
-    """After a reset, values are ignored for this long: frames of the old student may be among them."""
+    """After a reset, values are ignored for this long: the old student may still have seen these frames."""
     recent_s: float = 2.0
-    """What "recent" means."""
+    """The recent mean is taken over this long."""
     margin: float = 0.1
-    """How far below the reference the recent mean is low."""
+    """The recent mean is low when it is further than this below the reference."""
     margin_errors: float = 3.0
-    """The same in standard errors of the two means' difference; the larger margin counts."""
+    """The margin in standard errors of the difference between both means; the larger margin counts."""
     margin_most: float = 0.4
-    """But no noise makes a margin larger than this fraction of the reference: near 0 is always low."""
+    """Upper bound of the margin that comes from ``margin_errors``, as a fraction of the reference."""
     confirm_s: float = 1.0
-    """How long values must be low before the alarm."""
+    """With a suspicion, values must be low for this long before the alarm."""
     insist_s: float = 5.0
-    """Values low for this long are drift even if the change test never spoke; at least ``confirm_s``."""
+    """Without a suspicion, values must be low for this long (at least ``confirm_s``) before the alarm."""
     suspect_s: float = 2.0
-    """A suspicion is dropped after this long with the recent mean within half the margin."""
+    """A suspicion is dropped after this long if the recent mean is within half the margin by then."""
     memory_s: float = 60.0
-    """Time constant of the reference."""
+    """Time constant with which the reference forgets."""
     rearm_s: float = 60.0
-    """An alarm nobody reacted to is forgotten after this long, and the reference learnt anew."""
+    """After an alarm without a ``reset``, the reference is learnt anew when this long has passed."""
 
     def __post_init__(self) -> None:
         if min(self.recent_s, self.memory_s, self.rearm_s) <= 0 or self.warm_up_values < 2:
@@ -91,6 +89,8 @@ class DriftParameters:
 
 
 class Phase(Enum):
+    """States of the detector; the module's picture shows how they follow each other."""
+
     WARM_UP = auto()
     WATCHING = auto()
     SUSPECT = auto()
@@ -98,7 +98,7 @@ class Phase(Enum):
 
 
 class DriftDetector:
-    """Feed it ``update(t, value)``; it answers True once per drift."""
+    """Takes a student's confidence in each frame with ``update``, which answers True once per drift."""
 
     def __init__(
         self, name: DetectorName = "page-hinkley", parameters: DriftParameters | None = None
@@ -113,23 +113,25 @@ class DriftDetector:
 
     @property
     def reference(self) -> float:
-        """The level taken for usual (NaN before the first value)."""
+        """The usual level of the values; NaN before the first one."""
         return self._mean if self._count else math.nan
 
     @property
     def statistic(self) -> float:
-        """The mean of the recent values (NaN before the first)."""
+        """The mean of the recent values; NaN before the first one."""
         return self._mean_since(-math.inf) if self._recent else math.nan
 
     @property
     def correlation(self) -> float:
-        """Of neighbouring values, as learnt with the reference; 0 to 0.9."""
+        """Correlation of neighbouring values, learnt together with the reference; 0 to 0.9."""
+        # At most 0.9: at 1 the margin would be infinite. At least 0: values that alternate would make it too
+        # small.
         if self._variance <= 0.0:
             return 0.0
         return min(0.9, max(0.0, self._covariance / self._variance))
 
     def reset(self, t: float) -> None:
-        """A new student runs since ``t``: what was usual is forgotten."""
+        """A new student runs since ``t``: the reference is learnt anew."""
         self._phase = Phase.WARM_UP
         self._test = make_change_test(self.name)
         self._ignore_until = t + self.parameters.cooldown_s
@@ -146,8 +148,10 @@ class DriftDetector:
         self._rearm_at = math.inf
 
     def update(self, t: float, value: float) -> bool:
-        """One frame's confidence at emulated ``t``. True: drift, now confirmed. Values that are not
-        finite are ignored."""
+        """Takes one frame's confidence at emulated ``t``. True means drift, now confirmed.
+
+        Values that are not finite are ignored.
+        """
         if t >= self._rearm_at:
             self.reset(t)
         if self._phase is Phase.ALARMED or t < self._ignore_until or not math.isfinite(value):
@@ -167,18 +171,23 @@ class DriftDetector:
         margin = self._margin()
         below = self._mean - self.statistic
         self._low_since = (self._low_since if self._low_since is not None else t) if below > margin else None
+        # Falling needs the whole margin, recovering half of it: a value between the two changes nothing.
         if self._test.drift_detected:
             self._phase = Phase.SUSPECT
             self._suspect_until = t + self.parameters.suspect_s
         elif self._phase is Phase.SUSPECT and below <= margin / 2 and t >= self._suspect_until:
             self._phase = Phase.WATCHING
+        # The reference stands still while values are low or suspect, or a slow drift would drag it down.
         if self._low_since is None and self._phase is Phase.WATCHING:
             self._learn(t, value)
+        # River's detectors have short memories and miss some falls that are plain to see a moment later. So
+        # a fall without a suspicion counts too, if it lasts longer.
         patience = self.parameters.confirm_s
         if self._phase is not Phase.SUSPECT:
             patience = max(patience, self.parameters.insist_s)
         if self._low_since is None or t - self._low_since < patience - 1e-9:
             return False
+        # A short fall that is over already still lowers the recent mean. The newest values must be low too.
         if self._mean - self._mean_since(t - self.parameters.confirm_s / 2) <= margin / 2:
             return False
         self._phase = Phase.ALARMED
@@ -186,13 +195,13 @@ class DriftDetector:
         return True
 
     def _margin(self) -> float:
-        """How far below the reference the recent mean must be: clearly, and beyond chance.
-
-        Cars that stay in view for seconds make neighbouring values alike, and so many values say no
-        more than a few independent ones: n of them count as n * (1 - r) / (1 + r), r their correlation.
-        """
+        """How far below the reference the recent mean must be, so that a fall is large and not chance."""
+        # The standard error of the difference of two means, of len(recent) and of count values. Cars that
+        # stay in view for seconds make neighbouring values alike. n values with correlation r between
+        # neighbours then say no more than n * (1 - r) / (1 + r) independent ones (AR(1) noise).
         error = math.sqrt(self._variance * (1.0 / len(self._recent) + 1.0 / self._count))
         r = self.correlation
+        # No noise makes the margin larger than ``margin_most`` of the reference: near 0 is always low.
         chance = self.parameters.margin_errors * error * math.sqrt((1.0 + r) / (1.0 - r))
         return max(self.parameters.margin, min(chance, self.parameters.margin_most * self._mean))
 
@@ -207,7 +216,10 @@ class DriftDetector:
             self._recent.popleft()
 
     def _learn(self, t: float, value: float) -> None:
-        """Mean, variance, covariance of neighbours: every value alike at first, then with ``memory_s``."""
+        """Updates the reference: mean, variance, and covariance of neighbouring values."""
+        # Every value counts alike at first (weight 1 / count). Once 1 / count is smaller than the weight that
+        # ``memory_s`` gives a new value, old values fade. ``expm1`` is exact for small steps of time. The two
+        # lines for mean and variance are Welford's, with weights.
         self._count += 1
         fresh = -math.expm1(-(t - self._last_t) / self.parameters.memory_s)
         self._last_t = t
@@ -222,8 +234,9 @@ class DriftDetector:
 def make_change_test(name: DetectorName) -> ChangeTest:
     """A river detector tuned for about 4 values a second (measured in docs/notes/algorithms.md).
 
-    river takes more than a second to import: only those who watch for drift pay for it.
+    Raises ``ValueError`` for a name that is not a ``DetectorName``.
     """
+    # Imported here because river takes more than a second to import, and most processes watch no drift.
     from river import drift
 
     test: ChangeTest
@@ -231,8 +244,8 @@ def make_change_test(name: DetectorName) -> ChangeTest:
         case "page-hinkley":
             test = drift.PageHinkley(min_instances=8, delta=0.05, threshold=0.8, mode="down")
         case "adwin":
-            # A delta this large is no error probability: ADWIN's bound is far too careful for the
-            # handful of values there are, and the confirmation holds back its false alarms.
+            # ADWIN's delta bounds the probability of a false alarm, and one this large bounds nothing. Its
+            # bound is far too careful for a dozen values, and the confirmation holds back false alarms.
             test = drift.ADWIN(delta=0.8, clock=1, min_window_length=4, grace_period=12)
         case "kswin":
             test = drift.KSWIN(alpha=0.005, window_size=30, stat_size=10, seed=0)

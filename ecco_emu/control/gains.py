@@ -26,8 +26,7 @@ class GainRecord:
     trained_tick: int
     """When the job's last training ended."""
     sampled_tick: int | None
-    """When the last gain was measured; earlier than ``trained_tick`` if there were no frames to measure
-    on."""
+    """When the last gain was measured; earlier than ``trained_tick`` if frames to measure on were missing."""
 
 
 class GainMemory:

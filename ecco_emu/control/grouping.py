@@ -1,8 +1,8 @@
-"""Who shares a retraining job (paper section 3.3, Algorithm 2).
+"""Which cameras share a retraining job (paper, section 3.3, Algorithm 2).
 
-Metadata narrows the choice (``candidates``), measured accuracy decides it (``choose``), and at the end of
-each window members that their group's model no longer fits are taken out (``members_to_split``). The
-measuring itself, a model on frames, is the server's; only its numbers come here.
+Metadata narrows the choice for a request (``candidates``), and measured accuracy decides it (``choose``). At
+the end of each window, members that their group's model no longer fits are taken out (``members_to_split``).
+The server measures the models on frames; this module sees only the numbers.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Metadata:
 
 @dataclass(frozen=True, slots=True)
 class JobMetadata:
-    """A job's metadata is that of its members' requests, merged."""
+    """A job's metadata: that of its members' newest requests (Algorithm 2, line 9 adds it to the job's)."""
 
     members: Mapping[CameraId, Metadata]
 
@@ -37,12 +37,12 @@ class JobMetadata:
 
     @property
     def t(self) -> float:
-        """Mean request time of the members."""
+        """Mean request time of the members, in emulated seconds."""
         return sum(member.t for member in self.members.values()) / len(self.members)
 
     @property
     def at(self) -> tuple[float, float]:
-        """Centroid of the members."""
+        """Centroid of the members, in metres."""
         xs, ys = zip(*(member.at for member in self.members.values()), strict=True)
         return sum(xs) / len(xs), sum(ys) / len(ys)
 
@@ -56,7 +56,9 @@ def candidates(
 ) -> list[JobId]:
     """Jobs close to the request in time and space (line 4), bounds included, in order of id.
 
-    ``nearest``: some one member is within both bounds. ``mean``: the members' mean time and centroid are.
+    The paper does not say what a group's time and place are. With ``nearest`` one of its members must be
+    within both bounds. With ``mean`` the members' mean time and centroid must be. ``nearest`` lets a group
+    grow along a street; the accuracy that ``choose`` asks for keeps it from growing too far.
     """
 
     def close(other: Metadata) -> bool:
@@ -65,6 +67,8 @@ def candidates(
     def fits(job: JobMetadata) -> bool:
         if linkage == "mean":
             return close(Metadata(job.t, job.at))
+        # Both bounds by the same member: one that is near in time and another that is near in space say
+        # nothing of a common drift.
         return any(close(member) for member in job.members.values())
 
     return sorted(job for job, metadata in jobs.items() if fits(metadata))
@@ -73,12 +77,15 @@ def candidates(
 def choose(gains: Mapping[JobId, float], min_gain: float = 0.0) -> JobId | None:
     """The job whose model beats the request's own model by most on the request's frames (lines 5-9).
 
-    Only gains of at least ``min_gain`` count; ties go to the first id. None: start a new job (line 11).
-    The paper asks for a positive gain. Here a job that is exactly as good as the request's own model will
-    do by default, because requests of one drift arrive together: the first one's job has not trained yet,
-    or not enough to show, and jobs are never merged later. What the metadata grouped wrongly, the
-    windows' ends split.
+    ``gains`` are differences of accuracy. Only gains of at least ``min_gain`` count; ties go to the first id.
+    None means to start a new job (line 11).
     """
+    # The paper asks for a positive gain. With the default of 0, a job that is exactly as good as the
+    # request's own model will do. Requests of one drift arrive within seconds of each other, when the first
+    # one's job has not trained yet and its model still is the one that all these cameras run: gains are 0.
+    # Jobs are never merged later, so with the paper's rule each camera would train alone for the rest of the
+    # run. Cameras that time and place grouped wrongly are split off at a window's end. Any tiny positive
+    # ``min_gain`` gives the paper's rule.
     better = [(-gain, job) for job, gain in gains.items() if gain >= min_gain]
     return min(better)[1] if better else None
 
@@ -88,12 +95,13 @@ def members_to_split(
 ) -> list[tuple[CameraId, float]]:
     """Members whose accuracy under the group's model fell by more than ``threshold`` since the last window.
 
-    Largest drop first, then by id. A member measured in only one of the two windows stays: it has just
-    joined, or none of its frames arrived, and neither says that it drifted away.
+    Algorithm 2, lines 16-17. Each with its drop, largest first, then by id.
     """
     drops: list[tuple[CameraId, float]] = []
     for camera, now in current.items():
         before = previous.get(camera)
+        # A member that was measured in only one of the two windows stays: it has just joined, or none of its
+        # frames arrived, and neither says that it drifted away.
         if before is not None and now is not None and before - now > threshold:
             drops.append((camera, before - now))
     return sorted(drops, key=lambda item: (-item[1], item[0]))

@@ -14,8 +14,7 @@ AlphaMapping = Literal["linear", "root", "auto"]
 
 # GAIMD's throughput is proportional to alpha as long as every flow sees every congestion event, as at a
 # drop-tail queue that is deep enough. Where each packet is equally likely to be lost (random loss, short
-# queues, many slow flows), throughput goes with the root of alpha, and ``root`` makes up for that by
-# squaring.
+# queues, many slow flows), it goes with the root of alpha, and ``root`` makes up for that by squaring.
 _EXPONENTS: dict[AlphaMapping, float] = {"linear": 1.0, "root": 2.0, "auto": 1.0}
 
 ALPHA_SUM = 3.0

@@ -1,1 +1,1 @@
-"""This host, as the emulation uses it: worker processes, priorities, clock, event loop, its lag."""
+"""The host that a run uses: worker processes, priorities, its clock, the event loop and the loop's lag."""

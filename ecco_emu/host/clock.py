@@ -42,6 +42,7 @@ class RunClock:
         return self._time.wall_rate(emulated_bps)
 
     def emulated_duration(self, wall_s: float) -> float:
+        """How many emulated seconds ``wall_s`` seconds of the wall stand for."""
         return self._time.emulated_duration(wall_s)
 
     def emulated(self, wall: float) -> float:

@@ -1,4 +1,4 @@
-"""Running an event loop: on uvloop where it is installed, ended by signals where that is asked for."""
+"""Runs a coroutine on an event loop: uvloop's where it is installed, else the standard library's."""
 
 from __future__ import annotations
 
@@ -11,18 +11,22 @@ T = TypeVar("T")
 
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Runs a coroutine on an event loop of its own."""
+    """Runs a coroutine to its end on an event loop of its own."""
     with asyncio.Runner(loop_factory=_factory()) as runner:
         return runner.run(coroutine)
 
 
 def run_until_signalled(coroutine: Coroutine[Any, Any, T]) -> T:
-    """As ``run``; Ctrl-C and SIGTERM cancel the coroutine. Raises ``KeyboardInterrupt`` then."""
+    """As ``run``, but Ctrl-C and SIGTERM cancel the coroutine, and ``KeyboardInterrupt`` is raised then.
+
+    Cancelling lets a run close its links and processes and write its last records.
+    """
 
     async def with_signals() -> T:
         task = asyncio.current_task()
         assert task is not None
         loop = asyncio.get_running_loop()
+        # asyncio's runner cancels on Ctrl-C by itself, but not on SIGTERM, which services and CI send.
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, task.cancel)
         return await coroutine
@@ -34,7 +38,7 @@ def run_until_signalled(coroutine: Coroutine[Any, Any, T]) -> T:
 
 
 def _factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """uvloop's loops, or None for the standard library's."""
+    """Makes uvloop's loops; None for the standard library's."""
     try:
         import uvloop
     except ImportError:

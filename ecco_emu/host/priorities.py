@@ -1,4 +1,4 @@
-"""Which threads go first while a run goes on: packets and timers cannot wait, workers can."""
+"""Scheduling priorities during a run: packets and timers cannot wait, the work of worker processes can."""
 
 from __future__ import annotations
 
@@ -13,27 +13,31 @@ from contextlib import contextmanager, suppress
 PRIORITY = -10
 """Niceness of this process while a run goes on."""
 REAL_TIME = os.SCHED_RR | os.SCHED_RESET_ON_FORK
-"""Of the event loop's thread alone, which sleeps most of the time: with every core busy, an ordinary
-thread of any niceness can wait for the next clock tick. Threads and processes it starts do not inherit it."""
+"""Scheduling class of the event loop's thread alone, which sleeps most of the time. When all cores are busy,
+an ordinary thread of any niceness may have to wait for the next tick of the kernel's clock. Threads and
+processes that this one starts do not inherit the class."""
 SWITCH_INTERVAL_S = 0.001
-"""How long a thread may keep the interpreter's lock from the event loop."""
+"""The longest that another thread may keep the interpreter's lock while the event loop waits for it. Python's
+default is 5 ms."""
 
 
 @contextmanager
 def raised_priority() -> Iterator[None]:
-    """Makes this process outrank its workers, whose work can wait; packets and timers cannot.
+    """Gives this process a higher priority than its workers; its priorities are restored at the end.
 
-    The threads that encode and decode are raised along with the event loop's (on Linux, niceness belongs
-    to threads): one that is preempted while it holds the interpreter's lock would hold up the loop.
+    The event loop's default executor is replaced for that time. Without CAP_SYS_NICE the priorities stay as
+    they are, and the loop's lag shows whether that mattered.
     """
     thread = threading.get_native_id()
     before = os.getpriority(os.PRIO_PROCESS, thread)
     switch_interval_s = sys.getswitchinterval()
-    _outrank_workers()
+    _raise_this_thread()
     with suppress(PermissionError):
         os.sched_setscheduler(thread, REAL_TIME, os.sched_param(1))
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    executor = ThreadPoolExecutor(4, "ecco-emu", initializer=_outrank_workers)
+    # On Linux niceness belongs to threads. The threads that encode and decode are raised too: one that is
+    # preempted while it holds the interpreter's lock would hold up the event loop.
+    executor = ThreadPoolExecutor(4, "ecco-emu", initializer=_raise_this_thread)
     loop = asyncio.get_running_loop()
     loop.set_default_executor(executor)
     try:
@@ -47,7 +51,7 @@ def raised_priority() -> Iterator[None]:
             os.setpriority(os.PRIO_PROCESS, thread, before)
 
 
-def _outrank_workers() -> None:
-    """Raises the calling thread. Without CAP_SYS_NICE it stays; loop lag will tell whether it mattered."""
+def _raise_this_thread() -> None:
+    """Raises the calling thread's priority, if this process may."""
     with suppress(PermissionError):
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), PRIORITY)

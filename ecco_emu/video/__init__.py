@@ -1,8 +1,9 @@
-"""Video segments: cutting sampled frames into seconds, coding each to a number of bits, and back.
+"""Video segments: sampled frames are grouped into seconds, coded to a number of bits, and decoded again.
 
-``segmenter`` groups frames; ``encoder`` codes a group with libx264 so that it takes the bits it was
-given, with what ``rate_model`` learned from earlier segments; ``decoder`` reads what came over the
-network and trusts none of it; ``messages`` joins both to ``core.messages.Segment``.
+``segmenter`` groups frames into segments. ``encoder`` codes a segment with libx264 to about a given number of
+bits, for which ``rate_model`` remembers how earlier segments came out. ``decoder`` decodes a segment that
+came over the network and trusts nothing in it. ``messages`` puts segments into ``core.messages.Segment`` and
+takes them out. ``annexb`` (the byte stream) and ``color`` (pixel formats) serve encoder and decoder.
 """
 
 from ecco_emu.video.decoder import decode

@@ -1,9 +1,9 @@
 """Decodes a segment that came over the network; nothing in it is trusted.
 
-The stream must have exactly the form our encoder gives it (checked on start codes before libav sees
-it), so a segment costs at most ``frames`` pictures of the announced size, in one thread. What libav
-reports as damaged is refused. Damage that still is valid H.264 cannot be seen here: the transport's
-authentication is what keeps it out.
+The stream must have exactly the form that our encoder gives it, which is checked by its start codes before
+libav sees it. So a segment costs at most the announced number of pictures of the announced size, in one
+thread. A stream that libav reports as damaged is refused. Damage that still is valid H.264 cannot be seen
+here; the transport's authentication keeps it out.
 """
 
 from __future__ import annotations
@@ -20,10 +20,15 @@ from ecco_emu.core.messages import MAX_SEGMENT_BYTES, MAX_SEGMENT_FRAMES
 from ecco_emu.video import annexb, color
 
 MAX_PIXELS = 1920 * 1088
-"""Of one picture: the largest a scenario's camera may have."""
+"""Of one picture: the largest that a scenario's camera may have. 1088 is 1080 in whole macroblocks of 16
+lines, as H.264 codes it."""
 
-_ALIGNMENT_PX = 64  # libav counts its buffers in lines of up to this much more than the picture
+# libav compares its limit with the size of its buffers, whose sides are up to this much larger than the
+# picture's.
+_ALIGNMENT_PX = 64
 
+# By default libav conceals errors and returns some picture. A student must not learn from pictures that no
+# camera took, so every error that libav can see raises, and nothing is concealed (``ec``).
 _OPTIONS = {
     "err_detect": "crccheck+bitstream+buffer+explode",
     "strict": "normal",
@@ -37,7 +42,8 @@ def decode(
     """The segment's pictures, each ``height`` x ``width`` x 3 RGB.
 
     Raises ``ProtocolError`` if the stream is too long, is not one of ours, is damaged, or holds another
-    number or size of frames than announced. Synchronous; libav releases the GIL.
+    number or size of frames than announced. Synchronous; libav releases the interpreter's lock, so callers
+    run it in a thread.
     """
     if not 1 <= expected_frames <= MAX_SEGMENT_FRAMES:
         raise ProtocolError(f"a segment of {expected_frames} frames (1 to {MAX_SEGMENT_FRAMES} allowed)")

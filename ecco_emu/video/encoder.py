@@ -1,13 +1,13 @@
 """Codes a segment of frames as H.264 so that it takes a given number of bits.
 
-An open libx264 context ignores a new bit rate, and its own rate control misses a one-second segment of
-few frames by up to half. So every segment gets a context of its own at a constant quantiser, the
-quantiser comes from ``rate_model``, and a segment that missed is coded again with a better one: with 1
-to 15 small frames that costs milliseconds. Frame rate and resolution never change here (paper section
-3.2.2: the encoder tracks the rate by changing compression only).
+An open libx264 context ignores a new bit rate, and its own rate control misses the size of a one-second
+segment, which has few frames, by up to half. So every segment gets a context of its own with a constant
+quantiser, which ``rate_model`` chooses. A segment that missed its size is coded again with a better
+quantiser; with 1 to 15 small frames that costs milliseconds. Frame rate and resolution never change here:
+the encoder tracks the rate by changing compression only (paper, section 3.2.2).
 
-Synchronous; libav releases the GIL, so callers run it in a thread. One encoder is not to be used by
-two threads at once.
+Synchronous; libav releases the interpreter's lock, so callers run it in a thread. Two threads must not use
+one encoder at the same time.
 """
 
 from __future__ import annotations
@@ -27,10 +27,13 @@ from ecco_emu.video import annexb, color
 from ecco_emu.video.rate_model import Attempt, RateModel, Search
 
 MIN_SIDE_PX = 16
+"""One macroblock of H.264."""
 
-# Measured (docs/notes/video.md): at equal bits this is at most 0.5 dB behind the preset with B frames and
-# lookahead, at less CPU. qcomp=1 makes CRF a constant quantiser, which is what the rate model
-# assumes. Weak adaptive quantisation lets fractional CRFs matter macroblock by macroblock.
+# Measured (docs/notes/video.md): at equal bits this is at most 0.5 dB (PSNR) behind the preset with B frames
+# and lookahead, at less CPU. qcomp=1 makes CRF a constant quantiser, as the rate model assumes. Weak adaptive
+# quantisation lets a fractional CRF take effect: H.264's quantiser is a whole number, and a part of the
+# macroblocks gets the next one. keyint, scenecut, threads and slices give the segment the one form that
+# ``annexb.access_units`` admits.
 _X264_PARAMS = "qcomp=1:aq-strength=0.4:keyint=infinite:scenecut=0:threads=1:slices=1:sliced-threads=0"
 
 
@@ -44,9 +47,9 @@ class EncodedSegment:
     frames: int
     fps: float
     crf: float
-    """The compression it took: 51 with more bits than asked for means the target cannot be met."""
+    """The compression used. 51 with more bits than asked for means that the target cannot be met."""
     attempts: int
-    """How often it was coded until the size was right."""
+    """The number of times that it was coded until the size was right."""
 
     @property
     def bits(self) -> int:
@@ -54,10 +57,11 @@ class EncodedSegment:
 
 
 class SegmentEncoder:
-    """Codes the segments of one sampling configuration, learning the rate model as it goes.
+    """Codes the segments of one sampling configuration. Each segment improves its rate model.
 
-    ``width`` and ``height`` (px, even) are the coded size; pictures of any size are resized to it.
-    Pass the ``model`` of the encoder before it when the sampling configuration changes.
+    ``width`` and ``height`` (px, even) are the coded size; pictures of any size are resized to it. When the
+    sampling configuration changes, the new encoder is given the old one's ``model``. Raises ``ValueError``
+    for a size or a frame rate that cannot be coded.
     """
 
     def __init__(self, width: int, height: int, fps: float, model: RateModel | None = None) -> None:
@@ -72,17 +76,18 @@ class SegmentEncoder:
         self._scaler = VideoReformatter()
 
     def encode(self, images: Sequence[Image], target_bits: int) -> EncodedSegment:
-        """Codes 1 to ``MAX_SEGMENT_FRAMES`` RGB pictures into about ``target_bits``, whole stream counted.
+        """Codes 1 to ``MAX_SEGMENT_FRAMES`` RGB pictures into a stream of about ``target_bits``.
 
-        Content may forbid the target: the coarsest quantiser can still be too large (``crf`` is then 51)
-        and the finest too small. Raises ``ValueError`` for no or too many pictures, a picture that is
-        not height x width x 3 uint8, or a target that is not positive.
+        Not every target can be met: the result can be too large with the coarsest quantiser (``crf`` is
+        then 51) or too small with the finest. Raises ``ValueError`` for no or too many pictures, a picture
+        that is not height x width x 3 uint8, or a target that is not positive.
         """
         if not 1 <= len(images) <= MAX_SEGMENT_FRAMES:
             raise ValueError(f"a segment has 1 to {MAX_SEGMENT_FRAMES} frames, got {len(images)}")
         if target_bits <= 0:
             raise ValueError(f"target_bits must be positive, got {target_bits}")
         planes = [self._planes(image) for image in images]
+        # A tenth of room for a miss, because the receiver refuses a segment above ``MAX_SEGMENT_BYTES``.
         target_bits = min(target_bits, MAX_SEGMENT_BYTES * 8 * 9 // 10)
         pixels = self.width * self.height
         search = Search(self.model, target_bits, pixels, len(planes))
@@ -108,7 +113,7 @@ class SegmentEncoder:
         return color.to_planes(self._scaler, image, self.width, self.height)
 
     def _code(self, planes: Sequence[VideoFrame], crf: float) -> list[bytes]:
-        """Each frame's bytes at this CRF, without x264's identification (600 bytes that nobody reads)."""
+        """Each frame's bytes at this CRF."""
         context = self._context(crf)
         packets = []
         for index, frame in enumerate(planes):
@@ -134,5 +139,6 @@ class SegmentEncoder:
 
 
 def _without_sei(stream: bytes) -> bytes:
+    """Drops x264's identification: 600 bytes in every segment that no decoder needs."""
     units = annexb.split(stream, max_units=16)
     return annexb.join(unit for unit in units if annexb.unit_type(unit) != annexb.SEI)

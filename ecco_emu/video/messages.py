@@ -1,4 +1,4 @@
-"""Between coded segments and the message that carries them (``core.messages.Segment``)."""
+"""Coded segments into the message that carries them (``core.messages.Segment``), and out of it."""
 
 from __future__ import annotations
 
@@ -38,8 +38,10 @@ def to_message(
 def from_message(segment: Segment, *, max_pixels: int = MAX_PIXELS) -> list[Frame]:
     """The decoded frames, each with its index and the emulated second it was captured in.
 
-    Raises ``ProtocolError`` if the indices do not rise or the video does not decode to what was said.
+    Raises ``ProtocolError`` if the indices do not rise, or if the video does not decode to the announced
+    number and size of frames.
     """
+    # ``core.messages`` checks the order when it decodes; here it holds for segments from anywhere else too.
     if segment.indices[0] < 0 or any(later <= earlier for earlier, later in pairwise(segment.indices)):
         raise ProtocolError("a segment's frame indices do not rise")
     images = decode(segment.data, len(segment.indices), segment.width, segment.height, max_pixels=max_pixels)

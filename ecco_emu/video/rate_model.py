@@ -1,11 +1,12 @@
-"""How many bits a segment takes at a compression level, learned from segment to segment. Pure.
+"""The number of bits that a segment takes at a compression level, learned from segment to segment. Pure.
 
-Over a few steps the logarithm of a segment's size falls linearly with x264's CRF (which, with qcomp=1,
-is a constant quantiser): the rate-quantiser model of H.264 rate control. ``RateModel`` holds the newest
-known point of that line, its slope, and how much a P frame costs against an I frame. ``Search`` walks
-it within one segment: predict, look at what came out, and correct while the miss is too large.
+Over a few steps the logarithm of a segment's size falls linearly with x264's CRF, which is a constant
+quantiser when qcomp is 1. This is the usual rate-quantiser model of H.264 rate control. ``RateModel`` holds
+the newest known point of that line, its slope, and the cost of a P frame relative to an I frame. ``Search``
+uses it within one segment: it predicts a CRF, looks at the size that came out, and corrects the CRF while
+the miss is too large.
 
-Sizes are bits per pixel, so that what was learned holds when the sampling configuration changes.
+Sizes are in bits per pixel, so that the model still holds when the sampling configuration changes.
 """
 
 from __future__ import annotations
@@ -15,19 +16,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 CRF_MIN, CRF_MAX = 1.0, 51.0
-"""0 is lossless, another profile; 51 is as coarse as 8-bit H.264 gets."""
+"""0 would be lossless coding, which is another profile of H.264; 51 is the coarsest for 8 bits."""
 
 SLOPE_MIN, SLOPE_MAX = 0.03, 0.25
 """Fall of ln(bits) per CRF step: measured 0.05 (mostly headers) to 0.19 (mostly coefficients)."""
 
+# Half-way, because a slope or a ratio from a single segment is noisy.
 _SLOPE_GAIN = 0.5
 _RATIO_GAIN = 0.5
+# Two CRFs closer than this give about the same size, so another attempt would be wasted.
 _DISTINCT_CRF = 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One coding of a segment: what each frame took at this CRF. ``frame_bits[0]`` is the I frame."""
+    """One coding of a segment: the bits of each frame at this CRF. ``frame_bits[0]`` is the I frame."""
 
     crf: float
     frame_bits: tuple[int, ...]
@@ -41,7 +44,7 @@ class Attempt:
 class RateModel:
     """ln(bits) = ln(pixels · load) + level - slope · (crf - anchor), load = 1 + inter_ratio · (frames - 1).
 
-    The defaults are a rendered street seen for the first time.
+    ``load`` is the segment's size in I frames. The defaults fit a rendered street, for the first segment.
 
     >>> round(RateModel().crf_for(100_000, pixels=320 * 192, frames=5), 1)
     27.4
@@ -55,7 +58,7 @@ class RateModel:
     """Bits of a P frame over bits of the segment's I frame."""
 
     def bits_at(self, crf: float, *, pixels: int, frames: int) -> float:
-        """Expected size of a segment."""
+        """Expected size of a segment, in bits."""
         return pixels * self._load(frames) * math.exp(self.level - self.slope * (crf - self.anchor_crf))
 
     def crf_for(self, target_bits: float, *, pixels: int, frames: int) -> float:
@@ -64,11 +67,9 @@ class RateModel:
         return _clip_crf(self.anchor_crf + math.log(at_anchor / target_bits) / self.slope)
 
     def learn(self, attempts: Sequence[Attempt], chosen: Attempt, *, pixels: int) -> RateModel:
-        """The model after a segment: through the chosen attempt; slope and ratio move half-way.
-
-        Half-way because they are noisy; the level follows at once because a staircase of targets would
-        otherwise leave its error behind, and a scene's complexity moves little from second to second.
-        """
+        """The model after a segment: the chosen attempt is its anchor, slope and ratio move half-way."""
+        # The level follows at once. A scene's complexity changes little from second to second, and a level
+        # that lagged would carry an error into every step of a target that changes each second.
         model = replace(self, slope=_mix(self.slope, _slope_of(attempts), _SLOPE_GAIN))
         first, rest = chosen.frame_bits[0], chosen.frame_bits[1:]
         if rest:
@@ -85,10 +86,11 @@ class RateModel:
 
 @dataclass(slots=True)
 class Search:
-    """The attempts at one segment. Ask ``next_crf``, code, ``add``; until it is None; take ``best``.
+    """The attempts at one segment: code at ``next_crf``, ``add`` the result; when it is None, take ``best``.
 
-    An attempt is good within ``-under`` to ``+over`` of the target: being over builds a queue and makes
-    segments late, being under only wastes a little, so the window leans down and so does the aim.
+    An attempt is good if its size is within ``-under`` to ``+over`` of the target. The window reaches further
+    down than up, and the aim is its middle: a segment that is too large builds a queue and makes later ones
+    late, and one that is too small only wastes a little of the rate.
     """
 
     model: RateModel
@@ -106,6 +108,7 @@ class Search:
             return self.model.crf_for(self._aim, pixels=self.pixels, frames=self.frames)
         if -self.under <= self._miss(self.best) <= self.over or len(self.attempts) >= self.max_attempts:
             return None
+        # The correction can end at a CRF that was tried: at an end of the range, or at a step in the curve.
         crf = self._corrected()
         tried = any(abs(crf - attempt.crf) < _DISTINCT_CRF for attempt in self.attempts)
         return None if tried else crf
@@ -130,14 +133,15 @@ class Search:
         return 2 * miss if miss > 0 else -miss
 
     def _corrected(self) -> float:
-        """Between the two attempts around the aim; without such, along the slope from the nearest."""
+        """A CRF between the two attempts around the aim; without such a pair, from the nearest by slope."""
         above = [attempt for attempt in self.attempts if attempt.bits > self._aim]
         below = [attempt for attempt in self.attempts if attempt.bits <= self._aim]
         if above and below:
             fine, coarse = max(above, key=lambda a: a.crf), min(below, key=lambda a: a.crf)
             if coarse.crf - fine.crf > _DISTINCT_CRF:
                 part = math.log(fine.bits / self._aim) / math.log(fine.bits / coarse.bits)
-                # Not closer than a tenth to either end: the curve bends, and a step must shrink the gap.
+                # At least a tenth of the gap away from either end: the curve bends, so the line can point
+                # to an end itself, and each step must make the gap smaller.
                 return fine.crf + min(0.9, max(0.1, part)) * (coarse.crf - fine.crf)
         nearest = min(self.attempts, key=lambda a: abs(math.log(a.bits / self._aim)))
         slope = _slope_of(self.attempts) or self.model.slope
@@ -145,13 +149,14 @@ class Search:
 
 
 def _slope_of(attempts: Sequence[Attempt]) -> float | None:
-    """The slope between the two newest attempts at one segment, if they are apart enough to tell."""
+    """The slope between the two newest attempts at one segment; None if they are too close to tell."""
     if len(attempts) < 2:
         return None
     first, second = attempts[-2:]
     step = second.crf - first.crf
     if abs(step) < 0.5:
         return None
+    # Bounded, because the next correction divides by it.
     return min(SLOPE_MAX, max(SLOPE_MIN, math.log(first.bits / second.bits) / step))
 
 

@@ -1,7 +1,7 @@
-"""Groups sampled frames into segments of about one emulated second (paper section 3.2). Pure.
+"""Groups sampled frames into segments of about one emulated second (paper, section 4). Pure.
 
-A segment is full with its last frame, not with the first of the next: waiting for that one would add a
-sampling interval of delay, half a second at 2 fps.
+A segment is complete with its own last frame. To wait for the first frame of the next segment would add a
+sampling interval of delay, which is half a second at 2 frames per second.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from ecco_emu.core.messages import MAX_SEGMENT_FRAMES
 class Segmenter:
     """Collects frames sampled at ``fps`` (per emulated second) into segments of ``length_s``.
 
-    A segment stands for ``len(frames) / fps`` seconds; below one frame a segment, each frame is one.
+    A segment of n frames stands for ``n / fps`` seconds. If ``length_s`` is shorter than the interval between
+    two frames, each frame is a segment.
     """
 
     def __init__(self, fps: float, length_s: float = 1.0) -> None:
@@ -30,10 +31,10 @@ class Segmenter:
         return min(MAX_SEGMENT_FRAMES, max(1, round(self._fps * self._length_s)))
 
     def add(self, frame: Frame) -> list[Frame] | None:
-        """Takes the next frame and returns a segment's frames when one is finished.
+        """Takes the next frame; returns the frames of a segment when one is finished, else None.
 
-        A gap in the stream or another picture size finishes the segment before it early. Raises
-        ``ValueError`` if ``frame`` is not later than the one before it.
+        A gap before this frame or another picture size ends the segment in hand early. Raises ``ValueError``
+        if ``frame`` is not later than the one before it.
         """
         if self._frames and frame.t <= self._frames[-1].t:
             raise ValueError(f"frame at {frame.t} s after one at {self._frames[-1].t} s")
@@ -58,7 +59,8 @@ class Segmenter:
 
     def _continues(self, frame: Frame) -> bool:
         first = self._frames[0]
-        # Half an interval of grace: sampling picks ticks of the frame clock, which need not fit evenly.
+        # Half an interval of grace: sampled frames are ticks of the frame clock, and a segment's last one can
+        # fall a little after its nominal second.
         in_time = frame.t - first.t < self._length_s + 0.5 / self._fps
         return in_time and frame.image.shape == first.image.shape
 
