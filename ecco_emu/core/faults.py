@@ -130,17 +130,15 @@ def action(change: LinkChange, phase: FaultPhase) -> str:
 
 
 def _settings(change: LinkSet) -> list[str]:
-    """The parts that a ``set`` changes, as ``ecco-emu inject`` takes them on its line."""
-    quantities = (
-        ("rate", change.rate_bps, units.format_rate),
-        ("delay", change.delay_s, units.format_time),
-        ("jitter", change.jitter_s, units.format_time),
-        ("loss", change.loss, units.format_fraction),
-        ("duplicate", change.duplicate, units.format_fraction),
-        ("corrupt", change.corrupt, units.format_fraction),
-    )
-    settings = [f"{key}={spelled(value)}" for key, value, spelled in quantities if value is not None]
-    if change.burst_loss is not None:
-        bursts = change.burst_loss
-        settings.append(f"burst_loss={units.format_fraction(bursts.mean)} in {bursts.packets:g}")
-    return settings
+    """The parts that a ``set`` changes, in the order of its keys in YAML."""
+    bursts = change.burst_loss
+    spelled = {
+        "rate": None if change.rate_bps is None else units.format_rate(change.rate_bps),
+        "delay": None if change.delay_s is None else units.format_time(change.delay_s),
+        "jitter": None if change.jitter_s is None else units.format_time(change.jitter_s),
+        "loss": None if change.loss is None else units.format_fraction(change.loss),
+        "burst_loss": bursts and f"{units.format_fraction(bursts.mean)} in {bursts.packets:g}",
+        "duplicate": None if change.duplicate is None else units.format_fraction(change.duplicate),
+        "corrupt": None if change.corrupt is None else units.format_fraction(change.corrupt),
+    }
+    return [f"{key}={value}" for key, value in spelled.items() if value is not None]

@@ -103,7 +103,7 @@ class Emulation:
         return self._live.clock.now()
 
     def summary(self) -> RunMetrics:
-        """What happened so far: totals, cameras, jobs (report.metrics)."""
+        """What happened so far: totals, cameras, jobs (``record.metrics``)."""
         return self.metrics
 
     def subscribe(self, listener: Callable[[AnyEvent], None]) -> None:

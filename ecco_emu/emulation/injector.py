@@ -25,6 +25,7 @@ from ecco_emu.core.faults import (
 from ecco_emu.core.units import BaseUnit
 from ecco_emu.emulation.topology import direction_of, directions_of, node_of
 from ecco_emu.host.clock import RunClock
+from ecco_emu.scenario.faults.line import fault_of
 from ecco_emu.scenario.faults.timeline import FaultStep, steps_of, unknown_link, unknown_nodes
 from ecco_emu.scenario.sections.faults import FaultSection
 
@@ -49,7 +50,10 @@ class FaultInjector:
         self._clock = clock
         self._emit = emit
         self._applying: asyncio.TaskGroup | None = None
-        """Changes under way and steps still to come; open while the run goes on."""
+        """Changes under way and steps still to come; open while ``run`` goes on."""
+        self._early: list[Sequence[FaultStep]] = []
+        """The later steps of faults that were injected before ``run`` began."""
+        self._over = False
         self._broken: dict[int, netns.FaultHandle] = {}
         """The lab's faults that are in force, by the scenario fault's index."""
         self._next_index = scheduled
@@ -60,33 +64,43 @@ class FaultInjector:
 
         Raises (in a group) what ``apply`` raises.
         """
-        async with asyncio.TaskGroup() as self._applying:
-            await self._walk(timeline)
-            await asyncio.Event().wait()  # faults can be injected as long as the run goes on
+        try:
+            async with asyncio.TaskGroup() as self._applying:
+                for steps in (timeline, *self._early):
+                    self._go_through(steps)
+                await asyncio.Event().wait()  # faults can be injected as long as the run goes on
+        finally:
+            self._applying, self._over = None, True
 
     async def inject(self, fault: FaultSection) -> int:
         """Applies a fault's first change now and the rest at their times; returns its index.
 
-        Raises ``ScenarioError`` for names that are not there, ``HostError`` when the run is not going on.
+        Raises ``ScenarioError`` for names that are not there, ``HostError`` once the run is over.
         """
         wrong = unknown_nodes(fault, self._cameras)
         if wrong:
             raise ScenarioError("; ".join(message for _, message in wrong))
-        if self._applying is None:
-            raise HostError("the run takes no faults now: it begins, or ends")
+        if self._over:
+            raise HostError("the run takes no faults any more: it ends")
         index = self._next_index
         self._next_index += 1
         first, *rest = steps_of(index, fault)
         await self.apply(first)
-        self._applying.create_task(self._walk(rest))
+        self._go_through(rest)
         return index
 
-    async def _walk(self, steps: Sequence[FaultStep]) -> None:
-        """One task goes through the steps in order: timers due at one time keep no order of their own."""
-        assert self._applying is not None
+    def _go_through(self, steps: Sequence[FaultStep]) -> None:
+        """Has the steps applied at their times, by one task: timers due at one time keep no order of their
+        own."""
+        if self._applying is not None:
+            self._applying.create_task(self._walk(steps, self._applying))
+        elif not self._over:  # a script's first statement may come before the run's first turn of the loop
+            self._early.append(steps)
+
+    async def _walk(self, steps: Sequence[FaultStep], applying: asyncio.TaskGroup) -> None:
         for step in steps:
             await self._clock.sleep_until(step.at - self._clock.emulated_duration(AHEAD_WALL_S))
-            self._applying.create_task(self.apply(step))
+            applying.create_task(self.apply(step))
 
     async def apply(self, step: FaultStep) -> None:
         """Applies a change at its time, or at once when that is past, and puts it on record.
@@ -238,15 +252,8 @@ class LinkHandle:
 
     async def _inject(self, kind: str, values: object) -> int:
         now = BaseUnit(max(0.0, self.clock.now()))
-        return await self.injector.inject(read_fault({"at": now, "on": self.name, kind: values}))
-
-
-def read_fault(data: dict[str, object]) -> FaultSection:
-    """A fault from plain data. Raises ``ScenarioError`` that says what is wrong."""
-    try:
-        return FaultSection.model_validate(data)
-    except ValueError as error:
-        raise ScenarioError(f"no fault: {error}") from error
+        fault = fault_of({"at": now, "on": self.name, kind: values}, f"{self.name} {kind}")
+        return await self.injector.inject(fault)
 
 
 def _lasting(duration: float | None) -> dict[str, object]:

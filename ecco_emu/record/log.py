@@ -17,11 +17,13 @@ import msgspec
 
 from ecco_emu.core.errors import HostError, ScenarioError
 from ecco_emu.core.events import AnyEvent, Event, FaultApplied
+from ecco_emu.core.faults import LinkChange
 from ecco_emu.record import old_faults
 
 _KINDS: dict[str, type[Event]] = {
     str(kind.__struct_config__.tag): kind for kind in get_args(AnyEvent) if issubclass(kind, Event)
 }
+_CHANGES = frozenset(kind.__struct_config__.tag for kind in get_args(LinkChange))
 _encoder = msgspec.json.Encoder()
 
 
@@ -111,8 +113,12 @@ def decode_line(line: bytes) -> tuple[AnyEvent | None, float]:
     kind = _KINDS.get(fields["kind"])
     if kind is None:
         return None, wall_s
-    if kind is FaultApplied and "change" not in fields:
-        old_faults.upgrade(fields)
+    if kind is FaultApplied:
+        if "change" not in fields:
+            old_faults.upgrade(fields)
+        change = fields["change"]
+        if isinstance(change, dict) and change.get("kind") not in _CHANGES:
+            return None, wall_s  # a kind of fault that a later version has
     event: AnyEvent = msgspec.convert(_with_nan(fields, kind), kind)  # type: ignore[assignment]
     return event, wall_s
 

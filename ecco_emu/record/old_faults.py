@@ -42,7 +42,8 @@ def _change(on: str, action: str, phase: str) -> LinkChange:
     if bursts is not None:
         rest = _BURSTS.sub("", action)
         others = LinkSet(on) if rest == "set" else parse_fault(f"{on} {rest}").change
-        assert isinstance(others, LinkSet)
+        if not isinstance(others, LinkSet):
+            raise ValueError(f"{action!r} has bursts and sets nothing")
         found = LossBursts(parse_fraction(bursts[1]), float(bursts[2]))
         return msgspec.structs.replace(others, burst_loss=found)
     # version 1 wrote ``blackhole up``, but the grammar wants ``direction=up``; its end had no direction

@@ -114,12 +114,21 @@ def mean_average_precision(truth: Sequence[Labels], found: Sequence[Detections])
     return DetectionAccuracy(_mean(precision), _mean(precision[0]), objects)
 
 
-def _precision(truth: Sequence[Labels], found: Sequence[Detections]) -> npt.NDArray[np.float64]:
-    """COCO's precision table: IoU thresholds x recalls x classes, -1 where a class never occurs."""
-    # Imported here, because it takes 0.3 s: cameras and renderers need labels, but not the metric.
+def load_metric() -> tuple[Any, Any]:
+    """Imports faster-coco-eval, and returns its data set's and its evaluation's class.
+
+    The import takes 0.3 s. Cameras and renderers need labels but not the metric, so it is not at this
+    module's top; a process that must not stall later calls this when it starts.
+    """
     from faster_coco_eval import COCO
     from faster_coco_eval.core.faster_eval_api import COCOeval_faster
 
+    return COCO, COCOeval_faster
+
+
+def _precision(truth: Sequence[Labels], found: Sequence[Detections]) -> npt.NDArray[np.float64]:
+    """COCO's precision table: IoU thresholds x recalls x classes, -1 where a class never occurs."""
+    COCO, COCOeval_faster = load_metric()  # noqa: N806 - classes
     coco = COCO(_dataset(truth))
     evaluation = COCOeval_faster(coco, coco.loadRes(_results(found)), iouType="bbox", print_function=_silent)
     evaluation.params.maxDets = [MAX_DETECTIONS]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import netns
-from ecco_emu.core.errors import ScenarioError
+from ecco_emu.core.errors import HostError, ScenarioError
 from ecco_emu.core.events import AnyEvent, FaultApplied
 from ecco_emu.emulation.injector import FaultInjector, LinkHandle
 from ecco_emu.emulation.topology import SERVER, lab_spec, replays
@@ -196,3 +196,25 @@ async def test_a_trace_sets_the_rate_and_a_cliff_caps_it(tmp_path):
         assert shape.delay_s == pytest.approx(0.02 * DILATION)
         await run.link("cam1").cliff(rate="500kbit")
         assert lab.link("cam1").shape("egress").rate_bps == pytest.approx(500e3 / DILATION)
+
+
+async def test_a_fault_may_come_before_the_runs_first_turn_and_none_after_its_end():
+    of = scenario()
+    async with netns.Lab(lab_spec(of, DILATION)) as lab:
+        run = Run(of, lab)
+        run.clock.start()
+        index = await run.link("cam1").down(duration=0.2)
+        assert not await run.arrives("cam1", SERVER)
+        running = asyncio.create_task(run.injector.run([]))
+        async with asyncio.timeout(10):
+            while len(run.events) < 2:
+                run.recorded.clear()
+                await run.recorded.wait()
+        assert [(event.index, event.phase) for event in run.events] == [(index, "start"), (index, "end")]
+        assert await run.arrives("cam1", SERVER)
+        running.cancel()
+        with suppress(asyncio.CancelledError):
+            await running
+        with pytest.raises(HostError, match="it ends"):
+            await run.link("cam1").down(duration=1)
+    assert len(run.events) == 2

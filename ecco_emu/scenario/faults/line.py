@@ -52,14 +52,20 @@ def parse_fault(text: str, *, at: float = 0.0, cameras: Iterable[str] | None = N
         values["sets"] = [nodes.split(",") for nodes in on.split("/")]
     else:
         data["on"] = on
-    try:
-        fault = FaultSection.model_validate(data)
-    except ValidationError as error:
-        # the same wording as for a file, but without a place: there is only this line
-        found = problems_of(error, Document("", data, {(): Place("")}), FaultSection)
-        detail = "; ".join(f"{problem.path}: {problem.message}" for problem in found)
-        raise ScenarioError(f"fault {shown(text)}: {detail}") from None
+    fault = fault_of(data, shown(text))
     wrong = unknown_nodes(fault, list(cameras)) if cameras is not None else []
     if wrong:
         raise ScenarioError(f"fault {shown(text)}: {'; '.join(message for _, message in wrong)}")
     return fault
+
+
+def fault_of(data: dict[str, Any], called: str) -> FaultSection:
+    """A fault from plain data. Raises ``ScenarioError`` that says what is wrong with the fault ``called``
+    so."""
+    try:
+        return FaultSection.model_validate(data)
+    except ValidationError as error:
+        # the same wording as for a file, but without a place: there is none
+        found = problems_of(error, Document("", data, {(): Place("")}), FaultSection)
+        detail = "; ".join(f"{problem.path}: {problem.message}" for problem in found)
+        raise ScenarioError(f"fault {called}: {detail}") from None

@@ -13,7 +13,7 @@ import torch
 from ecco_emu.core.frames import Image
 from ecco_emu.core.ids import CameraId, JobId, ModelHash, model_hash
 from ecco_emu.core.random_streams import stream
-from ecco_emu.tasks.detection import Labels, Sample, mean_average_precision
+from ecco_emu.tasks.detection import Labels, Sample, load_metric, mean_average_precision
 from ecco_emu.trainer.backend import (
     DeviceInfo,
     LabelledImage,
@@ -197,6 +197,7 @@ def start(settings: Settings) -> DeviceInfo:
     """Makes this process the training process and runs it once, because torch's first run is slow."""
     global _server
     _server = TrainingServer(settings)
+    load_metric()
     size = student.DEFAULT_SIZE
     detect(student.build(), [np.zeros((size[1], size[0], 3), np.uint8)], size)
     return _server.info

@@ -58,7 +58,7 @@ def test_each_kind_in_words(change: LinkChange, on: str, start: str, end: str) -
 
 def test_a_set_in_words_tells_all_that_it_changes() -> None:
     change = LinkSet("cam1", 2e6, 0.02, 0.001, burst_loss=LossBursts(0.02, 5), corrupt=0.005)
-    assert action(change, "start") == ("set rate=2mbit delay=20ms jitter=1ms corrupt=0.5% burst_loss=2% in 5")
+    assert action(change, "start") == ("set rate=2mbit delay=20ms jitter=1ms burst_loss=2% in 5 corrupt=0.5%")
 
 
 @pytest.mark.parametrize("change", [*(row[0] for row in EVERY_KIND), LinkSet("cam1", loss=0.1)])

@@ -59,8 +59,16 @@ def test_the_values_are_typed(tmp_path: Path) -> None:
     ]
 
 
-def test_what_never_was_a_fault_is_refused_by_file_and_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize("action", ["explode", "down burst_loss=1% in 3"])
+def test_what_never_was_a_fault_is_refused_by_file_and_line(tmp_path: Path, action: str) -> None:
     path = tmp_path / "events.jsonl"
-    path.write_text(old_line("cam1", "down") + old_line("cam1", "explode"))
+    path.write_text(old_line("cam1", "down") + old_line("cam1", action))
     with pytest.raises(ScenarioError, match=r"events\.jsonl:2: not an event: not a fault of version 1"):
         list(log.read(path))
+
+
+def test_a_kind_of_a_later_version_is_skipped(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    later = {"t": 2.0, "wall": 3.0, "kind": "fault", "index": 0, "change": {"kind": "melt", "on": "cam1"}}
+    path.write_text(json.dumps({**later, "phase": "start", "requested": 2.0, "applied": 2.0}) + "\n")
+    assert list(log.read(path)) == []
