@@ -12,7 +12,7 @@ from typing import Any
 from ecco_emu.core.ids import CameraId
 from ecco_emu.emulation.calibration import HostSpeed
 from ecco_emu.scenario import schema
-from ecco_emu.trainer.backend import TrainerBackend
+from ecco_emu.trainer.backend import TeacherHost, TrainerBackend
 from ecco_emu.trainer.client import InferenceClient, TrainingClient
 from ecco_emu.trainer.teacher import OracleTeacher, Teacher, YoloTeacher
 from ecco_emu.world.open import open_world
@@ -62,7 +62,7 @@ async def start_workers(
     return Workers(trainer, edge, world, teacher, asdict(device), speed)
 
 
-async def _open_teacher(scenario: schema.Scenario, trainer: TrainingClient, world: World) -> Teacher:
+async def _open_teacher(scenario: schema.Scenario, trainer: TeacherHost, world: World) -> Teacher:
     if scenario.trainer.teacher == "oracle":
         sizes = {CameraId(camera.id): camera.source.size for camera in scenario.cameras}
         return OracleTeacher(world.labels, sizes.__getitem__)

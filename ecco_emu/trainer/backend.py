@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from ecco_emu.core.errors import EccoError, PeerError
@@ -157,4 +158,16 @@ class TrainerBackend(Protocol):
 
         Raises ``UnknownModelError`` if there is no such job, ``BadStudentError`` if its training diverged.
         """
+        ...
+
+
+class TeacherHost(Protocol):
+    """A backend whose GPUs can run a teacher between micro-windows too."""
+
+    async def load_teacher(self, path: Path) -> None:
+        """Loads a YOLO weight file to label with. Raises ``ScenarioError`` if it is none."""
+        ...
+
+    async def label(self, images: Sequence[Image]) -> list[Labels]:
+        """The loaded teacher's labels of pictures of one size."""
         ...

@@ -10,7 +10,7 @@ from ecco_emu.core.errors import ScenarioError
 from ecco_emu.core.frames import Image
 from ecco_emu.core.ids import CameraId
 from ecco_emu.tasks.detection import Labels
-from ecco_emu.trainer.client import TrainingClient
+from ecco_emu.trainer.backend import TeacherHost
 
 
 class Teacher(Protocol):
@@ -52,7 +52,7 @@ class OracleTeacher:
 class YoloTeacher:
     """A YOLO11x from a weight file, run in the training process between micro-windows."""
 
-    def __init__(self, path: str | Path, trainer: TrainingClient) -> None:
+    def __init__(self, path: str | Path, trainer: TeacherHost) -> None:
         self._path = Path(path)
         self._trainer = trainer
         if not self._path.is_file():
