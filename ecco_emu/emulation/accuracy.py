@@ -1,8 +1,8 @@
 """How good each camera's running student really is: its own detections against the world's labels.
 
-Cameras run their student on a few frames a second anyway, to notice drift; those detections are
-compared with the truth here, out of band, so that the record shows what a user of the system would
-have got. Nothing of it flows back into the system.
+Cameras run their student on a few frames a second anyway, to notice drift; those detections are compared with
+the truth here, out of band, so that the record shows the accuracy that a user of the system would have got.
+Nothing of it flows back into the system.
 """
 
 from __future__ import annotations

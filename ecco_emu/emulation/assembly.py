@@ -1,4 +1,4 @@
-"""Builds everything a scenario needs, in order, and takes it down again whatever happened.
+"""Builds everything a scenario needs, in order, and takes it down again, after a failure too.
 
 The order: worker processes (trainer, the cameras' inference, the world), this host's speed and with it
 the dilation, the network, then the server and the cameras in it (``system``).
@@ -44,7 +44,7 @@ async def build(
     emit: Emit,
     progress: Callable[[str], None],
 ) -> AsyncIterator[System]:
-    """Starts everything; whatever was started is stopped again when the context ends or fails.
+    """Starts everything. All that was started is stopped again when the context ends or fails.
 
     Raises ``HostError`` where this host cannot (privileges, a missing qdisc).
     """
@@ -127,7 +127,7 @@ async def open_lab(spec: netns.LabSpec) -> AsyncIterator[netns.Lab]:
 
 
 def run_started(scenario: schema.Scenario, *, engine: str, dilation: float) -> RunStarted:
-    """The first event of a run: what every reader of the log needs to know of the scenario."""
+    """The first event of a run: the facts of the scenario that every reader of the log needs."""
     return RunStarted(
         t=0.0,
         name=scenario.name,

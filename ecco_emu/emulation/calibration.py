@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from ecco_emu.scenario import schema
 
 HEADROOM = 1.5
-"""Room for noise and for what is not modelled. A run that still misses deadlines is ``degraded``."""
+"""Room for noise and for work that this model leaves out. A run that still misses deadlines is
+``degraded``."""
 RENDER_CPU_S = 0.012
 """CPU to render and hand over one 320x192 frame with its boxes."""
 CODEC_CPU_S = 0.008
@@ -28,7 +29,7 @@ REFERENCE_PX = 320 * 192
 
 @dataclass(frozen=True, slots=True)
 class HostSpeed:
-    """What was measured: images of the world's size a second, and the cores there are."""
+    """Measured speeds, in images of the world's size a second, and the number of cores."""
 
     train_images_per_s: float
     infer_images_per_s: float

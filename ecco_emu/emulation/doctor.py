@@ -1,4 +1,5 @@
-"""``ecco-emu doctor``: what this host can do, found out by trying, and the way out where it cannot."""
+"""``ecco-emu doctor``: the abilities of this host, found out by trying, and the way out where one is
+missing."""
 
 from __future__ import annotations
 
@@ -90,7 +91,7 @@ def _network(host: netns.Capabilities) -> list[HostFinding]:
 def _encoder() -> HostFinding:
     try:
         av.codec.Codec("libx264", "w")
-    except Exception as error:  # what PyAV raises differs from release to release
+    except Exception as error:  # the type of PyAV's error differs from release to release
         return HostFinding("H.264 encoder", "missing", str(error), "pip install --force-reinstall av")
     return HostFinding("H.264 encoder", "ok", f"libx264, PyAV {metadata.version('av')}")
 

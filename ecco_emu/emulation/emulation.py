@@ -85,7 +85,7 @@ class Emulation:
         )
         return cls(loaded.scenario, source=str(path), out=out, progress=progress)
 
-    # -- for whoever drives the run --
+    # -- for the script that drives the run --
 
     @property
     def directory(self) -> Path:
@@ -103,7 +103,7 @@ class Emulation:
         return self._live.clock.now()
 
     def summary(self) -> RunMetrics:
-        """What happened so far: totals, cameras, jobs (``record.metrics``)."""
+        """The run so far: totals, cameras, jobs (``record.metrics``)."""
         return self.metrics
 
     def subscribe(self, listener: Callable[[AnyEvent], None]) -> None:
@@ -136,7 +136,7 @@ class Emulation:
         """Waits until all that is given holds: ``condition(summary)``, emulated time ``t``, the beginning
         of retraining window ``window`` (from 0). ``timeout`` is in emulated seconds.
 
-        Raises ``TimeoutError``, or ``EccoError`` if the run ends first, or what made the run fail.
+        Raises ``TimeoutError``, ``EccoError`` if the run ends first, or the error that made the run fail.
         """
         # one loop for all three conditions: it wakes at every event and at the next of the two moments
         moment = max(t or 0.0, 0.0 if window is None else window * self.scenario.windows.length)
@@ -170,7 +170,7 @@ class Emulation:
             raise EccoError("an Emulation runs once; make another")
         try:
             await self._start()
-        except BaseException:  # Ctrl-C and cancellation too: whatever was started must be stopped
+        except BaseException:  # Ctrl-C and cancellation too: all that was started must be stopped
             await self._leave("failed")
             raise
         return self

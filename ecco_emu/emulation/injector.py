@@ -60,9 +60,9 @@ class FaultInjector:
         """Faults injected by hand are numbered after the scenario's own."""
 
     async def run(self, timeline: Sequence[FaultStep]) -> None:
-        """Applies the scenario's steps at their times, and what is injected meanwhile, until it is cancelled.
+        """Applies the scenario's steps and those of injected faults at their times, until it is cancelled.
 
-        Raises (in a group) what ``apply`` raises.
+        Raises a group with the errors of ``apply``.
         """
         try:
             async with asyncio.TaskGroup() as self._applying:
@@ -105,7 +105,8 @@ class FaultInjector:
     async def apply(self, step: FaultStep) -> None:
         """Applies a change at its time, or at once when that is past, and puts it on record.
 
-        Raises ``ScenarioError`` for what the link cannot do, ``HostError`` for what the host cannot.
+        Raises ``ScenarioError`` for a change that the link cannot make, ``HostError`` for one that the host
+        cannot.
         """
         try:
             applied = await self._carry_out(step)
@@ -156,7 +157,7 @@ class FaultInjector:
                 await link.set(direction=direction, **self._impairments(change))
 
     def _impairments(self, change: LinkSet) -> dict[str, Any]:
-        """What a ``set`` changes beside the rate, in wall units, by the names of ``netns.Link.set``."""
+        """The changes of a ``set`` beside the rate, in wall units, by the names of ``netns.Link.set``."""
         changes: dict[str, Any] = {
             "loss": change.loss,
             "duplicate": change.duplicate,
@@ -237,7 +238,7 @@ class LinkHandle:
         duplicate: float | None = None,
         corrupt: float | None = None,
     ) -> int:
-        """Changes what is given; a delay also of the way back of a camera's uplink."""
+        """Changes the values that are given. A delay also changes the way back of a camera's uplink."""
         values = {
             "rate": rate,
             "delay": delay,

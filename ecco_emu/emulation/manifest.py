@@ -1,4 +1,4 @@
-"""What a run must say of itself to be repeated: versions, kernel, engine, seed, dilation, models by hash."""
+"""The facts that it takes to repeat a run: versions, kernel, engine, seed, dilation, models by hash."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is measured while a run goes on: each camera's traffic against its target, and the host's health."""
+"""Measurements while a run goes on: each camera's traffic against its target, and the host's health."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class PeerCounters:
         )
 
     def since(self, before: PeerCounters) -> PeerCounters:
-        """What was counted since ``before``. A camera that dialled again has new counters, from 0."""
+        """The counts since ``before``. A camera that dialled again has new counters, from 0."""
         if self.peer is not before.peer:
             return self
         return replace(
@@ -98,7 +98,7 @@ class ShareTargets:
         self._cut_off: dict[int, list[str]] = {}
         """Cameras that cannot be heard, by the fault that does it."""
         self._cliffs: dict[int, tuple[str, float]] = {}
-        """Links whose rate is capped, and to what, by the fault that does it."""
+        """Links whose rate is capped, with the cap, by the index of the fault that does it."""
         self._followed: dict[str, Callable[[], float]] = {}
         self._weights: dict[str, float] = {}
 
@@ -150,7 +150,7 @@ class ShareTargets:
         ]
         bottleneck = self._rate("bottleneck", self._capacity)
         weights = [self._weights.get(camera, 0.0) for camera in cameras]
-        # an unlimited bottleneck holds nobody back: each camera then gets what its own uplink carries
+        # an unlimited bottleneck holds nobody back: each camera then gets the rate of its own uplink
         capacity = (
             bottleneck if math.isfinite(bottleneck) else math.fsum(cap for cap in caps if math.isfinite(cap))
         )

@@ -1,4 +1,4 @@
-"""What a run of a scenario would make of network, without making it."""
+"""The network that a run of a scenario would make, without making it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ecco_emu.scenario.faults.timeline import timeline
 
 
 async def plan(scenario: Path, overrides: Sequence[str] = ()) -> list[str]:
-    """What a run of a scenario would make of network, in lines. Needs no root."""
+    """The network that a run of a scenario would make, in lines. Needs no root."""
     loaded = loading.load(scenario, overrides, files=False).scenario
     dilation = loaded.clock.dilation
     capabilities = await netns.probe()
@@ -34,7 +34,7 @@ async def plan(scenario: Path, overrides: Sequence[str] = ()) -> list[str]:
 
 
 def _course(scenario: schema.Scenario, dilation: float) -> Iterator[str]:
-    """What changes the network while the run goes on: traces, and faults at their emulated times."""
+    """The changes of the network while the run goes on: traces, and faults at their emulated times."""
     for replay in replays(scenario, dilation):
         lasts = f"{replay.trace.duration_s:g} s{', over and over' if replay.loop else ''}"
         yield f"trace on {replay.on}: from {replay.start_s:g} s of {lasts}"

@@ -120,7 +120,7 @@ class Replay:
     time: EmulatedTime
 
     def begin(self, lab: netns.Lab) -> None:
-        """Plays it from now on. Raises ``ScenarioError`` for what the link cannot do."""
+        """Plays it from now on. Raises ``ScenarioError`` for a trace that the link cannot play."""
         try:
             lab.link(node_of(self.on)).replay(
                 self.trace, direction=direction_of(self.on), loop=self.loop, start_s=self.start_s
@@ -168,7 +168,7 @@ def _load(name: str) -> netns.Trace:
 
 
 def trace_problem(path: Path, shape: ShapeSection) -> str | None:
-    """What is wrong with a trace's file for a link, or None (``scenario.semantics.TraceCheck``)."""
+    """The fault of a trace's file for a link, or None (``scenario.semantics.TraceCheck``)."""
     try:
         trace = netns.Trace.load(path)
     except netns.SpecError as error:

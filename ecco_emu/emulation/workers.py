@@ -38,7 +38,8 @@ async def start_workers(
 ) -> Workers:
     """Starts all of a run's child processes and measures this host's speed with them.
 
-    ``stack`` is given what closes them, so that they end with the run even when a later one fails to start.
+    ``stack`` gets the calls that close them, so that they end with the run even when a later one fails to
+    start.
     """
     progress("starting the trainer, the cameras' inference and the world")
     trainer = TrainingClient(scenario.trainer, seed=scenario.seed)

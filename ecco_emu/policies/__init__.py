@@ -1,4 +1,4 @@
-"""Policies: named compositions of ``control``. A policy says who may train together, who gets the GPUs and
-what cameras send. ``base`` defines what that means, ``registry`` makes one by name, ``steering`` turns its
-shares into the transport's settings; each other file is one policy.
+"""Policies: named compositions of ``control``. A policy says which cameras may train together, which job gets
+the GPUs, and how cameras send. ``base`` defines the decisions, ``registry`` makes a policy by name, and
+``steering`` turns its shares into the transport's settings; each other file is one policy.
 """

@@ -1,4 +1,4 @@
-"""What a policy decides, and what a run gives it to decide with."""
+"""The decisions of a policy, and the settings that a run gives it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ecco_emu.core.ids import JobId
 
 @dataclass(frozen=True, slots=True)
 class PolicySetup:
-    """What a scenario says that a policy may need. Each policy takes of it what concerns it."""
+    """The settings of a scenario that a policy may need. Each policy uses those that concern it."""
 
     gpus: int
     micro_windows: int
@@ -29,7 +29,8 @@ class PolicySetup:
 
 @runtime_checkable
 class Policy(Protocol):
-    """Who trains together, who gets the GPUs, what cameras send: one object, which lives for a whole run.
+    """Which cameras train together, which job gets the GPUs, and how cameras send: one object for a whole
+    run.
 
     Its ``transmission`` is handed to the cameras, to the server and to the transport's configuration. A
     camera needs nothing else of the policy, since it knows its own (c_j, p_j, n_j).

@@ -50,5 +50,5 @@ def camera_config(
 
 
 def server_config(settings: TransportSettings) -> TransportConfig:
-    """The server's side, whatever the rule: a camera's download shares its link with other cameras' alone."""
+    """The server's side, the same for every rule: a download shares its link with other downloads alone."""
     return TransportConfig(beta=settings.beta, alpha=settings.download_alpha)

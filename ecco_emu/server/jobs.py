@@ -40,7 +40,7 @@ class Job:
         return list(self.members)
 
     def metadata(self) -> JobMetadata:
-        """What a new request is compared with: the members' times and places (Algorithm 2)."""
+        """The members' times and places, with which a new request is compared (Algorithm 2)."""
         return JobMetadata({camera: member.request for camera, member in self.members.items()})
 
 
@@ -52,7 +52,7 @@ class JobBook:
         self._made = 0
 
     def __iter__(self) -> Iterator[Job]:
-        # over a copy: whoever goes through the jobs may await, and jobs come and go meanwhile
+        # over a copy: the caller's loop may await, and jobs come and go meanwhile
         return iter(list(self._jobs.values()))
 
     def __len__(self) -> int:

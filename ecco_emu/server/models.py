@@ -23,7 +23,7 @@ class ModelStore:
         model = model_hash(weights)
         path = self._path(model)
         if not path.exists():
-            # whoever looks into a live run's folder, or into a dead one's, finds whole files only
+            # a reader of a live run's folder, or of a dead one's, finds whole files only
             temporary = path.with_suffix(".part")
             temporary.write_bytes(weights)
             os.replace(temporary, path)

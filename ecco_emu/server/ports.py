@@ -1,4 +1,4 @@
-"""What the server is plugged into: the trainer, the teacher, and the record of what happened."""
+"""The server's connections to the rest of a run: the trainer, the teacher, and the record of events."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ class EdgeServer:
     ) -> None:
         self.jobs = JobBook()
         self.gpus = asyncio.Lock()
-        """Held by whoever uses the trainer: requests are weighed between micro-windows, not in them."""
+        """Held by the task that uses the trainer: requests are weighed between micro-windows, not in them."""
         self.intake = Intake(ports.teacher, ports.trainer)
         self._scenario = scenario
         self._policy = policy
@@ -151,7 +151,7 @@ class EdgeServer:
             job = self.jobs[chosen]
             self.jobs.join(job, Member(camera, request))
             self._ports.emit(JobJoined(t=now, job=job.id, camera=camera, gains=named_gains))
-            # a later member starts with what the group has learnt already (paper, figure 12)
+            # a later member starts with the group's student as it is by now (paper, figure 12)
             await self.deliver_student(job, [camera])
         else:
             job = self.jobs.create(model, now)
@@ -191,7 +191,7 @@ class EdgeServer:
             job.p = share if job is newcomer else job.p * (1 - share)
             job.c = job.p * budget
 
-    # -- what the retraining windows ask of it --
+    # -- for the retraining windows --
 
     async def split(self, camera: CameraId, drop: float) -> None:
         """Takes a member out of its group and treats it as a new request (Algorithm 2)."""

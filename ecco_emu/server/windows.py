@@ -2,7 +2,7 @@
 
 The policy's allocator says which job is next (Algorithm 1, or a baseline's rule). This loop carries it out on
 the emulated clock and reports the gain back. ``control.windows.WindowMachine`` keeps the place in the windows
-and says what becomes of a micro-window that overruns.
+and decides whether a micro-window that begins late is still used.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class RetrainingLoop:
         windows = scenario.windows
         self._machine = WindowMachine(Calendar(windows.length, windows.micro, windows.count))
         self._images = round(scenario.trainer.gpus * scenario.trainer.gpu_speed * windows.micro)
-        """One micro-window's budget: what all GPUs together train on in its time."""
+        """One micro-window's budget: the images that all GPUs together train on in its time."""
         self._drop_threshold = scenario.grouping.drop_threshold
         self._known: dict[JobId, int] = {}
         self._policy = policy

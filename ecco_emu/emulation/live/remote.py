@@ -19,7 +19,7 @@ from ecco_emu.emulation.live import runs
 
 MAX_LINE_BYTES = 4096
 _PATIENCE_S = 5.0
-"""Wall time: for a client to say what it wants, and for a run to answer."""
+"""Wall time: for a client to send its request, and for a run to answer."""
 
 
 class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -29,7 +29,7 @@ class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """The fault's index and its emulated time, or what is wrong with it."""
+    """The fault's index and its emulated time, or the error."""
 
     fault: int | None = None
     at: float | None = None

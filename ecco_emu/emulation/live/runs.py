@@ -1,4 +1,4 @@
-"""Runs that are live: how others find one, enter its nodes, and tell what a dead one has left.
+"""Runs that are live: how others find one, enter its nodes, and find the leftovers of a dead one.
 
 A run writes ``live.json`` into its directory when its network is up and removes it at its end. A run that was
 killed leaves the file; its namespaces went with its process. Processes are told apart by their start too,
@@ -32,7 +32,7 @@ class LiveNode(msgspec.Struct, frozen=True):
 
 
 class LiveRun(msgspec.Struct, frozen=True):
-    """What ``live.json`` says. ``started`` is the process's start in clock ticks since the host's."""
+    """The content of ``live.json``. ``started`` is the process's start in clock ticks since the host's."""
 
     pid: int
     started: int
@@ -59,7 +59,8 @@ def announced(directory: Path, name: str, lab: netns.Lab) -> Iterator[None]:
 
 
 def under(base: Path) -> list[tuple[Path, LiveRun]]:
-    """Directories under ``base`` that say they are live, with what they say, whether that is so or not."""
+    """Directories under ``base`` that hold a ``live.json``, with its content. The run may be dead all the
+    same."""
     found = []
     for path in sorted(base.glob(f"*/{FILE}")):
         with suppress(OSError, msgspec.DecodeError):  # it ended meanwhile, or is not ours
@@ -95,7 +96,8 @@ def execute(directory: Path, node: str, command: Sequence[str]) -> NoReturn:
 
 
 def clean(base: Path, *, dry_run: bool) -> list[Path]:
-    """Removes what dead runs under ``base`` have left, and returns it; with ``dry_run`` only returns it."""
+    """Removes the leftovers of dead runs under ``base`` and returns them; with ``dry_run`` only returns
+    them."""
     dead = [directory for directory, run in under(base) if not run.alive]
     left = [path for directory in dead for path in (directory / SOCKET, directory / FILE) if path.exists()]
     if not dry_run:
