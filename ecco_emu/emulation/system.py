@@ -146,7 +146,7 @@ class System:
         ports = CameraPorts(
             clock=self.clock,
             source=workers.world,
-            detector=workers.edge,
+            detector=workers.inference,
             connect=dial,
             emit=self._emit,
             observe=self.accuracy.observe,

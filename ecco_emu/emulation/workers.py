@@ -24,8 +24,8 @@ class Workers:
     """The child processes, warm."""
 
     trainer: TrainerBackend
-    edge: InferenceClient
-    """The cameras' inference (the cameras are the network's edge), not the edge server's."""
+    inference: InferenceClient
+    """Of the cameras; the edge server has no part in it."""
     world: World
     teacher: Teacher
     device: dict[str, Any]
@@ -44,23 +44,23 @@ async def start_workers(
     progress("starting the trainer, the cameras' inference and the world")
     trainer = TrainingClient(scenario.trainer, seed=scenario.seed)
     stack.push_async_callback(trainer.close)
-    edge = InferenceClient()
-    stack.push_async_callback(edge.close)
+    inference = InferenceClient()
+    stack.push_async_callback(inference.close)
     world = open_world(scenario)
     stack.push_async_callback(world.close)
-    device, _, _ = await asyncio.gather(trainer.start(), edge.start(), world.start())
+    device, _, _ = await asyncio.gather(trainer.start(), inference.start(), world.start())
     progress("measuring this host's speed")
     # one after the other: a measurement beside another would find a slower host than a run does
     trained = await trainer.calibrate()
     speed = HostSpeed(
         train_images_per_s=trained.train_images_per_s,
         infer_images_per_s=trained.inference_images_per_s,
-        edge_images_per_s=await edge.calibrate(),
+        edge_images_per_s=await inference.calibrate(),
         cores=len(os.sched_getaffinity(0)),
         trainer_threads=device.threads,
     )
     teacher = await _open_teacher(scenario, trainer, world)
-    return Workers(trainer, edge, world, teacher, asdict(device), speed)
+    return Workers(trainer, inference, world, teacher, asdict(device), speed)
 
 
 async def _open_teacher(scenario: schema.Scenario, trainer: TeacherHost, world: World) -> Teacher:
