@@ -64,13 +64,14 @@ class FaultInjector:
 
         Raises a group with the errors of ``apply``.
         """
-        try:
-            async with asyncio.TaskGroup() as self._applying:
+        async with asyncio.TaskGroup() as self._applying:
+            try:
                 for steps in (timeline, *self._early):
                     self._go_through(steps)
                 await asyncio.Event().wait()  # faults can be injected as long as the run goes on
-        finally:
-            self._applying, self._over = None, True
+            finally:
+                # inside the group: while it waits for its tasks to end, it takes no new ones
+                self._applying, self._over = None, True
 
     async def inject(self, fault: FaultSection) -> int:
         """Applies a fault's first change now and the rest at their times; returns its index.
