@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from statistics import fmean, median
-from typing import Any
+from typing import Any, cast, get_args
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -88,9 +88,8 @@ def load(directory: RunDirectory) -> Run:
 def status_of(directory: RunDirectory, metrics: RunMetrics) -> RunStatus:
     """The status with which a run ended. A run that never wrote its end was interrupted, or still goes on."""
     written = directory.summary().get("status")
-    if written in ("ok", "failed", "degraded", "interrupted"):
-        status: RunStatus = written
-        return status
+    if written in get_args(RunStatus):
+        return cast(RunStatus, written)
     return metrics.ended.status if metrics.ended is not None else "interrupted"
 
 
