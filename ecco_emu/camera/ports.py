@@ -32,7 +32,14 @@ class CameraInference(Protocol):
     """The cameras' inference: the chip in each camera that runs its student. Not the edge server's GPUs."""
 
     async def add_model(self, model: ModelHash, weights: bytes) -> None:
-        """Keeps a student's file, to be run by its hash. Raises ``BadStudentError`` if it is no student."""
+        """Keeps a student's file, to be run by its hash, until ``remove_model`` was called as often.
+
+        Raises ``BadStudentError`` if it is no student.
+        """
+        ...
+
+    async def remove_model(self, model: ModelHash) -> None:
+        """One user less of a student, which is forgotten with the last."""
         ...
 
     async def detect(self, model: ModelHash, images: Sequence[Image]) -> list[Detections]:

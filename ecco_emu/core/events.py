@@ -20,6 +20,10 @@ FAULT_VERSION = 2
 logs are still read (``record.old_faults``)."""
 RunStatus = Literal["ok", "failed", "degraded", "interrupted"]
 SegmentState = Literal["sent", "delivered", "late", "lost"]
+LeaveReason = Literal["drop", "asked again", "no better", "released", "gone"]
+"""Why a member left its group: the group's model fell on it (paper, Algorithm 2), it asked for retraining
+again, the group's model is no better for it than the student it came with, the job ended, or the camera was
+lost."""
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):
@@ -60,6 +64,8 @@ class DriftNoticed(Event, frozen=True, kw_only=True, tag="drift"):
     detector: str
     statistic: float
     """The monitored value at the alarm: the mean confidence of the student's best detections."""
+    since: float | None = None
+    """When the drift began, as the detector knows it; None in logs of earlier releases."""
 
 
 class RequestSent(Event, frozen=True, kw_only=True, tag="request_sent"):
@@ -74,6 +80,24 @@ class RequestReceived(Event, frozen=True, kw_only=True, tag="request_received"):
 
     camera: str
     model: str
+
+
+class RequestDeferred(Event, frozen=True, kw_only=True, tag="request_deferred"):
+    """No job's model improves on the request's yet, and one that might has not trained enough to tell: the
+    request is weighed again after the next micro-window."""
+
+    camera: str
+    gains: dict[str, float]
+    """By job that could take the request: the mAP of its model less that of the request's model."""
+    times: int
+    """How often the request has been deferred, this time included."""
+
+
+class RequestRefused(Event, frozen=True, kw_only=True, tag="request_refused"):
+    """A retraining request was not admitted; the camera was told so."""
+
+    camera: str
+    reason: str
 
 
 class JobCreated(Event, frozen=True, kw_only=True, tag="job_created"):
@@ -96,12 +120,21 @@ class JobJoined(Event, frozen=True, kw_only=True, tag="job_joined"):
 
 
 class JobLeft(Event, frozen=True, kw_only=True, tag="job_left"):
-    """A member was split off its group because the group's model no longer fits it (paper, Algorithm 2)."""
+    """A member left its group."""
 
     job: str
     camera: str
-    drop: float
-    """By how much mAP the group's model fell on this member since the last window."""
+    drop: float | None = None
+    """By how much mAP the group's model fell on this member since the last window, with the reason ``drop``."""
+    reason: LeaveReason = "drop"
+
+
+class JobEnded(Event, frozen=True, kw_only=True, tag="job_ended"):
+    """A retraining job ended; members that it still had were released."""
+
+    job: str
+    reason: str
+    """In words: ``recovered``, ``no camera is left``, or what the policy says."""
 
 
 class Assigned(Event, frozen=True, kw_only=True, tag="assigned"):
@@ -128,6 +161,14 @@ class MicroWindow(Event, frozen=True, kw_only=True, tag="micro_window"):
     map_before: float | None = None
     map_after: float | None = None
     train_wall_s: float = 0.0
+    evaluate_wall_s: float = 0.0
+    """Of the wall, for measuring the job before and after, and the requests weighed since the last one."""
+    label_wall_s: float = 0.0
+    """Of the wall, for the teacher's labels of frames that arrived since the last micro-window."""
+    budget: float = 0.0
+    """What all GPUs can do in a micro-window, in reference images (``trainer.gpu_speed``)."""
+    charged: float = 0.0
+    """The part of it that evaluation and labelling took (``trainer.evaluation_cost``, ``teacher_cost``)."""
     late: bool = False
     """The work was not done when the micro-window ended: a missed deadline."""
 
@@ -190,6 +231,25 @@ class Accuracy(Event, frozen=True, kw_only=True, tag="accuracy"):
     map50: float
     frames: int
     model: str
+
+
+class StudentMeasured(Event, frozen=True, kw_only=True, tag="student_measured"):
+    """The accuracy of one student on one camera's frames of one stretch of weather, out of band.
+
+    It holds for the camera from ``start`` to ``end``, while it ran that student in that weather. The frames
+    are spread over the whole stretch of weather, not only over the time in which the student ran.
+    """
+
+    camera: str
+    model: str
+    start: float
+    """Emulated second; ``t`` is when the measurement was made."""
+    end: float
+    weather: str
+    map: float | None
+    """None when no frame of the stretch had an object in it."""
+    map50: float | None
+    frames: int
 
 
 class Traffic(Event, frozen=True, kw_only=True, tag="traffic"):
@@ -294,9 +354,12 @@ AnyEvent = (
     | DriftNoticed
     | RequestSent
     | RequestReceived
+    | RequestDeferred
+    | RequestRefused
     | JobCreated
     | JobJoined
     | JobLeft
+    | JobEnded
     | Assigned
     | MicroWindow
     | WindowEnded
@@ -304,6 +367,7 @@ AnyEvent = (
     | StudentRunning
     | CameraConfigured
     | Accuracy
+    | StudentMeasured
     | Traffic
     | SegmentMoved
     | FaultApplied

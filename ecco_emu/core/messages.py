@@ -71,6 +71,9 @@ class RetrainingRequest(msgspec.Struct, frozen=True, tag="request"):
     t: float
     at: tuple[float, float]
     model: _Hash
+    since: float
+    """Emulated second at which the drift began, as the camera's detector knows it. Frames captured earlier say
+    nothing of the drifted data; those in ``frames`` are not older, where there were enough."""
     frames: Segment
 
 
@@ -115,8 +118,16 @@ class Released(msgspec.Struct, frozen=True, tag="released"):
     reason: Annotated[str, msgspec.Meta(max_length=200)]
 
 
+class Refused(msgspec.Struct, frozen=True, tag="refused"):
+    """Server to camera: its retraining request was not admitted. It may ask again after ``retry_s``."""
+
+    reason: Annotated[str, msgspec.Meta(max_length=200)]
+    retry_s: Annotated[float, msgspec.Meta(ge=0.0, le=3600.0)]
+    """Emulated seconds."""
+
+
 CameraMessage = Segment | Register | RetrainingRequest | NeedModel | Weights
-ServerMessage = Assignment | NewStudent | Released | NeedModel | Weights
+ServerMessage = Assignment | NewStudent | Released | Refused | NeedModel | Weights
 
 _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 """The errors that msgspec raises on bad input; ``RecursionError`` comes from deep nesting."""

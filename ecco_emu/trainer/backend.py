@@ -6,15 +6,21 @@ the emulation know no more of it than stands here. Imports neither torch nor Ult
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from ecco_emu.control.evidence import Estimate, Evidence
 from ecco_emu.core.errors import EccoError, PeerError
 from ecco_emu.core.frames import Image
 from ecco_emu.core.ids import CameraId, JobId, ModelHash
 from ecco_emu.tasks.detection import Labels, Sample
+
+REFERENCE_SIZE = (320, 192)
+"""Width and height in pixels of the image that GPU budgets are counted in. Training on a picture costs its
+pixels over this image's: convolutions take time in proportion to pixels."""
 
 LabelledImage = tuple[Image, Labels]
 """A picture (height, width, 3) with its labels, boxes in the picture's pixels."""
@@ -40,11 +46,16 @@ class Settings:
     batch: int
     """Images per GPU in one step."""
     learning_rate: float
-    eval_frames: int
-    """Newest held-out frames of each camera that ``evaluate`` measures on."""
     seed: int
     threads: int
     """Of torch, all processes of the backend together."""
+    held_out: float = 0.25
+    """Least part of a camera's samples that is kept for evaluation and never trained on. It is more for a
+    camera whose samples arrive slowly (``held_out_frames``), up to a half."""
+    held_out_frames: int = 8
+    """As many held-out frames should come from each camera within ``held_out_span_s``."""
+    held_out_span_s: float = 20.0
+    """Emulated seconds: the age up to which a frame is evidence."""
     virtual_ranks: int | None = None
     """Processes to train in instead of one per real GPU: to try the distributed path on a CPU."""
 
@@ -56,10 +67,24 @@ class TrainResult:
     steps: int
     images: int
     """Images in all these steps together, on all GPUs."""
+    reference_images: float
+    """The same in images of ``REFERENCE_SIZE``, by pixels: the part of the budget that was spent."""
     losses: list[float]
     """Mean loss per image of every step (box, class and distribution terms, with their gains)."""
     wall_s: float
     """Seconds of the wall that training took, without waiting for its turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Accuracies of models on cameras, and what measuring them took."""
+
+    accuracy: Mapping[tuple[str, CameraId], Estimate]
+    """By job or student and camera. Cameras without frames that count, or without any object in these, are
+    left out: nothing is known of them, which is not an accuracy of 0."""
+    images: int
+    """Pictures that a model was run on. Detections that were at hand from an earlier call cost nothing."""
+    wall_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,14 +138,14 @@ class TrainerBackend(Protocol):
         ...
 
     async def add_model(self, model: ModelHash, weights: bytes) -> None:
-        """Keeps a student's file. Nothing happens when the file is here already.
+        """Keeps a student's file for as long as it is needed: until ``remove_model`` was called as often.
 
         Raises ``BadStudentError`` if the bytes are no student, or have another hash.
         """
         ...
 
-    async def has_model(self, model: ModelHash) -> bool:
-        """Whether a student's file is here. A backend may evict files that were not used for long."""
+    async def remove_model(self, model: ModelHash) -> None:
+        """One user less of a student's file, which is forgotten with the last; jobs that began from it go on."""
         ...
 
     async def add_samples(self, samples: Sequence[Sample]) -> None:
@@ -128,28 +153,38 @@ class TrainerBackend(Protocol):
         ...
 
     async def create_job(self, job: JobId, start: ModelHash) -> None:
-        """A retraining job that starts from a student. Raises ``UnknownModelError`` if that is not here."""
+        """A retraining job that starts from a student; a job of that name starts anew.
+
+        Raises ``UnknownModelError`` if that student is not here.
+        """
         ...
 
     async def drop_job(self, job: JobId) -> None:
         """Forgets a job and its training state; nothing happens when there is no such job."""
         ...
 
-    async def train(self, job: JobId, cameras: Sequence[CameraId], images: int) -> TrainResult:
-        """One micro-window: all GPUs train ``job`` on ``images`` of the cameras' samples.
+    async def forget_samples(self, camera: CameraId, before: float = math.inf) -> None:
+        """Drops the camera's samples that were captured before this emulated second."""
+        ...
 
-        The budget is cut to whole steps, but one step is taken at least. Raises ``NoSamplesError`` if the
-        cameras have nothing to train on yet, ``UnknownModelError`` if there is no such job.
+    async def train(self, job: JobId, evidence: Sequence[Evidence], images: float) -> TrainResult:
+        """One micro-window: all GPUs train ``job`` on samples of these cameras, none older than its ``since``.
+
+        ``images`` is the budget, in images of ``REFERENCE_SIZE``; pictures are trained on at the size in
+        which they arrived. The budget is cut to whole steps, but one step is taken at least. Raises
+        ``NoSamplesError`` if the cameras have nothing to train on yet, ``UnknownModelError`` if there is no
+        such job.
         """
         ...
 
     async def evaluate(
-        self, subjects: Sequence[JobId | ModelHash], cameras: Sequence[CameraId]
-    ) -> Mapping[tuple[str, CameraId], float]:
-        """The accuracy, 0 to 1, of every job or student on every camera's newest frames.
+        self, subjects: Sequence[JobId | ModelHash], evidence: Sequence[Evidence], frames: int
+    ) -> Evaluation:
+        """The accuracy of every job or student on each camera's newest ``frames`` frames that count.
 
         For detection it is mAP at IoU 0.50:0.95. The frames are held out from training where there are
-        enough of them. Cameras without samples are left out of the result. Raises ``UnknownModelError``.
+        enough of them. All subjects are measured on the same frames, cut into the same blocks, so that
+        ``control.evidence.paired`` applies. Raises ``UnknownModelError``.
         """
         ...
 
