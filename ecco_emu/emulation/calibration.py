@@ -17,8 +17,8 @@ HEADROOM = 1.1
 a few per cent), and for the work that the model leaves out: weighing requests, loading new students. A run
 that still misses deadlines is ``degraded``."""
 PACKET_CPU_S = 140e-6
-"""CPU to send, shape, relay and receive one datagram with its share of acks: 107 µs in the transport and 31 µs
-in the relay (docs/notes/measurements.md). The only cost that is not measured anew, because measuring it takes
+"""CPU to send, shape, relay and receive one datagram with its share of acks: 107 µs in the transport and 31
+µs in the relay (docs/notes/measurements.md). The only cost that is not measured anew, because measuring it takes
 a network; it is a few per cent of a run's work."""
 DATAGRAM_BITS = 1200 * 8
 REMEASURED = 1.4

@@ -21,7 +21,7 @@ from ecco_emu.emulation.accuracy import SPAN_S
 from ecco_emu.emulation.calibration import REFERENCE_PX, HostSpeed
 from ecco_emu.scenario import schema
 from ecco_emu.tasks.detection import Detections, Labels, mean_average_precision
-from ecco_emu.trainer.backend import LabelledImage, TrainerBackend
+from ecco_emu.trainer.backend import LabelledImage, Speed, TrainerBackend
 from ecco_emu.trainer.client import InferenceClient
 from ecco_emu.video.decoder import decode
 from ecco_emu.video.encoder import SegmentEncoder
@@ -143,7 +143,7 @@ class _Background:
     coding: _Cost = field(default_factory=_Cost)
     measuring: _Cost = field(default_factory=_Cost)
 
-    async def run_beside(self, training: asyncio.Future[object]) -> Self:
+    async def run_beside(self, training: asyncio.Future[Speed]) -> Self:
         """Goes on until ``training`` is done, for two segments at least: the first of each kind is slow."""
         rest = self._frames()
         await self._segment(rest)

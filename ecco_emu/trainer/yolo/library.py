@@ -27,6 +27,11 @@ RESERVE_BYTES = 256 << 20
 """Memory of the host that is left to others: a student that would need it is refused with ``HostError``."""
 
 
+def _available_bytes() -> int:
+    """The kernel's estimate of the memory that can be allocated without swapping."""
+    return int(psutil.virtual_memory().available)
+
+
 @dataclass(slots=True)
 class _Entry:
     """One student."""
@@ -54,12 +59,12 @@ class Library:
         *,
         files: bool = True,
         kept_bytes: int = KEPT_BYTES,
-        available_bytes: Callable[[], int] = lambda: psutil.virtual_memory().available,
+        available_bytes: Callable[[], int] | None = None,
     ) -> None:
         self._device = device
         self._files = files
         self._kept_bytes = kept_bytes
-        self._available_bytes = available_bytes
+        self._available_bytes = available_bytes or _available_bytes
         self._entries: OrderedDict[ModelHash, _Entry] = OrderedDict()
         """In order of the last time that a student was added or lost its last user."""
         self.bytes = 0

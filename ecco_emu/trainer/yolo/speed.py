@@ -18,10 +18,10 @@ from ecco_emu.trainer.yolo.steps import default_precision, renew_statistics
 
 _INFER_S = 0.6
 _TRAIN_S = 1.5
-"""Each measurement goes on for at least this many seconds of the wall. Evaluation gets less of them: it is the
-smaller part of a micro-window."""
+"""Each measurement goes on for at least this many seconds of the wall. Evaluation gets less of them, because
+it is the smaller part of a micro-window."""
 _MOST_PICTURES = 16
-"""In a measured step, where the scenario's steps have more: a picture's time hardly depends on their number."""
+"""In a measured step, where the scenario's steps have more: a picture's time hardly depends on the number."""
 
 
 def measure_speed(
