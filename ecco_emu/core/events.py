@@ -125,7 +125,7 @@ class JobLeft(Event, frozen=True, kw_only=True, tag="job_left"):
     job: str
     camera: str
     drop: float | None = None
-    """By how much mAP the group's model fell on this member since the last window, with the reason ``drop``."""
+    """With the reason ``drop``: the fall of the group model's mAP on this member since the last window."""
     reason: LeaveReason = "drop"
 
 

@@ -26,5 +26,18 @@ class TrainerSection(Strict):
     """Images per GPU in one step; G GPUs make steps of G times as many."""
     learning_rate: Annotated[Number, Field(gt=0, le=1)] = 0.0005
     """Learning rate of AdamW."""
-    eval_frames: Annotated[Whole, Field(ge=1, le=1000)] = 8
-    """How many of each camera's newest frames a job's accuracy is measured on."""
+    eval_frames: Annotated[Whole, Field(ge=1, le=1000)] = 16
+    """Frames of a job that its accuracy is measured on between windows, spread over its cameras, one each at
+    least."""
+    window_frames: Annotated[Whole, Field(ge=1, le=1000)] = 32
+    """Newest held-out frames of each camera that accuracy is measured on at a window's end."""
+    evaluation_cost: Annotated[Number, Field(ge=0, le=10)] = 0.3
+    """What measuring on one frame costs of the GPUs' budget, in reference images."""
+    teacher_cost: Annotated[Number, Field(ge=0, le=1000)] | None = None
+    """What labelling one frame costs of it. By default 0 with the oracle, 10 with a model."""
+
+    @property
+    def label_cost(self) -> float:
+        if self.teacher_cost is not None:
+            return self.teacher_cost
+        return 0.0 if self.teacher == "oracle" else 10.0
