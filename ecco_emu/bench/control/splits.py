@@ -21,7 +21,7 @@ from ecco_emu.core.ids import ModelHash
 from ecco_emu.core.random_streams import stream
 from ecco_emu.host.workers import WorkerProcess
 from ecco_emu.scenario.sections.world import Weather
-from ecco_emu.study.tables import NOTHING, Table
+from ecco_emu.study.tables import Table
 from ecco_emu.tasks.detection import Detections, Labels, estimate, match_frames
 from ecco_emu.trainer.client import MIN_SCORE, InferenceClient
 
