@@ -66,11 +66,16 @@ class Admission:
         """Admits requests as they come, while the GPUs do not train. Goes on until it is cancelled."""
         while True:
             await self._arrival.wait()
+            self._arrival.clear()
             async with gpus:
-                self._arrival.clear()
-                while self._arrived:
-                    camera = next(iter(self._arrived))
-                    await self._admit(camera, self._arrived.pop(camera))
+                await self.admit_arrived()
+
+    async def admit_arrived(self) -> None:
+        """Admits the requests that are here now, in order of arrival. The caller holds the lock on the GPUs."""
+        # not those that arrive meanwhile: a camera that asks without end must not keep the GPUs from training
+        arrived, self._arrived = self._arrived, {}
+        for camera, message in arrived.items():
+            await self._admit(camera, message)
 
     async def weigh_waiting(self) -> None:
         """Weighs the deferred requests again, the longest-waiting first."""

@@ -129,7 +129,21 @@ TAGS = ["segment", "register", "request", "need-model", "weights", "assignment",
     tag=st.sampled_from(TAGS),
     fields=st.dictionaries(
         st.sampled_from(
-            ["camera", "model", "at", "t", "frames", "data", "job", "c", "p", "members", "reason", "since", "retry_s"]
+            [
+                "camera",
+                "model",
+                "at",
+                "t",
+                "frames",
+                "data",
+                "job",
+                "c",
+                "p",
+                "members",
+                "reason",
+                "since",
+                "retry_s",
+            ]
         ),
         plain | hashes | names,
         max_size=6,
@@ -168,7 +182,7 @@ def test_deep_nesting_is_refused(decode, depth):
         lambda value: segment(fps=value),
         lambda value: messages.Register("cam1", (0.0, value), HASH),
         lambda value: messages.RetrainingRequest("cam1", value, (0.0, 0.0), HASH, 0.0, segment()),
-            lambda value: messages.RetrainingRequest("cam1", 1.0, (0.0, 0.0), HASH, value, segment()),
+        lambda value: messages.RetrainingRequest("cam1", 1.0, (0.0, 0.0), HASH, value, segment()),
         lambda value: messages.RetrainingRequest("cam1", 1.0, (0.0, 0.0), HASH, 0.0, segment(t0=value)),
     ],
 )

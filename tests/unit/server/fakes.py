@@ -57,6 +57,8 @@ class TableTrainer:
     trained: dict[str, int] = field(default_factory=dict)
     evaluated: list[list[Evidence]] = field(default_factory=list)
     diverged: set[str] = field(default_factory=set)
+    refuses: str = ""
+    """Why every student is refused, if it is not empty."""
     spread: dict[str, float] = field(default_factory=dict)
     """By camera, how far apart the replicates of its accuracies are."""
     quality: dict[str, tuple[tuple[float, float], ...]] = field(default_factory=dict)
@@ -71,6 +73,8 @@ class TableTrainer:
         pass
 
     async def add_model(self, model: ModelHash, weights: bytes) -> None:
+        if self.refuses:
+            raise BadStudentError(self.refuses)
         self.models[model] += 1
 
     async def remove_model(self, model: ModelHash) -> None:

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from ecco_emu.control.grouping import Metadata
@@ -17,23 +18,36 @@ from ecco_emu.core.events import (
     JobLeft,
     MicroWindow,
     RequestDeferred,
+    RequestRefused,
     StudentSent,
     Trouble,
     WindowEnded,
 )
+from ecco_emu.core.frames import Frame
 from ecco_emu.core.ids import CameraId, JobId, ModelHash, model_hash
+from ecco_emu.core.messages import RetrainingRequest, Segment
 from ecco_emu.policies.registry import make_policy
 from ecco_emu.server.jobs import Job, Request
 from ecco_emu.server.models import ModelStore
 from ecco_emu.server.ports import ServerPorts
 from ecco_emu.server.server import EdgeServer
 from ecco_emu.server.windows import RetrainingLoop
+from ecco_emu.video.encoder import SegmentEncoder
+from ecco_emu.video.messages import to_message
 from tests.unit.emulation.test_topology import scenario
 from tests.unit.server.fakes import EmptyTeacher, JumpingClock, Record, TableTrainer
 
 START = model_hash(b"start")
 CAM1, CAM2, CAM3 = CameraId("cam1"), CameraId("cam2"), CameraId("cam3")
 NEAR, FAR = (30.0, 0.0), (1000.0, 0.0)
+
+
+def segment(camera: CameraId) -> Segment:
+    """Two frames that decode."""
+    image = np.full((64, 64, 3), 90, np.uint8)
+    coded = SegmentEncoder(64, 64, 2.0).encode([image, image], 20_000)
+    frames = [Frame(camera, index, index / 2, image) for index in (1, 2)]
+    return to_message(coded, frames, 0, 2.0)
 
 
 class Bench:
@@ -91,6 +105,11 @@ class Bench:
             self.trainer.accuracy[job.id, camera] = map
         job.trained = 10
         return job
+
+    async def arrive(self, message: RetrainingRequest) -> None:
+        """A request comes from the network, and is decided on."""
+        self.server.admission.received(message)
+        await self.server.admission.admit_arrived()
 
     async def end_window(self, start: float = 0.0) -> None:
         await self.server.regrouping.end_window(0, start)
@@ -385,3 +404,36 @@ async def test_training_that_overruns_is_a_missed_deadline_and_costs_the_next_sl
     assert 0 < len(micro) < 20
     assert all(event.late for event in micro)
     assert len(bench.misses) >= len(micro)
+
+
+# -- requests from the network --
+
+
+def request_message(camera: CameraId, model: ModelHash = START, since: float = 0.0) -> RetrainingRequest:
+    return RetrainingRequest(camera, 1.0, NEAR, model, since, segment(camera))
+
+
+async def test_a_member_that_asks_again_is_split_off_and_asks_with_fresh_time_and_place(bench: Bench) -> None:
+    old = await bench.group(CAM1, CAM2, map=0.6)
+    bench.clock.spend(50.0)
+    bench.trainer.accuracy[old.id, CAM2] = 0.05
+    await bench.arrive(request_message(CAM2))
+    [left] = bench.record.of(JobLeft)
+    assert (left.camera, left.job, left.reason) == (CAM2, old.id, "asked again")
+    assert bench.job(CAM2) is not old
+    assert bench.job(CAM1) is old
+
+
+async def test_a_request_that_cannot_be_admitted_is_refused_in_words(bench: Bench) -> None:
+    bench.trainer.refuses = "not a student"
+    await bench.arrive(request_message(CAM1))
+    [refused] = bench.record.of(RequestRefused)
+    assert refused.camera == CAM1
+    assert "not a student" in refused.reason
+    assert list(bench.server.jobs) == []
+
+
+async def test_a_camera_that_floods_the_server_has_one_request_waiting(bench: Bench) -> None:
+    for _ in range(1000):
+        bench.server.admission.received(request_message(CAM1))
+    assert len(bench.server.admission._arrived) == 1
