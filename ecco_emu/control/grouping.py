@@ -17,7 +17,7 @@ from typing import Literal
 from ecco_emu.control.evidence import Difference, Estimate, two_sample
 from ecco_emu.core.ids import CameraId, JobId, natural
 
-SCENE_NOISE = 0.045
+SCENE_NOISE = 0.04
 """Standard deviation, in mAP, of what another stretch of the same scene changes in a window's accuracy: other
 cars, nearer or farther. It does not show in the spread within a window. Measured on the town's cameras, of
 whose steady members 1 % a window are split off with it (docs/notes/algorithms.md)."""

@@ -71,7 +71,7 @@ class Admission:
                 await self.admit_arrived()
 
     async def admit_arrived(self) -> None:
-        """Admits the requests that are here now, in order of arrival. The caller holds the lock on the GPUs."""
+        """Admits the requests that are here now, in order of arrival. Callers hold the lock on the GPUs."""
         # not those that arrive meanwhile: a camera that asks without end must not keep the GPUs from training
         arrived, self._arrived = self._arrived, {}
         for camera, message in arrived.items():
