@@ -22,6 +22,7 @@ from ecco_emu.scenario.sections.faults import FaultSection
 from ecco_emu.scenario.sections.grouping import GroupingSection
 from ecco_emu.scenario.sections.network import NetworkSection, UplinkSection
 from ecco_emu.scenario.sections.policy import PolicySection
+from ecco_emu.scenario.sections.record import RecordSection
 from ecco_emu.scenario.sections.trainer import TrainerSection
 from ecco_emu.scenario.sections.transport import TransportSection
 from ecco_emu.scenario.sections.windows import WindowsSection
@@ -64,6 +65,8 @@ class Scenario(Strict):
     """Things that go wrong, each at its time."""
     expect: tuple[ExpectationSection, ...] = ()
     """Conditions that the run must meet; if it fails one, the command exits with 1."""
+    record: RecordSection = RecordSection()
+    """What counts as an answer."""
 
     @property
     def policy_setup(self) -> PolicySetup:
