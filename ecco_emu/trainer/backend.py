@@ -105,10 +105,16 @@ class DeviceInfo:
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """Measured on this machine, images of the student's input size per second of the wall."""
+    """Measured on this machine, seconds of the wall."""
 
     train_images_per_s: float
+    """Images of the student's input size that training steps take."""
     inference_images_per_s: float
+    """Images on which a model is measured, its metric not included."""
+    micro_s: float = 0.0
+    """What a micro-window takes beside its steps, such as renewing batch norm's statistics."""
+    export_s: float = 0.0
+    """Making a job's student into a file."""
 
 
 class TrainerBackend(Protocol):
@@ -126,10 +132,12 @@ class TrainerBackend(Protocol):
         """Gets ready to train, which may take some seconds. Called once, before anything else."""
         ...
 
-    async def calibrate(self) -> Speed:
+    async def calibrate(self, model: ModelHash, pictures: Sequence[LabelledImage]) -> Speed:
         """Measures for some seconds how fast this machine trains and infers.
 
-        Leaves no trace: the jobs trained afterwards end up the same with and without it.
+        It is done with a student that was added, and with pictures of the run's own kind: how many boxes a
+        model finds decides how long it takes. Leaves no trace: the jobs trained afterwards end up the same
+        with and without it. Raises ``UnknownModelError``.
         """
         ...
 
