@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -48,6 +49,12 @@ def options(
     ] = False,
 ) -> None:
     pass  # typer takes the whole program's options from a callback; ``version`` does the work
+
+
+def show_warnings(warnings: Iterable[object]) -> None:
+    """Each on a line of its own, on standard error, where they do not mix with answers."""
+    for warning in warnings:
+        err.print(str(warning), style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
 def figure(value: float | None) -> str:

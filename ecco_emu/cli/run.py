@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from ecco_emu.cli.app import Json, Overrides, ScenarioPath, app, err, figure, kbit, out
+from ecco_emu.cli.app import Json, Overrides, ScenarioPath, app, err, figure, kbit, out, show_warnings
 from ecco_emu.core.events import RunStatus
 from ecco_emu.host.event_loop import run_until_signalled
 
 if TYPE_CHECKING:
     from ecco_emu.emulation.emulation import Emulation
+    from ecco_emu.report.terminal import Progress
 
 
 EXIT_CODES = {"ok": 0, "failed": 1, "degraded": 4, "interrupted": 130}
@@ -42,6 +43,7 @@ def run(
     """Run a scenario (as root). Prints where the run directory and its report are."""
     from ecco_emu.emulation.emulation import Emulation
 
+    teller = _Teller()
     emulation = Emulation.from_file(
         scenario,
         overrides=overrides or (),
@@ -49,9 +51,10 @@ def run(
         dilation=dilation,
         policy=policy,
         out=out_dir,
-        progress=lambda text: err.print(f"[dim]{text} …[/]", highlight=False),
+        progress=teller,
     )
-    status = run_until_signalled(_run(emulation, live, quiet=as_json))
+    show_warnings(emulation.warnings)
+    status = run_until_signalled(_run(emulation, live, teller, quiet=as_json))
     from ecco_emu.record.rundir import RunDirectory
     from ecco_emu.report.html import write_report
 
@@ -64,7 +67,19 @@ def run(
     sys.exit(EXIT_CODES[status])
 
 
-async def _run(emulation: Emulation, live: bool | None, quiet: bool) -> RunStatus:
+class _Teller:
+    """Says how the parts before and after a run get on: in the run's view while that is open."""
+
+    view: Progress | None = None
+
+    def __call__(self, text: str) -> None:
+        if self.view is not None:
+            self.view.on_progress(text)
+        else:
+            err.print(f"[dim]{text} …[/]", highlight=False)
+
+
+async def _run(emulation: Emulation, live: bool | None, teller: _Teller, quiet: bool) -> RunStatus:
     """The run itself, with a view of it. Ctrl-C cancels this task, and leaving the contexts cleans up."""
     from ecco_emu.report.terminal import open_progress
 
@@ -73,7 +88,11 @@ async def _run(emulation: Emulation, live: bool | None, quiet: bool) -> RunStatu
         emulation.subscribe(view.on_event)
     async with emulation:
         with view if view is not None else nullcontext():
-            return await emulation.finish()
+            teller.view = view
+            try:
+                return await emulation.finish()
+            finally:
+                teller.view = None
 
 
 def print_summary(summary: dict[str, Any], directory: Path, report: Path) -> None:
@@ -92,6 +111,8 @@ def print_summary(summary: dict[str, Any], directory: Path, report: Path) -> Non
             kbit(camera["target_bps"]),
         )
     out.print(table)
+    for sentence in outcome_lines(summary):
+        out.print(sentence, markup=False, highlight=False, soft_wrap=True)
     for expectation in summary["expectations"]:
         mark = "[green]held[/]" if expectation["held"] else "[red]failed[/]"
         out.print(f"{mark}: ", end="")
@@ -113,3 +134,25 @@ def print_summary(summary: dict[str, Any], directory: Path, report: Path) -> Non
         )
     out.print(f"run directory  {directory}", highlight=False, soft_wrap=True)
     out.print(f"report         {report}", highlight=False, soft_wrap=True)
+
+
+def outcome_lines(summary: dict[str, Any]) -> list[str]:
+    """Mean accuracies, answers, and the drifts that nobody noticed, from the content of summary.json."""
+    response = summary["response"]
+    asked = response["answered"] + response["censored"]
+    lines = [
+        f"mean mAP {figure(summary['mean_map'])}; of the cameras that drifted, from then on: "
+        f"{figure(summary['mean_map_drifted'])}"
+    ]
+    if asked:
+        median = "" if response["median_s"] is None else f", after {response['median_s']:.1f} s (median)"
+        lines.append(
+            f"{response['answered']} of {asked} requests after a drift were answered with "
+            f"{response['threshold']:g} mAP{median}"
+        )
+    lines += [
+        f"nobody noticed: {missed['camera']} turned to {missed['weather']} at {missed['t']:g} s "
+        f"(mAP {figure(missed['map_before'])} before, {figure(missed['map_after'])} after)"
+        for missed in summary["unnoticed_drifts"]
+    ]
+    return lines

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from ecco_emu.cli.app import Json, Overrides, ScenarioPath, app, out
+from ecco_emu.cli.app import Json, Overrides, ScenarioPath, app, out, show_warnings
 from ecco_emu.core.errors import ScenarioError
 from ecco_emu.host.event_loop import run_until_signalled
 
@@ -25,14 +25,16 @@ def check(
     from ecco_emu.scenario import loading
 
     problems = loading.check(scenarios, trace_check=trace_problem)
+    errors = [problem for problem in problems if problem.severity == "error"]
     if as_json:
         print(json.dumps([asdict(problem) for problem in problems]))
-    elif problems:
-        raise ScenarioError("\n".join(str(problem) for problem in problems))
     else:
+        show_warnings(problem for problem in problems if problem.severity == "warning")
+        if errors:
+            raise ScenarioError("\n".join(map(str, errors)))
         for path in scenarios:
             out.print(f"{path}: ok", highlight=False, soft_wrap=True)
-    sys.exit(ScenarioError.exit_code if problems else 0)
+    sys.exit(ScenarioError.exit_code if errors else 0)
 
 
 @app.command()

@@ -88,6 +88,13 @@ class DriftParameters:
             raise ValueError("times and margins must not be negative")
 
 
+def warm_up_s(values_per_s: float, parameters: DriftParameters | None = None) -> float:
+    """Emulated seconds from a detector's first value until it has learnt its reference and can raise an
+    alarm."""
+    parameters = parameters or DriftParameters()
+    return max(parameters.warm_up_s, (parameters.warm_up_values - 1) / values_per_s)
+
+
 class Phase(Enum):
     """States of the detector; the module's picture shows how they follow each other."""
 

@@ -18,6 +18,10 @@ from ecco_emu.core.faults import FaultPhase, LinkChange, action, where
 FAULT_VERSION = 2
 """The version of ``fault`` lines. Version 1 had the texts ``on`` and ``action`` in place of ``change``; older
 logs are still read (``record.old_faults``)."""
+RESPONSE_THRESHOLD = 0.4
+"""The accuracy (mAP) at which a retraining request counts as answered (paper, figures 7 and 13)."""
+RESPONSE_MEASUREMENTS = 2
+"""So many live measurements in a row must reach it. One alone, over some 20 frames, does so by chance."""
 RunStatus = Literal["ok", "failed", "degraded", "interrupted"]
 SegmentState = Literal["sent", "delivered", "late", "lost"]
 LeaveReason = Literal["drop", "asked again", "no better", "released", "gone"]
@@ -47,6 +51,8 @@ class RunStarted(Event, frozen=True, kw_only=True, tag="run_started"):
     windows: int
     cameras: list[str]
     bottleneck_bps: float | None
+    response_threshold: float = RESPONSE_THRESHOLD
+    response_measurements: int = RESPONSE_MEASUREMENTS
 
 
 class Condition(Event, frozen=True, kw_only=True, tag="condition"):
@@ -125,7 +131,8 @@ class JobLeft(Event, frozen=True, kw_only=True, tag="job_left"):
     job: str
     camera: str
     drop: float | None = None
-    """By how much mAP the group's model fell on this member since the last window, with the reason ``drop``."""
+    """By how much mAP the group's model fell on this member since the last window; with the reason ``drop``
+    alone."""
     reason: LeaveReason = "drop"
 
 

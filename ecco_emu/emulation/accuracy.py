@@ -1,8 +1,8 @@
-"""How good each camera's running student really is: its own detections against the world's labels.
+"""How good each camera's running student is, glimpsed live: its own detections against the world's labels.
 
 Cameras run their student on a few frames a second anyway, to notice drift; those detections are compared with
-the truth here, out of band, so that the record shows the accuracy that a user of the system would have got.
-Nothing of it flows back into the system.
+the truth here, out of band. Nothing of it flows back into the system. These few newest frames show a viewer
+where the run stands. The record's accuracies are measured on more frames, after the run (``measuring``).
 """
 
 from __future__ import annotations
@@ -80,6 +80,8 @@ class LiveAccuracy:
                 [entry.labels for entry in taken],
                 [entry.seen for entry in taken],
             )
+            if result.objects == 0:  # an empty scene says nothing of the student: that is no accuracy of 0
+                continue
             self._emit(
                 Accuracy(
                     t=self._clock.now(),

@@ -137,4 +137,6 @@ def run_started(scenario: schema.Scenario, *, engine: str, dilation: float) -> R
         windows=scenario.windows.count,
         cameras=[camera.id for camera in scenario.cameras],
         bottleneck_bps=scenario.network.bottleneck.rate,
+        response_threshold=scenario.record.response_threshold,
+        response_measurements=scenario.record.response_measurements,
     )

@@ -21,10 +21,12 @@ from types import TracebackType
 from typing import Self
 
 from ecco_emu.core.errors import EccoError
-from ecco_emu.core.events import AnyEvent, ExpectationChecked, RunEnded, RunStatus
+from ecco_emu.core.events import AnyEvent, ExpectationChecked, RunEnded, RunStatus, Trouble
+from ecco_emu.core.ids import ModelHash, model_hash
 from ecco_emu.emulation.assembly import build, require_privileges
 from ecco_emu.emulation.injector import LinkHandle
-from ecco_emu.emulation.live import remote
+from ecco_emu.emulation.live import remote, runs
+from ecco_emu.emulation.measuring import StudentFiles
 from ecco_emu.emulation.system import System
 from ecco_emu.emulation.topology import trace_problem
 from ecco_emu.record import expectations
@@ -35,6 +37,7 @@ from ecco_emu.record.summary import summarize
 from ecco_emu.scenario import loading, schema
 from ecco_emu.scenario.dump import dump
 from ecco_emu.scenario.faults.line import parse_fault
+from ecco_emu.scenario.problems import Problem
 from ecco_emu.scenario.profiles import student_path
 
 LAG_LIMIT_MS = 10.0
@@ -51,8 +54,11 @@ class Emulation:
         source: str = "python",
         out: Path | str = "runs",
         progress: Callable[[str], None] | None = None,
+        warnings: Sequence[Problem] = (),
     ) -> None:
         self.scenario = scenario
+        self.warnings = tuple(warnings)
+        """What is odd in the scenario's file, though it can run."""
         self.metrics = RunMetrics()
         self.status: RunStatus | None = None
         self._source = source
@@ -66,6 +72,10 @@ class Emulation:
         self._directory: RunDirectory | None = None
         self._system: System | None = None
         self._main: asyncio.Task[None] | None = None
+        self._first: ModelHash | None = None
+        self._students: StudentFiles | None = None
+        self._over_at: float | None = None
+        """When the last window was over: the emulated clock goes on, the run does not."""
 
     @classmethod
     def from_file(
@@ -83,7 +93,7 @@ class Emulation:
         loaded = loading.load(
             path, overrides, seed=seed, dilation=dilation, policy=policy, trace_check=trace_problem
         )
-        return cls(loaded.scenario, source=str(path), out=out, progress=progress)
+        return cls(loaded.scenario, source=str(path), out=out, progress=progress, warnings=loaded.warnings)
 
     # -- for the script that drives the run --
 
@@ -99,8 +109,8 @@ class Emulation:
         return self._live.clock.dilation
 
     def now(self) -> float:
-        """Emulated seconds since the run began."""
-        return self._live.clock.now()
+        """Emulated seconds since the run began; after its end, the time of its end."""
+        return self._live.clock.now() if self._over_at is None else self._over_at
 
     def summary(self) -> RunMetrics:
         """The run so far: totals, cameras, jobs (``record.metrics``)."""
@@ -154,10 +164,14 @@ class Emulation:
             self._waiting.discard(changed)
 
     async def finish(self) -> RunStatus:
-        """Waits for the scenario's end, checks its expectations and returns the status."""
+        """Waits for the scenario's end, measures the students, checks the expectations, returns the status.
+
+        Measuring takes a while on a small host; it is no part of the run.
+        """
         self._live  # noqa: B018  (raises when there is no run)
         assert self._main is not None
         await self._main
+        await self._measure()
         held = self._check_expectations()
         self._conclude(self._verdict(held))
         assert self.status is not None
@@ -201,8 +215,13 @@ class Emulation:
         )
         await self._stack.enter_async_context(remote.listening(self._directory.path, self.inject, self.now))
         self._listeners.append(self._system.targets.see)
+        self._first = model_hash(student)
+        self._students = StudentFiles(self._directory.models, self._directory.path / runs.STUDENTS)
+        self._stack.callback(self._students.close)
+        self._students.keep(self._first)
+        self._listeners.append(self._students.see)
         self._main = asyncio.create_task(self._system.run(), name="ecco-emu")
-        self._main.add_done_callback(lambda _: self._wake())
+        self._main.add_done_callback(lambda _: self._ended())
 
     async def _leave(self, status: RunStatus) -> None:
         """Stops everything and writes the summary, under ``status`` if the run has none yet."""
@@ -237,6 +256,10 @@ class Emulation:
             listener(event)
         self._wake()
 
+    def _ended(self) -> None:
+        self._over_at = self._live.clock.now()
+        self._wake()
+
     def _wake(self) -> None:
         for waiting in self._waiting:
             waiting.set()
@@ -255,6 +278,35 @@ class Emulation:
         if self._main is not None and self._main.done():
             self._main.result()
             raise EccoError(f"the run ended at {self.now():.1f} s, before what was waited for")
+
+    async def _measure(self) -> None:
+        """Measures every student that a camera ran, and puts all of it on record at once.
+
+        If it fails, the record keeps the glimpses of the live run.
+        """
+        assert self._first is not None
+        assert self._students is not None
+        told = 0
+
+        def progress(done: int, of: int) -> None:
+            nonlocal told
+            tenth = done * 10 // max(of, 1)
+            if tenth > told or done == 0:
+                told = tenth
+                self._progress(f"the run is over; measuring its students: {done} of {of}")
+
+        try:
+            measured = await self._live.measure(
+                self.metrics, self._first, self._students, self.now(), progress
+            )
+        except EccoError as error:
+            self._emit(Trouble(t=self.now(), where="measuring", text=str(error)))
+            return
+        if measured.missing:
+            text = f"{measured.missing} students were not measured: their files were gone"
+            self._emit(Trouble(t=self.now(), where="measuring", text=text))
+        for event in measured.events:
+            self._emit(event)
 
     def _check_expectations(self) -> bool:
         all_held = True

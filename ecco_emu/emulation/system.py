@@ -12,10 +12,11 @@ from ecco_emu.camera.camera import Camera
 from ecco_emu.camera.ports import CameraPorts
 from ecco_emu.core.errors import EccoError, HostError
 from ecco_emu.core.events import AnyEvent, Condition, Trouble
-from ecco_emu.core.ids import CameraId
+from ecco_emu.core.ids import CameraId, ModelHash
 from ecco_emu.emulation.accuracy import LiveAccuracy
 from ecco_emu.emulation.connections import SERVER_PORT, dialled
 from ecco_emu.emulation.injector import FaultInjector
+from ecco_emu.emulation.measuring import Measured, StudentFiles, StudentMeter, run_stretches
 from ecco_emu.emulation.meters import HealthMeter, ShareTargets, TrafficMeter
 from ecco_emu.emulation.topology import SERVER
 from ecco_emu.emulation.workers import Workers
@@ -23,6 +24,7 @@ from ecco_emu.host.clock import RunClock
 from ecco_emu.host.loop_lag import LoopLag
 from ecco_emu.policies.registry import make_policy
 from ecco_emu.policies.steering import camera_config
+from ecco_emu.record.metrics import RunMetrics
 from ecco_emu.record.qlog import QlogFolder
 from ecco_emu.scenario import schema
 from ecco_emu.scenario.faults.timeline import timeline
@@ -62,6 +64,7 @@ class System:
         self._lab = lab
         self._tokens = tokens
         self._world = workers.world
+        self._inference = workers.inference
         self._emit = emit
         policy = make_policy(scenario.policy.name, scenario.policy_setup)
         self._rule = policy.transmission
@@ -124,13 +127,29 @@ class System:
             ]
             running = [tasks.create_task(part) for part in parts]
             await self._windows.run()
-            await self.accuracy.measure()  # the last window's students deserve a measurement too
+            await self.accuracy.measure()  # a run that is not measured afterwards ends with a glimpse
             for task in running:  # cameras, server and meters know no end of their own
                 task.cancel()
         self.health.report()
         if self._qlog is not None and self._qlog.left_out:
             text = f"{self._qlog.left_out} traces or parts of them were left out: folder full or disk slow"
             self._emit(Trouble(t=self.clock.now(), where="qlog", text=text))
+
+    async def measure(
+        self,
+        metrics: RunMetrics,
+        first: ModelHash,
+        files: StudentFiles,
+        end: float,
+        progress: Callable[[int, int], None],
+    ) -> Measured:
+        """Measures every student that a camera ran, after the run, which ended at emulated ``end``.
+
+        ``first`` is the student that all cameras began with.
+        """
+        fps = {CameraId(camera.id): camera.source.fps for camera in self._scenario.cameras}
+        plan = run_stretches(metrics, self._world, first, list(fps), end)
+        return await StudentMeter(self._world, self._inference, files, fps).measure(plan, end, progress)
 
     def _camera(self, camera: CameraSection, student: bytes, workers: Workers) -> Camera:
         @asynccontextmanager

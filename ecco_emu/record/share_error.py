@@ -13,7 +13,8 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from ecco_emu.core import events as ev
-from ecco_emu.record.metrics import CameraMetrics, RunMetrics
+from ecco_emu.record.metrics import RunMetrics
+from ecco_emu.record.parts import CameraMetrics
 
 SETTLE_S = 3.0
 """Emulated seconds without a change before a sample counts."""

@@ -7,24 +7,34 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
 from statistics import fmean, median
 from typing import Any
 
 from ecco_emu.core import events as ev
-from ecco_emu.record.metrics import CameraMetrics, RunMetrics, between, latest
+from ecco_emu.record.drifts import (
+    Response,
+    drift_times,
+    map_after_drift,
+    map_before_drift,
+    mean_map_drifted,
+    response_statistics,
+    run_responses,
+    unnoticed_drifts,
+)
+from ecco_emu.record.metrics import RunMetrics
+from ecco_emu.record.parts import CameraMetrics, JobMetrics
 from ecco_emu.record.share_error import group_shares
 
 SUMMARY_VERSION = 1
-RESPONSE_THRESHOLD = 0.4
-"""The accuracy (mAP) at which a retraining request counts as answered (paper, figures 7 and 13)."""
-AFTER_DRIFT_S = 6.0
-"""Emulated seconds after a drift in which the lowest accuracy is looked for. An accuracy is a mean over the
-newest frames, so that a fall takes some seconds to show."""
 
 
 def summarize(metrics: RunMetrics, status: ev.RunStatus) -> dict[str, Any]:
     """The content of summary.json: JSON values only, all numbers finite. Rates are emulated bit/s."""
-    cameras = {camera.id: _camera(camera, metrics) for camera in metrics.cameras.values()}
+    responses = run_responses(metrics)
+    cameras = {
+        camera.id: _camera(camera, metrics, responses[camera.id]) for camera in metrics.cameras.values()
+    }
     by_window = map_by_window(metrics)
     shares = group_shares(metrics)
     started = metrics.started
@@ -39,10 +49,16 @@ def summarize(metrics: RunMetrics, status: ev.RunStatus) -> dict[str, Any]:
         "gpus": started.gpus if started else None,
         "seed": started.seed if started else None,
         "duration_s": metrics.t,
+        "accuracy": _accuracy_source(metrics),
         "mean_map": _mean(by_window),
+        "mean_map_drifted": mean_map_drifted(metrics),
         "map_by_window": by_window,
         "windows": [_window(window) for window in metrics.windows],
         "cameras": cameras,
+        "response": _response(metrics, [each for found in responses.values() for each in found]),
+        "unnoticed_drifts": [asdict(each) for each in unnoticed_drifts(metrics)],
+        "jobs": [_job(job) for job in metrics.jobs.values()],
+        "gpu_time": gpu_time(metrics),
         "share_error": max((share.error for share in shares), default=None),
         "shares": [
             {
@@ -80,11 +96,8 @@ def windows_begun(metrics: RunMetrics) -> list[tuple[float, float]]:
 
 
 def camera_map_by_window(camera: CameraMetrics, metrics: RunMetrics) -> list[float | None]:
-    """By window, the mean of the camera's accuracies measured in it; None where there was none."""
-    return [
-        _mean(point.map for point in camera.accuracy if start <= point.t < end)
-        for start, end in windows_begun(metrics)
-    ]
+    """By window, the camera's mean accuracy in it; None where nothing was measured."""
+    return [camera.curve.mean(start, end) for start, end in windows_begun(metrics)]
 
 
 def map_by_window(metrics: RunMetrics) -> list[float | None]:
@@ -93,47 +106,73 @@ def map_by_window(metrics: RunMetrics) -> list[float | None]:
     return [_mean(values) for values in zip(*by_camera, strict=True)]
 
 
-def drift_times(camera: CameraMetrics) -> list[float]:
-    """When its data drifted: its weather changes or, if the world had none, its detector's alarms."""
-    changes = [change.t for change in camera.weather_changes]
-    return changes or [drift.t for drift in camera.drifts]
+@dataclass(frozen=True, slots=True)
+class GpuTime:
+    """How one micro-window of the GPUs was spent, as fractions of its time. None: not in the log."""
+
+    train: float
+    evaluate: float | None
+    label: float | None
+    charged: float | None
+    """The part of the budget that evaluation and labelling were charged for."""
 
 
-def map_before_drift(camera: CameraMetrics) -> float | None:
-    """The newest accuracy measured before its first drift."""
-    times = drift_times(camera)
-    # a measurement at the very moment of the drift counts as after it
-    return camera.map_at(math.nextafter(times[0], -math.inf)) if times else None
+def gpu_time_of(micro: ev.MicroWindow, started: ev.RunStarted) -> GpuTime:
+    wall_s = started.micro_s * started.dilation
+    if micro.budget <= 0:  # a log of an earlier release: it tells of training alone
+        return GpuTime(micro.train_wall_s / wall_s, None, None, None)
+    return GpuTime(
+        train=micro.train_wall_s / wall_s,
+        evaluate=micro.evaluate_wall_s / wall_s,
+        label=micro.label_wall_s / wall_s,
+        charged=micro.charged / micro.budget,
+    )
 
 
-def map_after_drift(camera: CameraMetrics) -> float | None:
-    """The lowest accuracy measured within ``AFTER_DRIFT_S`` after any of its drifts."""
-    points = [p for t in drift_times(camera) for p in between(camera.accuracy, t, t + AFTER_DRIFT_S)]
-    return min((point.map for point in points), default=None)
+def gpu_time(metrics: RunMetrics) -> dict[str, float | None]:
+    """The means over the micro-windows that trained a job."""
+    started = metrics.started
+    used = [micro for micro in metrics.micro_windows if micro.job is not None]
+    spent = [gpu_time_of(micro, started) for micro in used] if started is not None else []
+    return {
+        "train": _mean(each.train for each in spent),
+        "evaluate": _mean(each.evaluate for each in spent),
+        "label": _mean(each.label for each in spent),
+        "charged": _mean(each.charged for each in spent),
+    }
 
 
-def response_time_s(camera: CameraMetrics, threshold: float = RESPONSE_THRESHOLD) -> float | None:
-    """Emulated seconds from its first retraining request until its accuracy is back at ``threshold``.
-
-    Accuracy is measured over the newest frames, so that it may not have fallen yet at the request. The time
-    therefore ends with the first measurement at or above the threshold that follows one below it. It is 0
-    when no measurement was below. It is None without a request, without a measurement after the request, or
-    when the accuracy never came back.
-    """
-    if not camera.requests:
-        return None
-    asked = camera.requests[0].t
-    after = [point for point in camera.accuracy if point.t >= asked]
-    before = latest(camera.accuracy, asked)  # the accuracy may have been low before the request already
-    if not after:
-        return None
-    fallen_at = next((p.t for p in ([before] if before else []) + after if p.map < threshold), None)
-    if fallen_at is None:
-        return 0.0
-    return next((p.t - asked for p in after if p.t >= fallen_at and p.map >= threshold), None)
+def _accuracy_source(metrics: RunMetrics) -> str | None:
+    cameras = metrics.cameras.values()
+    if any(camera.measured for camera in cameras):
+        return "students"
+    return "glimpses" if any(camera.accuracy for camera in cameras) else None
 
 
-def _camera(camera: CameraMetrics, metrics: RunMetrics) -> dict[str, Any]:
+def _response(metrics: RunMetrics, found: Sequence[Response]) -> dict[str, Any]:
+    started = metrics.started
+    return {
+        "threshold": started.response_threshold if started else None,
+        "measurements": started.response_measurements if started else None,
+        **asdict(response_statistics(found)),
+    }
+
+
+def _job(job: JobMetrics) -> dict[str, Any]:
+    return {
+        "id": job.id,
+        "created": job.created,
+        "ended": job.ended.t if job.ended else None,
+        "reason": job.ended.reason if job.ended else None,
+        "micro_windows": len(job.micro_windows),
+        "stays": [
+            {"camera": stay.camera, "start": stay.start, "end": stay.end, "reason": stay.ended_by}
+            for stay in job.stays
+        ],
+    }
+
+
+def _camera(camera: CameraMetrics, metrics: RunMetrics, responses: Sequence[Response]) -> dict[str, Any]:
     streaming = [traffic for traffic in camera.traffic if traffic.target_bps > 0]
     return {
         "map": camera_map_by_window(camera, metrics),
@@ -142,7 +181,10 @@ def _camera(camera: CameraMetrics, metrics: RunMetrics) -> dict[str, Any]:
         "map_final": camera.map,
         "drift_times_s": drift_times(camera),
         "requests": len(camera.requests),
-        "response_time_s": response_time_s(camera),
+        "requests_deferred": len(camera.deferred),
+        "requests_refused": len(camera.refused),
+        "response_time_s": responses[0].response_s if responses else None,
+        "responses": [asdict(each) for each in responses],
         "goodput_bps": _weighted([(t.goodput_bps, t.period_s) for t in streaming]),
         "target_bps": _weighted([(t.target_bps, t.period_s) for t in streaming]),
         "segments_sent": camera.segments_sent,

@@ -1,4 +1,4 @@
-"""The parts that all pictures share: layout, axes of time and of rows, bands of windows, lines of faults.
+"""The parts that all pictures share: layout, axes of time and rows, bars, bands of windows, lines of faults.
 
 Everything is plotly's JSON. ``suffix`` is the number of a panel's axes: plotly names the first ones ``x`` and
 ``y``, the next ones ``x2`` and ``y2``.
@@ -10,8 +10,12 @@ from html import escape
 from typing import Any
 
 from ecco_emu.core import events as ev
-from ecco_emu.record.metrics import CameraMetrics, RunMetrics
+from ecco_emu.record.metrics import RunMetrics
+from ecco_emu.record.parts import CameraMetrics
 from ecco_emu.report import palette
+
+PlotlyFigure = dict[str, Any]
+"""``{"data": [...], "layout": {...}}``, as plotly.js draws it."""
 
 _FONT = {
     "family": "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif",
@@ -103,3 +107,20 @@ def fault_names(metrics: RunMetrics) -> list[dict[str, Any]]:
         }
         for fault in metrics.faults
     ]  # fmt: skip
+
+
+def bars(name: str, colour: str, row: float, spans: list[tuple[float, float, int, str]]) -> dict[str, Any]:
+    """Horizontal blocks, one for each span ``(start, end, row, hover text)``; ``row`` is their height."""
+    return {
+        "type": "bar",
+        "orientation": "h",
+        "name": escape(name),
+        "base": [start for start, _, _, _ in spans],
+        "x": [end - start for start, end, _, _ in spans],
+        "y": [y for _, _, y, _ in spans],
+        "width": row,
+        "marker": {"color": colour, "line": {"width": 1, "color": "#ffffff"}},
+        "text": [text for *_, text in spans],
+        "textposition": "none",
+        "hovertemplate": "%{text}<extra></extra>",
+    }

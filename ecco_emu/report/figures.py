@@ -1,4 +1,4 @@
-"""A run's pictures, as plotly figures in plain JSON values.
+"""A run's pictures of accuracy, bandwidth and segments, as plotly figures in plain JSON values.
 
 Names come from YAML and from the network, and plotly takes some HTML in its texts. Every name therefore goes
 through ``html.escape``.
@@ -10,17 +10,19 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
-from ecco_emu.record.metrics import CameraMetrics, JobMetrics, RunMetrics
+from ecco_emu.record.metrics import RunMetrics
+from ecco_emu.record.parts import CameraMetrics
 from ecco_emu.report import axes, palette
-
-PlotlyFigure = dict[str, Any]
-"""``{"data": [...], "layout": {...}}``, as plotly.js draws it."""
+from ecco_emu.report.axes import PlotlyFigure
 
 _SHORT_HASH = 6
 
 
 def accuracy(metrics: RunMetrics) -> PlotlyFigure:
-    """mAP over time, a line per camera and their mean; marks show weather changes, drift and new students."""
+    """mAP over time, a line per camera and their mean; marks show weather changes, drift and new students.
+
+    Where students were measured, lines are steps, and faint lines are the glimpses of the live run.
+    """
     figure = _accuracy(metrics, highest_map([metrics]), height=430 + 7 * len(metrics.cameras))
     figure["layout"]["annotations"] = axes.window_names(metrics) + axes.fault_names(metrics)
     return figure
@@ -32,23 +34,26 @@ def small_accuracy(metrics: RunMetrics, top: float) -> PlotlyFigure:
     figure["layout"]["legend"] |= {"y": -0.22, "yanchor": "top"}
     figure["layout"]["margin"] |= {"t": 32}
     for trace in figure["data"]:
-        trace["showlegend"] = trace["mode"] == "lines"
+        trace["showlegend"] = trace["mode"] == "lines" and trace.get("showlegend", True)
     return figure
 
 
 def highest_map(runs: Sequence[RunMetrics]) -> float:
     """The highest accuracy in any of the runs; 1 when none was measured."""
-    points = (p.map for metrics in runs for camera in metrics.cameras.values() for p in camera.accuracy)
-    return max(points, default=0.0) or 1.0
+    lines = [camera.curve.line() for metrics in runs for camera in metrics.cameras.values()]
+    return max((value for line in lines for _, value, _ in line if value is not None), default=0.0) or 1.0
 
 
 def _accuracy(metrics: RunMetrics, top: float, *, height: int) -> PlotlyFigure:
     colours = palette.assign(metrics.cameras, palette.CAMERAS)
-    lines = [_accuracy_line(camera, colours[camera.id]) for camera in metrics.cameras.values()]
+    cameras = metrics.cameras.values()
+    glimpses = [_glimpses(c, colours[c.id]) for c in cameras if c.measured and c.accuracy]
+    lines = [*glimpses, *(_accuracy_line(camera, colours[camera.id]) for camera in cameras)]
     marks = [
         _weather_marks(metrics, colours),
         _drift_marks(metrics, colours),
         _student_marks(metrics, colours),
+        _late_student_marks(metrics, colours),
     ]
     layout = axes.layout(
         height, x=axes.time_axis(metrics), y=axes.axis("accuracy (mAP)", range=_headroom(top))
@@ -60,31 +65,6 @@ def _accuracy(metrics: RunMetrics, top: float, *, height: int) -> PlotlyFigure:
 def _headroom(top: float) -> list[float]:
     """A range from 0 with room above the data for the windows' names."""
     return [0, top * 1.12]
-
-
-def groups(metrics: RunMetrics) -> PlotlyFigure:
-    """A row per camera: when it was in which job's group and, below it, the weather that it saw."""
-    rows = {camera: row for row, camera in enumerate(metrics.cameras)}
-    colours = palette.assign(metrics.jobs, palette.JOBS)
-    bars = [_stay_bars(job, rows, colours[job.id], metrics.t) for job in metrics.jobs.values() if job.stays]
-    layout = axes.layout(90 + 44 * max(len(rows), 1), x=axes.time_axis(metrics), y=axes.rows_axis(list(rows)))
-    layout |= {"barmode": "overlay", "shapes": axes.window_bands(metrics)}
-    return {"data": bars + _weather_bars(metrics, rows), "layout": layout}
-
-
-def gpu(metrics: RunMetrics) -> PlotlyFigure:
-    """One block per micro-window of GPU time, in the row of the job that got it."""
-    rows = list(metrics.jobs)
-    idle = any(micro.job is None for micro in metrics.micro_windows)
-    colours = palette.assign(metrics.jobs, palette.JOBS)
-    bars = [_micro_bars(job, row, colours[job.id], metrics) for row, job in enumerate(metrics.jobs.values())]
-    if idle:
-        bars.append(_idle_bars(metrics, len(rows)))
-    names = [*rows, "(none)"] if idle else rows
-    layout = axes.layout(100 + 44 * max(len(names), 1), x=axes.time_axis(metrics), y=axes.rows_axis(names))
-    layout |= {"barmode": "overlay", "shapes": axes.window_bands(metrics), "showlegend": False}
-    layout["margin"] |= {"t": 32}
-    return {"data": bars, "layout": layout}
 
 
 def bandwidth(metrics: RunMetrics) -> PlotlyFigure:
@@ -159,14 +139,21 @@ def mean_accuracy(runs: Sequence[tuple[str, RunMetrics]]) -> PlotlyFigure:
 
 
 def mean_series(metrics: RunMetrics) -> tuple[list[float], list[float]]:
-    """``(times, means)``: the mean of the cameras' newest accuracies whenever one of them was measured."""
+    """``(times, means)``: the mean of the cameras' accuracies whenever one of them changed."""
     newest: dict[str, float] = {}
     series: dict[float, float] = {}
-    points = [point for camera in metrics.cameras.values() for point in camera.accuracy]
-    for point in sorted(points, key=lambda point: point.t):
-        newest[point.camera] = point.map
-        # to 0.1 s: cameras are measured one after the other, and the last of a round completes its mean
-        series[round(point.t, 1)] = sum(newest.values()) / len(newest)
+    points = [
+        (t, camera.id, value) for camera in metrics.cameras.values() for t, value, _ in camera.curve.line()
+    ]
+    # to 0.1 s: cameras are glimpsed one after the other, and the last of a round completes its mean. Of two
+    # points of a camera at one moment, the end of a step and the beginning of the next, the later one counts
+    for t, camera_id, value in sorted(points, key=lambda point: round(point[0], 1)):
+        if value is not None:
+            newest[camera_id] = value
+        else:
+            newest.pop(camera_id, None)
+        if newest:
+            series[round(t, 1)] = sum(newest.values()) / len(newest)
     return list(series), list(series.values())
 
 
@@ -174,24 +161,36 @@ def mean_series(metrics: RunMetrics) -> tuple[list[float], list[float]]:
 
 
 def _accuracy_line(camera: CameraMetrics, colour: str) -> dict[str, Any]:
+    line = camera.curve.line()
     return {
         "type": "scatter",
         "mode": "lines",
         "name": escape(camera.id),
-        "x": [point.t for point in camera.accuracy],
-        "y": [point.map for point in camera.accuracy],
-        "customdata": [point.model[:_SHORT_HASH] for point in camera.accuracy],
+        "x": [t for t, _, _ in line],
+        "y": [value for _, value, _ in line],
+        "customdata": [model[:_SHORT_HASH] for _, _, model in line],
+        "connectgaps": False,
         "line": {"color": colour, "width": 2},
         "hovertemplate": f"{escape(camera.id)}: %{{y:.3f}} at %{{x:.1f}} s, student %{{customdata}}"
         "<extra></extra>",
     }
 
 
+def _glimpses(camera: CameraMetrics, colour: str) -> dict[str, Any]:
+    return {
+        "type": "scatter", "mode": "lines", "name": f"{escape(camera.id)} live", "showlegend": False,
+        "x": [point.t for point in camera.accuracy], "y": [point.map for point in camera.accuracy],
+        "line": {"color": palette.faint(colour, 0.28), "width": 1}, "hoverinfo": "skip",
+    }  # fmt: skip
+
+
 def _mean_line(metrics: RunMetrics) -> dict[str, Any]:
     times, values = mean_series(metrics)
+    stepwise = any(camera.measured for camera in metrics.cameras.values())
+    shape = "hv" if stepwise else "linear"
     return {
         "type": "scatter", "mode": "lines", "name": "mean", "x": times, "y": values,
-        "line": {"color": palette.INK, "width": 1.5, "dash": "dot"},
+        "line": {"color": palette.INK, "width": 1.5, "dash": "dot", "shape": shape},
         "hovertemplate": "mean: %{y:.3f} at %{x:.1f} s<extra></extra>",
     }  # fmt: skip
 
@@ -236,70 +235,15 @@ def _student_marks(metrics: RunMetrics, colours: dict[str, str]) -> dict[str, An
     return _marks("new student runs", "circle", 8, points, colours, open_=True)
 
 
-def _bars(name: str, colour: str, row: float, spans: list[tuple[float, float, int, str]]) -> dict[str, Any]:
-    """Horizontal blocks, one for each span ``(start, end, row, hover text)``; ``row`` is their height."""
-    return {
-        "type": "bar",
-        "orientation": "h",
-        "name": escape(name),
-        "base": [start for start, _, _, _ in spans],
-        "x": [end - start for start, end, _, _ in spans],
-        "y": [y for _, _, y, _ in spans],
-        "width": row,
-        "marker": {"color": colour, "line": {"width": 1, "color": "#ffffff"}},
-        "text": [text for *_, text in spans],
-        "textposition": "none",
-        "hovertemplate": "%{text}<extra></extra>",
-    }
-
-
-def _stay_bars(job: JobMetrics, rows: dict[str, int], colour: str, now: float) -> dict[str, Any]:
-    spans = []
-    for stay in job.stays:
-        end = now if stay.end is None else stay.end
-        text = f"{escape(stay.camera)} in {escape(job.id)}, {stay.start:.1f} to {end:.1f} s"
-        spans.append((stay.start, end, rows[stay.camera], text))
-    return _bars(job.id, colour, 0.5, spans)
-
-
-def _weather_bars(metrics: RunMetrics, rows: dict[str, int]) -> list[dict[str, Any]]:
-    spans: dict[str, list[tuple[float, float, int, str]]] = {}
-    for camera in metrics.cameras.values():
-        ends = [condition.t for condition in camera.conditions[1:]] + [max(metrics.t, 0.0)]
-        # not strict: a camera without conditions has an end all the same, which then goes unused
-        for condition, end in zip(camera.conditions, ends, strict=False):
-            text = f"{escape(camera.id)} sees {escape(condition.weather)}, {condition.t:.1f} to {end:.1f} s"
-            spans.setdefault(condition.weather, []).append((condition.t, end, rows[camera.id], text))
-    return [
-        _bars(f"weather: {name}", palette.weather(name), 0.15, rest) | {"offset": 0.28}
-        for name, rest in spans.items()
+def _late_student_marks(metrics: RunMetrics, colours: dict[str, str]) -> dict[str, Any]:
+    """Students that had not arrived when the run ended: they have no time of their own."""
+    points = [
+        (c, x.start, f"student {x.model[:_SHORT_HASH]} was on its way")
+        for c in metrics.cameras.values()
+        for x in c.measured
+        if x.start == x.end
     ]
-
-
-def _micro_bars(job: JobMetrics, row: int, colour: str, metrics: RunMetrics) -> dict[str, Any]:
-    micro_s = metrics.started.micro_s if metrics.started else 1.0
-    spans = []
-    for micro in job.micro_windows:
-        gain = "" if micro.map_before is None else f"{micro.map_before:.3f} → "
-        after = "not measured" if micro.map_after is None else f"{micro.map_after:.3f}"
-        late = "<br>late: it missed its deadline" if micro.late else ""
-        text = (
-            f"{escape(job.id)}, window {micro.window + 1}, micro-window {micro.index + 1}"
-            f"<br>mAP {gain}{after}<br>{micro.steps} steps, {micro.images} images{late}"
-        )
-        spans.append((micro.start, micro.start + micro_s, row, text))
-    bar = _bars(job.id, colour, 0.62, spans)
-    edges = [palette.BAD if micro.late else "#ffffff" for micro in job.micro_windows]
-    widths = [2.5 if micro.late else 1 for micro in job.micro_windows]
-    bar["marker"] = {"color": colour, "line": {"width": widths, "color": edges}}
-    return bar
-
-
-def _idle_bars(metrics: RunMetrics, row: int) -> dict[str, Any]:
-    micro_s = metrics.started.micro_s if metrics.started else 1.0
-    idle = [micro for micro in metrics.micro_windows if micro.job is None]
-    spans = [(micro.start, micro.start + micro_s, row, "no job to train") for micro in idle]
-    return _bars("(none)", "#dfe3e8", 0.62, spans)
+    return _marks("on its way at the end", "square", 8, points, colours, open_=True)
 
 
 def _bandwidth_lines(camera: CameraMetrics, colour: str, suffix: str, *, first: bool) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from statistics import fmean, median
+from statistics import fmean
 from typing import Any, cast, get_args
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -23,7 +23,7 @@ from ecco_emu.core.events import RunStatus
 from ecco_emu.record.metrics import RunMetrics
 from ecco_emu.record.rundir import RunDirectory
 from ecco_emu.record.summary import finite, summarize
-from ecco_emu.report import figures, palette
+from ecco_emu.report import axes, figures, gpu_figures, group_figure, palette
 from ecco_emu.report import story as words
 
 
@@ -34,7 +34,7 @@ class Picture:
     id: str
     title: str
     caption: str
-    figure: figures.PlotlyFigure
+    figure: axes.PlotlyFigure
 
     @property
     def json(self) -> Markup:
@@ -147,17 +147,18 @@ def comparison_row(label: str, run: Run) -> dict[str, Any]:
     """A run's line in the comparison's table."""
     cameras = list(run.summary["cameras"].values())
     finals = [camera["map_final"] for camera in cameras if camera["map_final"] is not None]
-    responses = [camera["response_time_s"] for camera in cameras if camera["response_time_s"] is not None]
-    asked = sum(camera["requests"] > 0 for camera in cameras)
+    response = run.summary["response"]
     return {
         "label": label,
         "directory": run.label,
         "status": run.summary["status"],
         "mean": run.summary["mean_map"],
+        "drifted": run.summary["mean_map_drifted"],
         "final": fmean(finals) if finals else None,
         "worst": min(finals, default=None),
-        "response": median(responses) if responses else None,
-        "answered": f"{len(responses)} of {asked}",
+        "response": response["median_s"],
+        "answered": answered(run.summary),
+        "threshold": response["threshold"],
         "in_time": in_time(run.summary),
         "share_error": run.summary["share_error"],
         "expectations": held(run.summary),
@@ -166,21 +167,22 @@ def comparison_row(label: str, run: Run) -> dict[str, Any]:
 
 def tiles(summary: dict[str, Any]) -> list[Tile]:
     """The tiles at the top of a run's page."""
-    responses = [
-        c["response_time_s"] for c in summary["cameras"].values() if c["response_time_s"] is not None
-    ]
     finals = [c["map_final"] for c in summary["cameras"].values() if c["map_final"] is not None]
     arrived, kept = in_time(summary), held(summary)
     misses = summary["clock"]["deadline_misses"]
     failing = any(not checked["held"] for checked in summary["expectations"])
     shown = [
         Tile(number(summary["mean_map"], ".2f"), "mean accuracy (mAP)"),
+        Tile(number(summary["mean_map_drifted"], ".2f"), "mean accuracy after drift"),
         Tile(number(fmean(finals) if finals else None, ".2f"), "mean accuracy at the end"),
-        Tile(number(median(responses) if responses else None, ".0f", " s"), "median response time"),
+        Tile(number(summary["response"]["median_s"], ".0f", " s"), "median response time"),
+        Tile(answered(summary) or "–", "requests answered"),
         Tile(number(arrived, ".1%"), "segments in time"),
         Tile(number(summary["share_error"], ".1%"), "largest share error"),
         Tile(str(misses), "missed deadlines", "bad" if misses else "good"),
     ]
+    if missed := len(summary["unnoticed_drifts"]):
+        shown.append(Tile(str(missed), "drifts nobody noticed", "bad"))
     if kept:
         shown.insert(0, Tile(kept, "expectations held", "bad" if failing else "good"))
     return shown
@@ -196,6 +198,26 @@ def in_time(summary: dict[str, Any]) -> float | None:
 def held(summary: dict[str, Any]) -> str:
     checked = summary["expectations"]
     return f"{sum(one['held'] for one in checked)} of {len(checked)}" if checked else ""
+
+
+def answered(summary: dict[str, Any]) -> str:
+    """Of the drifts for which a camera asked for retraining, those whose accuracy came back."""
+    response = summary["response"]
+    asked = response["answered"] + response["censored"]
+    return f"{response['answered']} of {asked}" if asked else ""
+
+
+def responses(camera: dict[str, Any]) -> str:
+    """A camera's response times in order of its drifts: ``21 s, not in 14 s, not asked``."""
+    told = []
+    for one in camera["responses"]:
+        if one["response_s"] is not None:
+            told.append(f"{one['response_s']:.0f} s")
+        elif one["censored_s"] is not None:
+            told.append(f"not in {one['censored_s']:.0f} s")
+        else:
+            told.append("not asked")
+    return ", ".join(told) or "–"
 
 
 def number(value: float | None, form: str = ".3g", unit: str = "") -> str:
@@ -222,28 +244,37 @@ def flatten(value: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
     return facts
 
 
-_PICTURES: tuple[tuple[str, str, str, Callable[[RunMetrics], figures.PlotlyFigure]], ...] = (
+_PICTURES: tuple[tuple[str, str, str, Callable[[RunMetrics], axes.PlotlyFigure]], ...] = (
     (
         "accuracy",
         "Accuracy over time",
-        "How well the student each camera runs finds what is really there (COCO mAP, 0 to 1, over its newest "
-        "frames). A fall after ▼ is drift; a rise after ○ is what retraining won. Shaded bands are "
+        "How well the student each camera runs finds what is really there (COCO mAP, 0 to 1). Steps: each "
+        "student measured after the run, on frames of all the weather it ran in; faint: live, over the "
+        "newest frames. A fall after ▼ is drift; a rise after ○ is what retraining won. Shaded bands are "
         "retraining windows, red lines are faults.",
         figures.accuracy,
     ),
     (
         "groups",
         "Groups over time",
-        "Cameras in bars of one colour were in one group: they shared a student and its retraining job. The "
-        "thin strip under each row is the weather that camera saw.",
-        figures.groups,
+        "Cameras in bars of one colour were in one group: they shared a student and its retraining job. A "
+        "mark at a bar's beginning says how the camera came into the job, one at its end why it left. Marks "
+        "above a row are drifts and requests; the thin strip under it is the weather that camera saw.",
+        group_figure.groups,
     ),
     (
         "gpu",
         "Where the GPU time went",
         "All GPUs train one job per micro-window: each block is one of them, in the row of the job "
         "that got it. A red edge is a missed deadline.",
-        figures.gpu,
+        gpu_figures.gpu,
+    ),
+    (
+        "gpu-time",
+        "What the GPUs did in each micro-window",
+        "By wall time. What is missing to 1 was idle: it is room that a faster clock could use. Dashes: the "
+        "part of the GPUs' budget that evaluation and labelling were charged for.",
+        gpu_figures.gpu_time,
     ),
     (
         "bandwidth",
@@ -276,7 +307,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"number": number, "rate": rate}
+    environment.filters |= {"number": number, "rate": rate, "responses": responses}
     return environment
 
 

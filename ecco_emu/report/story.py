@@ -5,18 +5,41 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import fmean
 
-from ecco_emu.record.metrics import CameraMetrics, JobMetrics, RunMetrics
-from ecco_emu.record.summary import drift_times, map_after_drift, map_before_drift, response_time_s
+from ecco_emu.core.events import RESPONSE_THRESHOLD
+from ecco_emu.record.drifts import (
+    drift_times,
+    map_after_drift,
+    map_before_drift,
+    response_statistics,
+    run_responses,
+    unnoticed_drifts,
+)
+from ecco_emu.record.metrics import RunMetrics
+from ecco_emu.record.parts import JobMetrics, Membership
 
 MOST_TURNS = 4
 """With more weather changes than this, cameras are listed by weather, not by change."""
 MOST_JOBS = 6
 """Retraining jobs after this many are only counted."""
+MOST_UNNOTICED = 4
+"""Drifts that nobody noticed, after this many, are only counted."""
+LEFT = {
+    "drop": "split off as its accuracy fell",
+    "asked again": "left to ask again",
+    "no better": "left as the group did not help it",
+    "released": "was released",
+    "gone": "was lost",
+    "another job": "moved to another job",
+}
+"""Why a stay in a group ended."""
 
 
 def story(metrics: RunMetrics) -> list[str]:
-    """The sentences, in this order: setting, drift, groups, accuracy, network, expectations."""
-    parts = [_setting(metrics), _drift(metrics), _groups(metrics)]
+    """The sentences, in this order: setting, drift, requests, groups, accuracy, network, expectations."""
+    parts = [
+        _setting(metrics), _drift(metrics), _unnoticed(metrics), _requests(metrics), _groups(metrics),
+        _partings(metrics),
+    ]  # fmt: skip
     return [sentence for sentence in parts if sentence] + outcome(metrics)
 
 
@@ -67,6 +90,59 @@ def _turns(changes: Sequence[tuple[str, float, str]], *, exact: bool) -> list[st
     return told
 
 
+def _unnoticed(metrics: RunMetrics) -> str:
+    missed = unnoticed_drifts(metrics)
+    told = []
+    for each in missed[:MOST_UNNOTICED]:
+        cost = ""
+        if each.map_before is not None and each.map_after is not None:
+            cost = f" (mAP {each.map_before:.2f} before, {each.map_after:.2f} after)"
+        told.append(f"{each.camera} turned to {each.weather} at {each.t:g} s{cost}")
+    if len(missed) > MOST_UNNOTICED:
+        told.append(f"and {len(missed) - MOST_UNNOTICED} more")
+    return f"Nobody noticed: {'; '.join(told)}." if told else ""
+
+
+def _requests(metrics: RunMetrics) -> str:
+    """Only of requests that did not lead into a job at once, or were not a camera's first."""
+    cameras = list(metrics.cameras.values())
+    parts = (
+        ("asked more than once", [camera.id for camera in cameras if len(camera.requests) > 1]),
+        (
+            "had to wait until a job's gain could be told",
+            [camera.id for camera in cameras if camera.deferred],
+        ),
+        ("had a request refused", [camera.id for camera in cameras if camera.refused]),
+    )
+    told = [f"{listed(names)} {what}" for what, names in parts if names]
+    return f"Requests: {'; '.join(told)}." if told else ""
+
+
+def _partings(metrics: RunMetrics) -> str:
+    """Who left a group before its job ended, and which jobs ended."""
+    stays = [
+        stay
+        for job in metrics.jobs.values()
+        for stay in job.stays
+        if stay.ended_by is not None and not (stay.ended_by == "released" and job.ended is not None)
+    ]
+    left = sorted(stays, key=lambda stay: stay.end or 0.0)
+    told = [_parting(stay) for stay in left[:MOST_JOBS]]
+    if len(left) > MOST_JOBS:
+        told.append(f"{len(left) - MOST_JOBS} more left a group")
+    ended = [job for job in metrics.jobs.values() if job.ended is not None]
+    told += [
+        f"{job.id} ended at {job.ended.t:.0f} s: {job.ended.reason}" for job in ended[:MOST_JOBS] if job.ended
+    ]
+    if len(ended) > MOST_JOBS:
+        told.append(f"{_count(len(ended) - MOST_JOBS, 'more job')} ended")
+    return f"How groups changed: {'; '.join(told)}." if told else ""
+
+
+def _parting(stay: Membership) -> str:
+    return f"{stay.camera} was in {stay.job} until {stay.end or 0.0:.0f} s ({LEFT[stay.ended_by or 'drop']})"
+
+
 def _groups(metrics: RunMetrics) -> str:
     jobs = [job for job in metrics.jobs.values() if job.stays]
     told = [_job(job) for job in jobs[:MOST_JOBS]]
@@ -92,17 +168,21 @@ def _accuracy(metrics: RunMetrics) -> str:
         f"Accuracy (mAP) of the cameras that drifted, on average: {before:.2f} before, {worst:.2f} at worst "
         f"just after, {final:.2f} at the end."
     )
-    return sentence + _answered(drifted)
+    return sentence + _answered(metrics)
 
 
-def _answered(drifted: Sequence[CameraMetrics]) -> str:
-    times = [time for camera in drifted if (time := response_time_s(camera)) is not None]
-    asked = sum(bool(camera.requests) for camera in drifted)
+def _answered(metrics: RunMetrics) -> str:
+    found = [each for responses in run_responses(metrics).values() for each in responses]
+    statistics = response_statistics(found)
+    asked = statistics.answered + statistics.censored
     if not asked:
         return ""
-    mean = f" after {fmean(times):.0f} s on average" if times else ""
-    asking = _count(asked, "camera")
-    return f" Of {asking} that asked for retraining, {len(times)} came back to an accuracy of 0.4{mean}."
+    threshold = metrics.started.response_threshold if metrics.started else RESPONSE_THRESHOLD
+    after = "" if statistics.median_s is None else f" after {statistics.median_s:.0f} s (median)"
+    return (
+        f" Of {_count(asked, 'drift')} for which a camera asked for retraining, {statistics.answered} were "
+        f"answered: accuracy was back at {threshold:g}{after}."
+    )
 
 
 def _network(metrics: RunMetrics) -> str:

@@ -25,7 +25,7 @@ def clean(text: str) -> str:
 
 
 def tell(event: ev.AnyEvent) -> Line | None:
-    """The event in a line; None for events that only feed figures (traffic, accuracy, segments, clocks)."""
+    """The event in a line; None for events that only feed figures (traffic, accuracies, segments, clocks)."""
     line = _run_line(event) or _camera_line(event) or _job_line(event)
     return None if line is None else Line(clean(line.text), line.style)
 
@@ -59,6 +59,10 @@ def _camera_line(event: ev.AnyEvent) -> Line | None:
             return Line(f"{event.camera} noticed drift ({event.detector}, {event.statistic:.2f})", "yellow")
         case ev.RequestSent():
             return Line(f"{event.camera} asks for retraining")
+        case ev.RequestDeferred():
+            return Line(f"{event.camera} waits for a group{_waiting(event)}")
+        case ev.RequestRefused():
+            return Line(f"{event.camera} is refused retraining: {event.reason}", "red")
         case ev.StudentRunning():
             moved = f", {event.transferred_bytes / 1e6:.1f} MB in {event.transfer_s:.1f} s"
             return Line(
@@ -82,13 +86,41 @@ def _job_line(event: ev.AnyEvent) -> Line | None:
                 f"{event.camera} joins {event.job} (gain {event.gains.get(event.job, 0.0):+.2f})", "cyan"
             )
         case ev.JobLeft():
-            return Line(f"{event.camera} leaves {event.job} (fell by {event.drop:.2f})", "cyan")
+            return Line(f"{event.camera} leaves {event.job}: {why_left(event)}", "cyan")
+        case ev.JobEnded():
+            return Line(f"{event.job} ended: {event.reason}", "green")
         case ev.MicroWindow(late=True):
             return Line(f"micro-window {event.index + 1} of window {event.window + 1} was late", "red")
         case ev.WindowEnded():
             groups = "; ".join(_group(group) for group in event.groups) or "nothing to train"
             return Line(f"window {event.window + 1} ended: {groups}", "bold")
     return None
+
+
+def why_left(event: ev.JobLeft) -> str:
+    """Why a member left its group, in words."""
+    match event.reason:
+        case "drop":
+            fell = "" if event.drop is None else f" by {event.drop:.2f}"
+            return f"its model fell{fell} there"
+        case "asked again":
+            return "it asks again"
+        case "no better":
+            return "its model is no better there"
+        case "released":
+            return "released"
+        case "gone":
+            return "the camera is gone"
+
+
+def _waiting(event: ev.RequestDeferred) -> str:
+    """How much the nearest job would help so far, and how often the request has waited."""
+    again = f", {event.times} times now" if event.times > 1 else ""
+    if not event.gains:
+        return again
+    # of jobs with equal gains the first: the order of the dictionary is that of the jobs
+    best = max(event.gains, key=lambda job: event.gains[job])
+    return f" (best so far: {best}, gain {event.gains[best]:+.2f}{again})"
 
 
 def _group(group: ev.GroupState) -> str:

@@ -24,13 +24,18 @@ from rich.table import Table
 from rich.text import Text
 
 from ecco_emu.core import events as ev
-from ecco_emu.record.metrics import CameraMetrics, JobMetrics, RunMetrics
+from ecco_emu.record.metrics import RunMetrics
+from ecco_emu.record.parts import CameraMetrics, JobMetrics
 from ecco_emu.report.telling import clean, tell
 
 REDRAWS_PER_S = 2
 SPARKS = "▁▂▃▄▅▆▇█"
 SPARK_POINTS = 20
 RECENT_EVENTS = 8
+LEAST_EVENTS = 3
+"""Lines of events that are shown on a screen too small for all of it."""
+WIDE = 108
+"""Columns of the terminal from which on all of a camera's figures are shown."""
 LOW_MAP, GOOD_MAP = 0.25, 0.4
 STATE_STYLES = {"streaming": "green", "stalled": "red", "idle": "bright_black"}
 WEATHER_STYLES = {"day": "yellow", "night": "blue", "rain": "cyan", "fog": "bright_black"}
@@ -40,6 +45,10 @@ class Progress(Protocol):
     """A view of a run that goes on: a context manager that gets every event."""
 
     def on_event(self, event: ev.AnyEvent) -> None: ...
+
+    def on_progress(self, text: str) -> None:
+        """How work gets on that is no event of the run, such as measuring after its end."""
+        ...
 
     def __enter__(self) -> Self: ...
 
@@ -65,6 +74,8 @@ class LiveView:
         self._lock = Lock()
         self._clock_wall = clock_wall
         self._began_wall: float | None = None
+        self._doing = ""
+        self._console = console
         self._live = Live(
             console=console,
             get_renderable=self.render,
@@ -82,16 +93,27 @@ class LiveView:
             if line is not None:
                 self._recent.append(Text(f"{event.t:8.1f} s  {line.text}", style=line.style))
 
+    def on_progress(self, text: str) -> None:
+        with self._lock:
+            self._doing = clean(text)
+
     def render(self) -> RenderableType:
         """The screen as it is now. rich's thread calls it; meanwhile events wait for about a millisecond."""
         with self._lock:
+            shown = list(self._recent)[-self._event_lines() :]
             parts: list[RenderableType] = [
-                _header(self._metrics, self._elapsed_wall_s()),
-                _cameras(self._metrics),
+                _header(self._metrics, self._elapsed_wall_s(), self._doing),
+                _cameras(self._metrics, wide=self._console.width >= WIDE),
                 _jobs(self._metrics),
-                Panel(Group(*self._recent), title="events", title_align="left", border_style="bright_black"),
+                Panel(Group(*shown), title="events", title_align="left", border_style="bright_black"),
             ]
         return Group(*parts)
+
+    def _event_lines(self) -> int:
+        """The newest events are what a small screen would lose first: they stand at its end."""
+        jobs = sum(bool(job.members) for job in self._metrics.jobs.values())
+        others = 3 + (1 + len(self._metrics.cameras)) + (1 + jobs) + 3  # header, cameras, jobs, frame
+        return max(LEAST_EVENTS, min(RECENT_EVENTS, self._console.height - others))
 
     def _elapsed_wall_s(self) -> float:
         return 0.0 if self._began_wall is None else self._clock_wall() - self._began_wall
@@ -119,10 +141,17 @@ class PlainProgress:
 
     def on_event(self, event: ev.AnyEvent) -> None:
         line = tell(event)
-        if line is None or self._closed:
+        if line is not None:
+            self._write(f"{event.t:8.1f} s  {line.text}")
+
+    def on_progress(self, text: str) -> None:
+        self._write(f"{'':8}    {clean(text)}")
+
+    def _write(self, line: str) -> None:
+        if self._closed:
             return
         try:
-            self._console.file.write(f"{event.t:8.1f} s  {line.text}\n")
+            self._console.file.write(line + "\n")
             self._console.file.flush()
         except OSError:  # the reader of a pipe is gone: the run goes on without its lines
             self._closed = True
@@ -161,7 +190,7 @@ def remaining_wall_s(metrics: RunMetrics, elapsed_wall_s: float) -> float | None
     return to_go * pace
 
 
-def _header(metrics: RunMetrics, elapsed_wall_s: float) -> RenderableType:
+def _header(metrics: RunMetrics, elapsed_wall_s: float, doing: str = "") -> RenderableType:
     started = metrics.started
     if started is None:
         return Text("waiting for the run to begin", style="bright_black")
@@ -183,23 +212,30 @@ def _header(metrics: RunMetrics, elapsed_wall_s: float) -> RenderableType:
         Text("" if left is None else f"{_duration(left)} to go", style="bright_black"),
         Text("") if mean is None else Text(f"mean mAP {mean:.2f}", style=_map_style(mean)),
     )
-    return Group(title, grid)
+    # in the screen's first lines: a screen that is too small for all of it loses its last ones
+    return Group(title, Text(doing, style="yellow"), grid) if doing else Group(title, grid)
 
 
-def _cameras(metrics: RunMetrics) -> Table:
-    table = _table(
-        "camera", "weather", "state", "student", ">mAP", "", "job", ">Mbit/s", ">target", ">rtt", ">late/lost"
-    )
+_COLUMNS = (
+    "camera", "weather", "state", "student", ">mAP", "", "job", ">Mbit/s", ">target", ">rtt", ">late/lost",
+)  # fmt: skip
+_WIDE_ONLY = {"student", ">target", ">rtt"}
+
+
+def _cameras(metrics: RunMetrics, *, wide: bool) -> Table:
+    kept = [place for place, name in enumerate(_COLUMNS) if wide or name not in _WIDE_ONLY]
+    table = _table(*(_COLUMNS[place] for place in kept))
     for camera in metrics.cameras.values():
-        table.add_row(*_camera_cells(camera))
+        cells = _camera_cells(camera, SPARK_POINTS if wide else SPARK_POINTS // 2)
+        table.add_row(*(cells[place] for place in kept))
     return table
 
 
-def _camera_cells(camera: CameraMetrics) -> list[Text]:
+def _camera_cells(camera: CameraMetrics, points: int) -> list[Text]:
     traffic = camera.traffic[-1] if camera.traffic and camera.state != "idle" else None
     unwell = camera.segments_late + camera.segments_lost > 0
     weather = camera.weather or "–"
-    history = sparkline([point.map for point in camera.accuracy[-SPARK_POINTS:]])
+    history = sparkline([point.map for point in camera.accuracy[-points:]])
     style = _map_style(camera.map)
     return [
         Text(clean(camera.id), style="bold"),

@@ -23,6 +23,8 @@ class LoadedScenario:
 
     scenario: Scenario
     path: FilePath
+    warnings: tuple[Problem, ...] = ()
+    """What is odd in it, though it can run; in order of place."""
 
 
 def load(
@@ -65,7 +67,7 @@ def load(
         scenario, found = _validated(document, files, trace_check)
         problems += found
         if scenario is not None and not problems:
-            return LoadedScenario(scenario, file)
+            return LoadedScenario(scenario, file, tuple(_warnings(document)))
     raise InvalidScenario(_in_order(problems))
 
 
@@ -75,11 +77,11 @@ def check(
     files: bool = True,
     trace_check: semantics.TraceCheck | None = None,
 ) -> list[Problem]:
-    """Every problem in these files; empty when all of them can run."""
+    """Every problem in these files, warnings too; all of them can run when there are only warnings."""
     problems: list[Problem] = []
     for path in paths:
         try:
-            load(path, files=files, trace_check=trace_check)
+            problems += load(path, files=files, trace_check=trace_check).warnings
         except InvalidScenario as error:
             problems += error.problems
     return problems
@@ -172,6 +174,13 @@ def _validated(
             known.add((problem.place, problem.path))
             problems.append(problem)
     return scenario, problems
+
+
+def _warnings(document: Document) -> list[Problem]:
+    return _in_order(
+        Problem(document.place(path), path_text(path), message, "warning")
+        for path, message in semantics.cautions(semantics.Draft.of(document.data))
+    )
 
 
 def _in_order(problems: Iterable[Problem]) -> list[Problem]:

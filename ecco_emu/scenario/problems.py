@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from ecco_emu.core.errors import ScenarioError
 
@@ -26,14 +27,19 @@ class Place:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Problem:
-    """One thing that is wrong. Its text is ``file:line:column: path: message``."""
+    """One thing that is wrong. Its text is ``file:line:column: path: message``.
+
+    A warning is of a scenario that can run, but hardly does what its author wants.
+    """
 
     place: Place
     path: str
     message: str
+    severity: Literal["error", "warning"] = "error"
 
     def __str__(self) -> str:
-        parts = [str(self.place), self.path, self.message]
+        mark = "warning" if self.severity == "warning" else ""
+        parts = [str(self.place), mark, self.path, self.message]
         return ": ".join(part for part in parts if part)
 
 

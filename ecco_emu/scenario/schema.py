@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from ecco_emu.control.lifecycle import RecoveryRule
 from ecco_emu.policies.base import PolicySetup
 from ecco_emu.scenario.sections.base import Strict, Whole
 from ecco_emu.scenario.sections.cameras import CameraSection
@@ -21,6 +22,7 @@ from ecco_emu.scenario.sections.faults import FaultSection
 from ecco_emu.scenario.sections.grouping import GroupingSection
 from ecco_emu.scenario.sections.network import NetworkSection, UplinkSection
 from ecco_emu.scenario.sections.policy import PolicySection
+from ecco_emu.scenario.sections.record import RecordSection
 from ecco_emu.scenario.sections.trainer import TrainerSection
 from ecco_emu.scenario.sections.transport import TransportSection
 from ecco_emu.scenario.sections.windows import WindowsSection
@@ -63,6 +65,8 @@ class Scenario(Strict):
     """Things that go wrong, each at its time."""
     expect: tuple[ExpectationSection, ...] = ()
     """Conditions that the run must meet; if it fails one, the command exits with 1."""
+    record: RecordSection = RecordSection()
+    """What counts as an answer."""
 
     @property
     def policy_setup(self) -> PolicySetup:
@@ -72,6 +76,7 @@ class Scenario(Strict):
             micro_windows=self.windows.micro_per_window,
             size_weight=self.policy.size_weight,
             fairness=self.policy.fairness,
+            recovery=RecoveryRule(self.grouping.recovered, self.grouping.flat_gain),
             mapping=self.transport.mapping,
         )
 

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from ecco_emu.control.drift import warm_up_s
 from ecco_emu.core import units
 from ecco_emu.core.errors import ScenarioError
 from ecco_emu.scenario import expectations, profiles
@@ -215,6 +216,30 @@ def _town_districts(draft: Draft) -> Iterator[Finding]:
             late = _too_late(change.at, draft)
             if late:
                 yield (*base, index, "weather", step, "at"), late
+
+
+def cautions(draft: Draft) -> Iterator[Finding]:
+    """What is odd in a scenario that can run."""
+    yield from _drifts_before_the_detector_is_ready(draft)
+
+
+def _drifts_before_the_detector_is_ready(draft: Draft) -> Iterator[Finding]:
+    """Weather changes that fall into the time in which a camera's detector learns the usual level.
+
+    What it learns then is the level of both weathers, and the drift is never noticed.
+    """
+    if draft.drift is None or draft.drift.detector == "oracle":
+        return
+    ready_s = warm_up_s(draft.drift.infer_fps)
+    for index, district in _present(draft.districts):
+        for step, change in enumerate(district.weather[1:], start=1):
+            if change.at < ready_s:
+                yield (
+                    ("world", "town", "districts", index, "weather", step, "at"),
+                    f"at {units.format_time(change.at)} cameras still learn what is normal "
+                    f"(until {units.format_time(ready_s)}), so nobody may notice this drift; let it come "
+                    "later, or use 'drift: {detector: oracle}'",
+                )
 
 
 def _too_late(at: float, draft: Draft) -> str | None:

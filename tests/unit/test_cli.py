@@ -8,6 +8,12 @@ from pathlib import Path
 import pytest
 
 from ecco_emu import cli
+from ecco_emu.cli.run import outcome_lines
+from ecco_emu.core.errors import HostError
+from ecco_emu.record.metrics import RunMetrics
+from ecco_emu.record.summary import summarize
+from ecco_emu.scenario import loading
+from tests.unit.record.synthetic import second_drift
 
 GOOD = """\
 version: 1
@@ -98,6 +104,74 @@ def test_a_good_scenario_is_ok_and_problems_can_be_had_as_json(
     assert code == 2
     assert problem["path"] == "cameras[0].source.look_at[0]"
     assert problem["place"]["line"] == 7
+
+
+EARLY = GOOD.replace("[{at: 0s, is: day}]", "[{at: 0s, is: day}, {at: 3s, is: fog}]")
+
+
+@pytest.mark.usefixtures("student")
+def test_a_drift_that_comes_too_early_is_a_warning_and_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "early.yaml"
+    file.write_text(EARLY)
+    code, out, err = ecco_emu(monkeypatch, capsys, "check", file)
+    assert (code, out) == (0, f"{file}: ok\n")
+    assert err.startswith(f"{file}:5:")
+    assert "warning: world.town.districts[0].weather[1].at: at 3s cameras still learn what is normal" in err
+    code, out, _ = ecco_emu(monkeypatch, capsys, "check", "--json", file)
+    [warning] = json.loads(out)
+    assert (code, warning["severity"], warning["place"]["line"]) == (0, "warning", 5)
+    # a mistake beside it is an error all the same
+    file.write_text(EARLY)
+    bad = tmp_path / "bad.yaml"
+    bad.write_text(MISTAKES["missing unit"][0])
+    code, _, err = ecco_emu(monkeypatch, capsys, "check", file, bad)
+    assert code == 2
+    assert "warning: " in err
+    assert f"error: {bad}:7" in err
+
+
+@pytest.mark.usefixtures("student")
+@pytest.mark.parametrize(
+    ("text", "warned"),
+    [
+        (EARLY, True),
+        (EARLY.replace("3s", "4s"), False),
+        (EARLY.replace("3s", "8s") + "drift: {infer_fps: 1}\n", True),  # ten values take nine seconds
+        (EARLY.replace("3s", "9s") + "drift: {infer_fps: 1}\n", False),
+        (EARLY + "drift: {detector: oracle}\n", False),
+    ],
+)
+def test_when_a_drift_is_too_early(text: str, warned: bool, tmp_path: Path) -> None:
+    file = tmp_path / "scenario.yaml"
+    file.write_text(text)
+    assert bool(loading.load(file).warnings) == warned
+
+
+@pytest.mark.usefixtures("student")
+def test_a_run_prints_the_warnings_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def refuse() -> None:
+        raise HostError("no root here")
+
+    monkeypatch.setattr("ecco_emu.emulation.emulation.require_privileges", refuse)
+    file = tmp_path / "early.yaml"
+    file.write_text(EARLY)
+    code, _, err = ecco_emu(monkeypatch, capsys, "run", file)
+    assert code == 3
+    assert err.startswith(f"{file}:5:")
+    assert "cameras still learn what is normal" in err
+
+
+def test_the_outcome_is_told_with_what_nobody_noticed() -> None:
+    lines = outcome_lines(summarize(RunMetrics.of(second_drift()), "ok"))
+    assert lines == [
+        "mean mAP 0.24; of the cameras that drifted, from then on: 0.21",
+        "4 of 6 requests after a drift were answered with 0.4 mAP, after 27.6 s (median)",
+        "nobody noticed: cam3 turned to rain at 80 s (mAP 0.02 before, 0.02 after)",
+    ]
 
 
 def test_the_schema_is_json(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

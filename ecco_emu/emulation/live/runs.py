@@ -8,6 +8,7 @@ since their numbers are used again.
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -22,6 +23,8 @@ from ecco_emu.record.rundir import write_atomically
 FILE = "live.json"
 SOCKET = "control.sock"
 """Where a live run takes faults from outside (``remote``)."""
+STUDENTS = ".measuring"
+"""A folder: students that a live run keeps until it has measured them (``measuring``)."""
 
 
 class LiveNode(msgspec.Struct, frozen=True):
@@ -99,10 +102,14 @@ def clean(base: Path, *, dry_run: bool) -> list[Path]:
     """Removes the leftovers of dead runs under ``base`` and returns them; with ``dry_run`` only returns
     them."""
     dead = [directory for directory, run in under(base) if not run.alive]
-    left = [path for directory in dead for path in (directory / SOCKET, directory / FILE) if path.exists()]
+    names = (SOCKET, STUDENTS, FILE)  # the file last: while it is there, the rest is found again
+    left = [directory / name for directory in dead for name in names if (directory / name).exists()]
     if not dry_run:
         for path in left:
-            path.unlink(missing_ok=True)
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
     return left
 
 

@@ -33,9 +33,10 @@ class Bench:
         self.clock = Now()
         self.fading: tuple[float, float] = (100.0, 101.0)
         self.events: list[AnyEvent] = []
+        self.truth = TRUTH
         self.live = LiveAccuracy(
             clock=self.clock,
-            labels=lambda camera, index: TRUTH,
+            labels=lambda camera, index: self.truth,
             settled=lambda camera, t: not self.fading[0] <= t < self.fading[1],
             emit=self.events.append,
             period_s=2.0,
@@ -77,3 +78,11 @@ async def test_no_measurement_mixes_two_weathers() -> None:
     assert bench.events == []  # the old weather is gone, the new one not yet there
     bench.see(3.0, WRONG)
     assert (await bench.accuracy()).map == 0.0
+
+
+async def test_an_empty_scene_is_not_measured_as_0() -> None:
+    bench = Bench()
+    bench.truth = Labels.empty()
+    bench.see(1.0, WRONG)
+    await bench.live.measure()
+    assert bench.events == []

@@ -283,3 +283,98 @@ def _links(end: float) -> Iterator[ev.AnyEvent]:
             deadline_misses=t // 30,
             rss_bytes=1_400_000_000 + t * 2_000_000,
         )
+
+
+# -- a second drift: three cameras in one group, one of which drifts again, then all --
+
+A, B, C = "cam1", "cam2", "cam3"
+S0, S1, S2, S3, S4 = (digest(f"student{number}") for number in range(5))
+
+
+def second_drift() -> list[ev.AnyEvent]:
+    """Fog groups three cameras; night takes one of them out; rain takes them all, and only two are seen.
+
+    Six windows of 20 s. ``cam1`` and ``cam2`` recover from the fog and are released. Students are measured.
+    """
+    begun = started(name="second-drift", windows=6, window_s=20.0, cameras=(A, B, C))
+    events = [begun, *_seen(), *_asked(), *_grouped(), *_measured(), *_micros(begun)]
+    events.append(ev.RunEnded(t=120.4, status="ok"))
+    return sorted(events, key=lambda event: (event.t, isinstance(event, ev.RunEnded)))
+
+
+def _seen() -> Iterator[ev.AnyEvent]:
+    for camera in (A, B, C):
+        for t, weather in ((0.0, "day"), (10.0, "fog"), (80.0, "rain")):
+            yield ev.Condition(t=t, camera=camera, district="harbour", weather=weather)
+    yield ev.Condition(t=50.0, camera=C, district="harbour", weather="night")
+    for camera, t in ((A, 12.0), (B, 12.4), (C, 12.2), (C, 53.0), (A, 83.0), (B, 83.5)):
+        yield ev.DriftNoticed(t=t, camera=camera, detector="page-hinkley", statistic=0.3, since=t - 1.5)
+
+
+def _asked() -> Iterator[ev.AnyEvent]:
+    for camera, t in ((A, 12.1), (B, 12.5), (C, 12.3), (C, 53.1), (A, 83.1), (B, 83.6)):
+        yield ev.RequestSent(t=t, camera=camera, model=S0)
+        yield ev.RequestReceived(t=t + 0.1, camera=camera, model=S0)
+    yield ev.RequestDeferred(t=13.0, camera=B, gains={"job1": 0.0}, times=1)
+    yield ev.RequestDeferred(t=14.0, camera=B, gains={"job1": 0.004, "job10": 0.004}, times=2)
+    yield ev.RequestRefused(t=53.2, camera=C, reason="too many requests wait")
+
+
+def _grouped() -> Iterator[ev.AnyEvent]:
+    yield ev.JobCreated(t=13.0, job="job1", camera=A, model=S0, gains={})
+    yield ev.JobJoined(t=13.5, job="job1", camera=C, gains={"job1": 0.02})
+    yield ev.JobJoined(t=16.0, job="job1", camera=B, gains={"job1": 0.05})
+    yield ev.JobLeft(t=53.3, job="job1", camera=C, reason="asked again")
+    yield ev.JobCreated(t=53.3, job="job2", camera=C, model=S1, gains={"job1": -0.01})
+    yield ev.JobLeft(t=70.0, job="job1", camera=A, reason="released")
+    yield ev.JobLeft(t=70.0, job="job1", camera=B, reason="released")
+    yield ev.JobEnded(t=70.0, job="job1", reason="recovered")
+    yield ev.JobCreated(t=84.0, job="job10", camera=A, model=S2, gains={"job2": 0.0})
+    yield ev.JobJoined(t=86.0, job="job10", camera=B, gains={"job2": 0.0, "job10": 0.04})
+    yield ev.JobLeft(t=100.0, job="job10", camera=B, drop=0.21)
+    yield ev.JobJoined(t=100.0, job="job2", camera=B, gains={"job2": 0.1})
+
+
+def _measured() -> Iterator[ev.AnyEvent]:
+    steps = {
+        A: ((0, 10, S0, "day", 0.6), (10, 40, S0, "fog", 0.05), (40, 62, S1, "fog", 0.38),
+            (62, 80, S2, "fog", 0.5), (80, 104, S2, "rain", 0.1), (104, 120.4, S4, "rain", 0.41)),
+        B: ((0, 10, S0, "day", 0.62), (10, 40, S0, "fog", 0.02), (40, 62, S1, "fog", 0.42),
+            (62, 80, S2, "fog", 0.52), (80, 120.4, S2, "rain", 0.08), (120.4, 120.4, S4, "rain", 0.45)),
+        C: ((0, 10, S0, "day", 0.55), (10, 40, S0, "fog", 0.04), (40, 50, S1, "fog", 0.44),
+            (50, 82, S1, "night", 0.02), (82, 120.4, S3, "rain", 0.3)),
+    }  # fmt: skip
+    for camera, rows in steps.items():
+        for start, end, model, weather, value in rows:
+            yield ev.StudentMeasured(
+                t=120.4, camera=camera, model=model, start=start, end=end, weather=weather,
+                map=value, map50=value, frames=32,
+            )  # fmt: skip
+            if start and start == int(start) and model != S0:
+                yield ev.StudentRunning(
+                    t=start, camera=camera, model=model, transferred_bytes=5_400_000, transfer_s=2.0
+                )
+        rng = random.Random(camera)
+        for t in range(2, 120, 2):
+            value = next(row[4] for row in rows if row[0] <= t < row[1])
+            glimpse = max(0.0, value + rng.gauss(0, 0.05))
+            yield ev.Accuracy(t=t, camera=camera, map=glimpse, map50=glimpse, frames=20, model=S0)
+
+
+def _micros(begun: ev.RunStarted) -> Iterator[ev.AnyEvent]:
+    rng = random.Random(1)
+    for number in range(60):
+        start = number * begun.micro_s
+        jobs = [
+            job
+            for job, t0, t1 in (("job1", 14, 70), ("job2", 54, 121), ("job10", 84, 121))
+            if t0 <= start < t1
+        ]
+        job = jobs[number % len(jobs)] if jobs else None
+        spent = {} if job is None else {
+            "steps": 4, "images": 48, "train_wall_s": rng.uniform(4, 5.5),
+            "evaluate_wall_s": rng.uniform(0.8, 1.6), "label_wall_s": 0.2, "budget": 64.0, "charged": 11.0,
+        }  # fmt: skip
+        yield ev.MicroWindow(
+            t=start + begun.micro_s, window=number // 10, index=number % 10, start=start, job=job, **spent
+        )

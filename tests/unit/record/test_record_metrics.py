@@ -93,6 +93,62 @@ def test_a_camera_is_in_one_group_at_a_time() -> None:
     assert metrics.camera("a").job == "j1"
 
 
+def test_a_stay_says_why_it_ended() -> None:
+    metrics = RunMetrics.of(
+        [
+            ev.JobCreated(t=1, job="j1", camera="a", model="m", gains={}),
+            ev.JobJoined(t=2, job="j1", camera="b", gains={}),
+            ev.JobJoined(t=2, job="j1", camera="c", gains={}),
+            ev.JobJoined(t=2, job="j1", camera="d", gains={}),
+            ev.JobLeft(t=3, job="j1", camera="b", reason="no better"),
+            ev.JobJoined(t=4, job="j2", camera="c", gains={}),
+            ev.JobLeft(t=5, job="j1", camera="a", reason="released"),
+            ev.JobEnded(t=5, job="j1", reason="recovered"),
+        ]
+    )
+    ends = [(stay.camera, stay.end, stay.ended_by) for stay in metrics.job("j1").stays]
+    assert ends == [
+        ("a", 5, "released"),
+        ("b", 3, "no better"),
+        ("c", 4, "another job"),
+        ("d", 5, "released"),
+    ]
+    ended = metrics.job("j1").ended
+    assert ended is not None
+    assert (ended.t, ended.reason) == (5, "recovered")
+    assert metrics.job("j1").members == []
+    assert metrics.job("j2").members == ["c"]
+
+
+def test_requests_that_waited_or_were_refused_are_kept() -> None:
+    waits = ev.RequestDeferred(t=1, camera="a", gains={"j1": 0.0}, times=1)
+    refused = ev.RequestRefused(t=2, camera="a", reason="full")
+    camera = RunMetrics.of([waits, refused]).camera("a")
+    assert (camera.deferred, camera.refused) == ([waits], [refused])
+
+
+def test_live_the_newest_glimpse_is_the_accuracy_and_after_measuring_the_measured_one() -> None:
+    metrics = RunMetrics.of([accuracy(1.0, 0.5), accuracy(3.0, 0.2)])
+    assert metrics.camera("a").map == 0.2
+    for start, end, value in ((2.0, 4.0, 0.3), (0.0, 2.0, 0.6)):  # whatever their order in the log
+        metrics.apply(
+            ev.StudentMeasured(
+                t=4.0,
+                camera="a",
+                model="m",
+                start=start,
+                end=end,
+                weather="day",
+                map=value,
+                map50=value,
+                frames=32,
+            )  # fmt: skip
+        )
+    assert metrics.camera("a").map == 0.3
+    assert metrics.camera("a").map_at(1.0) == 0.6
+    assert metrics.mean_map == 0.3
+
+
 def test_a_job_keeps_its_newest_share_estimate_and_accuracy() -> None:
     state = ev.GroupState(id="j1", members=["a"], micro_windows=3, p=0.7, c=7.0, map=0.33)
     metrics = RunMetrics.of(

@@ -9,23 +9,12 @@ from ecco_emu.core import events as ev
 from ecco_emu.core.faults import LinkSet
 from ecco_emu.record.metrics import RunMetrics
 from ecco_emu.record.share_error import SETTLE_S, group_shares
-from ecco_emu.record.summary import (
-    camera_map_by_window,
-    map_after_drift,
-    map_before_drift,
-    map_by_window,
-    response_time_s,
-    summarize,
-)
-from tests.unit.record.synthetic import started, story
+from ecco_emu.record.summary import camera_map_by_window, map_by_window, summarize
+from tests.unit.record.synthetic import second_drift, started, story
 
 
 def accuracy(t: float, value: float, camera: str = "a") -> ev.Accuracy:
     return ev.Accuracy(t=t, camera=camera, map=value, map50=value, frames=8, model="m0")
-
-
-def weather(t: float, name: str) -> ev.Condition:
-    return ev.Condition(t=t, camera="a", district="d", weather=name)
 
 
 def traffic(t: float, goodput: float, target: float, camera: str = "a", **more: float) -> ev.Traffic:
@@ -35,9 +24,6 @@ def traffic(t: float, goodput: float, target: float, camera: str = "a", **more: 
 
 def created(t: float, job: str, camera: str) -> ev.JobCreated:
     return ev.JobCreated(t=t, job=job, camera=camera, model="m", gains={})
-
-
-REQUEST = ev.RequestSent(t=10.0, camera="a", model="m0")
 
 
 def test_accuracy_by_window_is_the_mean_of_what_was_measured_in_it() -> None:
@@ -57,6 +43,101 @@ def test_accuracy_by_window_is_the_mean_of_what_was_measured_in_it() -> None:
     assert summarize(metrics, "ok")["mean_map"] == pytest.approx(0.6)
 
 
+def measured(start: float, end: float, value: float | None, camera: str = "a") -> ev.StudentMeasured:
+    return ev.StudentMeasured(
+        t=60.0,
+        camera=camera,
+        model="m0",
+        start=start,
+        end=end,
+        weather="day",
+        map=value,
+        map50=value,
+        frames=32,
+    )
+
+
+def test_measured_students_count_by_time_and_live_glimpses_of_them_no_more() -> None:
+    """The glimpse of 0.9 is noise; the student that had not arrived at the end weighs nothing in a mean."""
+    metrics = RunMetrics.of(
+        [
+            started(cameras=("a",), windows=2, window_s=10.0),
+            accuracy(3.0, 0.9),
+            measured(0.0, 4.0, 0.5),
+            measured(4.0, 14.0, 0.1),
+            measured(14.0, 20.0, 0.3),
+            measured(20.0, 20.0, 0.7),
+        ]
+    )
+    summary = summarize(metrics, "ok")
+    assert summary["map_by_window"] == [pytest.approx(0.26), pytest.approx(0.22)]
+    assert summary["cameras"]["a"]["map_final"] == 0.7
+    assert summary["accuracy"] == "students"
+
+
+def test_a_camera_that_was_never_measured_has_none_and_not_0() -> None:
+    metrics = RunMetrics.of(
+        [
+            started(cameras=("a", "b"), windows=1, window_s=20.0),
+            measured(0, 20, None),
+            measured(0, 20, 0.4, "b"),
+        ]
+    )
+    summary = summarize(metrics, "ok")
+    assert summary["cameras"]["a"]["map"] == [None]
+    assert summary["cameras"]["a"]["map_final"] is None
+    assert summary["mean_map"] == pytest.approx(0.4)
+
+
+def test_of_an_interrupted_run_the_glimpses_count() -> None:
+    metrics = RunMetrics.of([started(cameras=("a",), windows=3, window_s=20.0), accuracy(3.0, 0.5)])
+    summary = summarize(metrics, "interrupted")
+    assert (summary["accuracy"], summary["cameras"]["a"]["map_final"]) == ("glimpses", 0.5)
+
+
+def test_how_the_gpus_spent_their_time_is_a_mean_over_used_micro_windows() -> None:
+    def micro(index: int, job: str | None, train: float, evaluate: float, budget: float) -> ev.MicroWindow:
+        return ev.MicroWindow(
+            t=2.0, window=0, index=index, start=0.0, job=job, train_wall_s=train, evaluate_wall_s=evaluate,
+            label_wall_s=0.8, budget=budget, charged=budget / 4,
+        )  # fmt: skip
+
+    # 2 s of 4 wall seconds each
+    begun = started(micro_s=2.0)
+    used = [begun, micro(0, "j", 4.0, 2.0, 64.0), micro(1, "j", 6.0, 1.0, 64.0), micro(2, None, 0, 0, 64.0)]
+    assert summarize(RunMetrics.of(used), "ok")["gpu_time"] == {
+        "train": 0.625, "evaluate": 0.1875, "label": 0.1, "charged": 0.25,
+    }  # fmt: skip
+    older = [begun, micro(0, "j", 4.0, 0.0, 0.0)]  # such a log tells of training alone
+    assert summarize(RunMetrics.of(older), "ok")["gpu_time"] == {
+        "train": 0.5, "evaluate": None, "label": None, "charged": None,
+    }  # fmt: skip
+
+
+def test_a_second_drift_is_all_in_the_summary() -> None:
+    summary = json.loads(json.dumps(summarize(RunMetrics.of(second_drift()), "ok"), allow_nan=False))
+    assert summary["response"] == {
+        "threshold": 0.4, "measurements": 2, "answered": 4, "censored": 2, "median_s": 27.6,
+        "survival_median_s": 27.7,
+    }  # fmt: skip
+    assert summary["cameras"]["cam3"]["responses"] == [
+        {"drift_t": 10.0, "asked_t": 12.3, "response_s": 27.7, "censored_s": None},
+        {"drift_t": 50.0, "asked_t": 53.1, "response_s": None, "censored_s": 26.9},
+        {"drift_t": 80.0, "asked_t": None, "response_s": None, "censored_s": None},
+    ]
+    assert summary["cameras"]["cam3"]["response_time_s"] == 27.7
+    assert summary["cameras"]["cam2"]["requests_deferred"] == 2
+    assert summary["cameras"]["cam3"]["requests_refused"] == 1
+    assert summary["unnoticed_drifts"] == [
+        {"camera": "cam3", "t": 80.0, "weather": "rain", "map_before": 0.02, "map_after": 0.02}
+    ]
+    first, second, third = summary["jobs"]
+    assert (first["id"], first["ended"], first["reason"]) == ("job1", 70.0, "recovered")
+    assert [stay["reason"] for stay in first["stays"]] == ["released", "asked again", "released"]
+    assert (second["id"], second["ended"], third["id"]) == ("job2", None, "job10")
+    assert [stay["reason"] for stay in third["stays"]] == [None, "drop"]
+
+
 def test_the_transports_counters_are_summed_over_the_run() -> None:
     metrics = RunMetrics.of(
         [
@@ -73,55 +154,6 @@ def test_the_transports_counters_are_summed_over_the_run() -> None:
 def test_windows_that_have_not_begun_are_not_listed() -> None:
     metrics = RunMetrics.of([started(windows=3, window_s=20.0), accuracy(25.0, 0.5, "cam1")])
     assert summarize(metrics, "interrupted")["cameras"]["cam1"]["map"] == [None, 0.5]
-
-
-def test_accuracy_around_a_drift() -> None:
-    metrics = RunMetrics.of(
-        [
-            weather(0, "day"),
-            accuracy(4.0, 0.61),
-            weather(5.0, "fog"),
-            accuracy(5.0, 0.6),
-            accuracy(8.0, 0.12),
-            accuracy(11.0, 0.1),
-            accuracy(11.1, 0.05),
-        ]
-    )
-    camera = metrics.camera("a")
-    assert map_before_drift(camera) == 0.61
-    assert map_after_drift(camera) == 0.1
-
-
-def test_a_camera_without_drift_has_no_accuracy_after_it() -> None:
-    camera = RunMetrics.of([weather(0, "day"), accuracy(1.0, 0.6)]).camera("a")
-    assert map_after_drift(camera) is None
-    assert map_before_drift(camera) is None
-
-
-def test_without_weather_the_cameras_own_alarm_is_the_drift() -> None:
-    alarm = ev.DriftNoticed(t=5.0, camera="a", detector="adwin", statistic=0.3)
-    assert map_after_drift(RunMetrics.of([alarm, accuracy(7.0, 0.2)]).camera("a")) == 0.2
-
-
-@pytest.mark.parametrize(
-    ("points", "expected"),
-    [
-        ([(9, 0.1), (12, 0.3), (25, 0.4), (26, 0.1)], 15.0),
-        ([(9, 0.6), (11, 0.5), (13, 0.1), (30, 0.45)], 20.0),  # not fallen yet when it asked
-        ([(9, 0.1), (20, 0.39)], None),
-        ([(9, 0.1)], None),
-        ([(9, 0.6), (12, 0.6)], 0.0),
-        ([(3, 0.1), (9, 0.6), (12, 0.6)], 0.0),
-        ([(9, 0.1), (10, 0.5)], 0.0),
-    ],
-)
-def test_response_time(points: list[tuple[float, float]], expected: float | None) -> None:
-    metrics = RunMetrics.of([REQUEST, *(accuracy(t, value) for t, value in points)])
-    assert response_time_s(metrics.camera("a")) == expected
-
-
-def test_no_request_no_response_time() -> None:
-    assert response_time_s(RunMetrics.of([accuracy(1, 0.1), accuracy(2, 0.6)]).camera("a")) is None
 
 
 def test_rates_are_means_over_the_time_a_camera_streamed() -> None:

@@ -2,6 +2,7 @@ import json
 import re
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import plotly.graph_objects as go
 import pytest
@@ -11,10 +12,10 @@ from ecco_emu.core.errors import ScenarioError
 from ecco_emu.record.log import EventLog
 from ecco_emu.record.metrics import RunMetrics
 from ecco_emu.record.rundir import RunDirectory
-from ecco_emu.report import figures, palette
+from ecco_emu.report import figures, gpu_figures, group_figure, palette
 from ecco_emu.report import story as words
 from ecco_emu.report.html import build_report, write_report
-from tests.unit.record.synthetic import PLANS, Plan, started, story
+from tests.unit.record.synthetic import PLANS, Plan, second_drift, started, story
 
 EVIL = "</script><img src=x onerror=alert(1)>"
 
@@ -32,18 +33,23 @@ def without_plotly(page: str) -> str:
     return re.sub(r"<script>.*?</script>", "", page, count=1, flags=re.DOTALL)
 
 
-DRAWN = (figures.accuracy, figures.groups, figures.gpu, figures.bandwidth, figures.segments)
+DRAWN = (
+    figures.accuracy, group_figure.groups, gpu_figures.gpu, gpu_figures.gpu_time, figures.bandwidth,
+    figures.segments,
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("draw", DRAWN, ids=lambda draw: draw.__name__)
-@pytest.mark.parametrize("events", [story(), [started()], []], ids=["whole", "begun", "empty"])
+@pytest.mark.parametrize(
+    "events", [story(), second_drift(), [started()], []], ids=["whole", "second drift", "begun", "empty"]
+)
 def test_pictures_are_valid_plotly(draw, events: list[ev.AnyEvent]) -> None:  # type: ignore[no-untyped-def]
     figure = draw(RunMetrics.of(events))
     assert go.Figure(figure).layout.height == figure["layout"]["height"]
 
 
 def test_the_gpu_is_one_hot(tmp_path: Path) -> None:
-    figure = figures.gpu(RunMetrics.of(story()))
+    figure = gpu_figures.gpu(RunMetrics.of(story()))
     starts = [start for trace in figure["data"] for start in trace["base"]]
     assert sorted(starts) == [2.0 * index for index in range(30)]
 
@@ -58,6 +64,81 @@ def test_mean_series_steps_with_every_measurement() -> None:
     assert values == pytest.approx([0.2, 0.4, 0.5])
 
 
+def traces(figure: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {trace["name"]: trace for trace in figure["data"]}
+
+
+def test_groups_are_drawn_with_the_reason_for_every_change() -> None:
+    shown = traces(group_figure.groups(RunMetrics.of(second_drift())))
+    assert list(shown)[:3] == ["job1", "job2", "job10"]  # not by their names as text
+    assert shown["job1"]["base"] == [13.0, 13.5, 16.0]
+    assert shown["job1"]["x"] == [57.0, pytest.approx(39.8), 54.0]
+    marks = {name: shown[name]["x"] for name in shown if shown[name]["type"] == "scatter"}
+    assert sorted(marks.pop("weather changes")) == [10.0, 10.0, 10.0, 50.0, 80.0, 80.0, 80.0]
+    assert marks == {
+        "drift noticed, asks": [12.0, 83.0, 12.4, 83.5, 12.2, 53.0],
+        "request waits": [13.0, 14.0],
+        "request refused": [53.2],
+        "founds a job": [13.0, 53.3, 84.0],
+        "joins": [13.5, 16.0, 100.0, 86.0],
+        "split off: its accuracy fell": [100.0],
+        "leaves: it asks again": [53.3],
+        "released": [70.0, 70.0],
+    }
+
+
+def test_accuracy_is_drawn_in_steps_where_students_were_measured() -> None:
+    shown = traces(figures.accuracy(RunMetrics.of(second_drift())))
+    line = shown["cam2"]
+    assert list(zip(line["x"], line["y"], strict=True))[:4] == [(0, 0.62), (10, 0.62), (10, 0.02), (40, 0.02)]
+    assert shown["cam2 live"]["showlegend"] is False
+    assert shown["on its way at the end"]["x"] == [120.4]
+
+
+def test_the_gpus_time_is_drawn_by_use() -> None:
+    shown = traces(gpu_figures.gpu_time(RunMetrics.of(second_drift())))
+    assert list(shown) == [
+        "training", "evaluating", "labelling", "budget charged for evaluating, labelling",
+    ]  # fmt: skip
+    assert shown["labelling"]["y"][0] == pytest.approx(0.025)
+    older = traces(gpu_figures.gpu_time(RunMetrics.of(story())))  # whose log tells of training alone
+    assert list(older) == ["training"]
+
+
+def test_the_story_tells_of_a_second_drift() -> None:
+    told = words.story(RunMetrics.of(second_drift()))
+    assert "Nobody noticed: cam3 turned to rain at 80 s (mAP 0.02 before, 0.02 after)." in told
+    assert (
+        "Requests: cam1, cam2 and cam3 asked more than once; cam2 had to wait until a job's gain could be told; "
+        "cam3 had a request refused." in told
+    )
+    assert (
+        "How groups changed: cam3 was in job1 until 53 s (left to ask again); cam2 was in job10 until 100 s "
+        "(split off as its accuracy fell); job1 ended at 70 s: recovered." in told
+    )
+    assert "4 were answered: accuracy was back at 0.4 after 28 s (median)." in told[-1]
+
+
+def test_mean_series_breaks_off_a_camera_that_is_not_measured() -> None:
+    def step(camera: str, start: float, end: float, value: float | None) -> ev.StudentMeasured:
+        return ev.StudentMeasured(
+            t=9,
+            camera=camera,
+            model="m",
+            start=start,
+            end=end,
+            weather="day",
+            map=value,
+            map50=value,
+            frames=32,
+        )
+
+    metrics = RunMetrics.of([step("a", 0, 4, 0.2), step("a", 4, 8, None), step("b", 0, 8, 0.6)])
+    times, values = figures.mean_series(metrics)
+    assert times == [0, 4, 8]
+    assert values == pytest.approx([0.4, 0.6, 0.6])
+
+
 def test_a_page_is_one_file_that_needs_no_network(tmp_path: Path) -> None:
     run = recorded(tmp_path, "quickstart", story())
     page = write_report(run).read_text()
@@ -67,7 +148,7 @@ def test_a_page_is_one_file_that_needs_no_network(tmp_path: Path) -> None:
     for name in ("Accuracy over time", "Where the GPU time went", "Faults", "Clock health"):
         assert name in own
     payloads = re.findall(r'<script type="application/json"[^>]*>(.*?)</script>', own, re.DOTALL)
-    assert [bool(json.loads(payload)["data"]) for payload in payloads] == [True] * 5
+    assert [bool(json.loads(payload)["data"]) for payload in payloads] == [True] * 6
 
 
 def test_names_cannot_break_out_of_the_page(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from ecco_emu.core import events as ev
 from ecco_emu.record.metrics import RunMetrics
 from ecco_emu.report.telling import tell
 from ecco_emu.report.terminal import LiveView, PlainProgress, open_progress, remaining_wall_s, sparkline
-from tests.unit.record.synthetic import started, story
+from tests.unit.record.synthetic import second_drift, started, story
 
 
 def drawn(view: LiveView, width: int = 120) -> str:
@@ -34,6 +34,65 @@ def test_a_screen_shows_cameras_jobs_and_progress() -> None:
         "fault: bottleneck set rate=3mbit",
     ):
         assert shown in screen
+
+
+@pytest.mark.parametrize("cameras", [3, 10])
+def test_a_small_terminal_shows_accuracies_and_the_newest_events(cameras: int) -> None:
+    names = tuple(f"cam{number}" for number in range(cameras))
+    view = LiveView(Console(file=io.StringIO(), width=80, height=24), clock_wall=lambda: 0.0)
+    view.on_event(started(cameras=names))
+    for name in names:
+        view.on_event(ev.JobCreated(t=1.0, job=f"job-{name}", camera=name, model="m", gains={}))
+        view.on_event(ev.Accuracy(t=2.0, camera=name, map=0.37, map50=0.5, frames=8, model="m"))
+        view.on_event(
+            ev.CameraConfigured(
+                t=3.0, camera=name, state="streaming", fps=5, width=320, height=192, alpha=0.1
+            )
+        )
+    screen = drawn(view, width=80)
+    assert screen.count("0.37") == cameras + 1
+    assert screen.count("…") == 0
+    assert f"{names[-1]} streams" in screen
+
+
+def test_a_screen_says_how_measuring_gets_on() -> None:
+    view = LiveView(Console(file=io.StringIO()), clock_wall=lambda: 0.0)
+    view.on_event(started())
+    view.on_progress("measuring its students: 4 of 12")
+    assert "measuring its students: 4 of 12" in drawn(view)
+    out = io.StringIO()
+    PlainProgress(Console(file=out)).on_progress("measuring its students: 4 of 12")
+    assert out.getvalue().strip() == "measuring its students: 4 of 12"
+
+
+@pytest.mark.parametrize(
+    ("event", "told"),
+    [
+        (ev.RequestDeferred(t=1, camera="a", gains={}, times=1), "a waits for a group"),
+        (
+            ev.RequestDeferred(t=1, camera="a", gains={"job1": -0.02, "job2": 0.01}, times=3),
+            "a waits for a group (best so far: job2, gain +0.01, 3 times now)",
+        ),
+        (ev.RequestRefused(t=1, camera="a", reason="too many"), "a is refused retraining: too many"),
+        (ev.JobLeft(t=1, job="j", camera="a", drop=0.19), "a leaves j: its model fell by 0.19 there"),
+        (ev.JobLeft(t=1, job="j", camera="a", reason="asked again"), "a leaves j: it asks again"),
+        (
+            ev.JobLeft(t=1, job="j", camera="a", reason="no better"),
+            "a leaves j: its model is no better there",
+        ),
+        (ev.JobLeft(t=1, job="j", camera="a", reason="released"), "a leaves j: released"),
+        (ev.JobLeft(t=1, job="j", camera="a", reason="gone"), "a leaves j: the camera is gone"),
+        (ev.JobEnded(t=1, job="j", reason="recovered"), "j ended: recovered"),
+    ],
+)
+def test_requests_and_partings_are_told(event: ev.AnyEvent, told: str) -> None:
+    line = tell(event)
+    assert line is not None
+    assert line.text == told
+
+
+def test_measured_students_are_not_told_one_by_one() -> None:
+    assert not any(tell(event) for event in second_drift() if isinstance(event, ev.StudentMeasured))
 
 
 def test_plain_progress_is_one_line_for_each_notable_event() -> None:
