@@ -22,6 +22,13 @@ REFERENCE_SIZE = (320, 192)
 """Width and height in pixels of the image that GPU budgets are counted in. Training on a picture costs its
 pixels over this image's: convolutions take time in proportion to pixels."""
 
+MIN_SCORE = 0.001
+"""Where accuracy is measured, detections with a lower confidence are not reported. So low, because mAP counts
+unsure detections too."""
+LIVE_MIN_SCORE = 0.05
+"""The same for the frames that cameras look at in a run, where unsure detections decide nothing but cost much
+(docs/notes/trainer.md)."""
+
 LabelledImage = tuple[Image, Labels]
 """A picture (height, width, 3) with its labels, boxes in the picture's pixels."""
 
