@@ -97,8 +97,9 @@ def _import_late(scenario: schema.Scenario) -> None:
 
     Later would be too late: an import in the run holds up the event loop for as long as it takes.
     """
-    import netns.lab
     import scipy.special  # noqa: F401 - decisions with confidence (``control.evidence``)
+
+    import netns.lab  # noqa: F401
 
     load_metric()
     if scenario.drift.detector != "oracle":
