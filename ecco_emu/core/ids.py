@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import NewType
 
 CameraId = NewType("CameraId", str)
@@ -10,6 +11,16 @@ JobId = NewType("JobId", str)
 """A retraining job. It is also the id of its group of cameras, as a group has one job (paper, section 3)."""
 ModelHash = NewType("ModelHash", str)
 """Sixteen hex digits of the SHA-256 of a student's safetensors file."""
+
+
+def natural(name: str) -> tuple[str | int, ...]:
+    """A sort key under which job2 comes before job10: runs of digits count as numbers.
+
+    >>> sorted(["job10", "job2"], key=natural)
+    ['job2', 'job10']
+    """
+    # split around the digits, text and number take turns, so that two keys never compare one with the other
+    return tuple(int(part) if place % 2 else part for place, part in enumerate(re.split(r"([0-9]+)", name)))
 
 
 def model_hash(weights: bytes) -> ModelHash:

@@ -28,3 +28,5 @@ class TrainerSection(Strict):
     """Learning rate of AdamW."""
     eval_frames: Annotated[Whole, Field(ge=1, le=1000)] = 8
     """How many of each camera's newest frames a job's accuracy is measured on."""
+    table: str | None = None
+    """A sampling table: its name in profiles/tables/, or a path. Without it one is made from the budget."""

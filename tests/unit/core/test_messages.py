@@ -158,8 +158,8 @@ def test_deep_nesting_is_refused(decode, depth):
         lambda value: segment(t0=value),
         lambda value: segment(fps=value),
         lambda value: messages.Register("cam1", (0.0, value), HASH),
-        lambda value: messages.RetrainingRequest("cam1", value, (0.0, 0.0), HASH, segment()),
-        lambda value: messages.RetrainingRequest("cam1", 1.0, (0.0, 0.0), HASH, segment(t0=value)),
+        lambda value: messages.RetrainingRequest("cam1", value, (0.0, 0.0), HASH, 0.5, segment()),
+        lambda value: messages.RetrainingRequest("cam1", 1.0, (0.0, 0.0), HASH, 0.5, segment(t0=value)),
     ],
 )
 def test_numbers_from_a_camera_are_finite(build, value):
