@@ -22,7 +22,7 @@ newest frames, so that a fall takes some seconds to show."""
 
 
 @dataclass(frozen=True, slots=True)
-class Response:
+class DriftResponse:
     """The answer to one drift of a camera. Times are emulated seconds."""
 
     drift_t: float
@@ -85,7 +85,7 @@ def responses(
     observed_s: float,
     threshold: float = RESPONSE_THRESHOLD,
     measurements: int = RESPONSE_MEASUREMENTS,
-) -> list[Response]:
+) -> list[DriftResponse]:
     """One for each drift of the camera, in order. The run was observed until ``observed_s``."""
     # without any drift in the log there may still be requests
     starts = drift_times(camera) or [request.t for request in camera.requests]
@@ -95,17 +95,17 @@ def responses(
     for start, end in pairwise([*starts, math.inf]):
         asked_t = next((t for t in asked if start <= t < end), None)
         if asked_t is None:
-            found.append(Response(start, None))
+            found.append(DriftResponse(start, None))
             continue
         answered = camera.curve.reached(asked_t, end, threshold, measurements)
         if answered is not None:
-            found.append(Response(start, asked_t, response_s=answered - asked_t))
+            found.append(DriftResponse(start, asked_t, response_s=answered - asked_t))
         else:
-            found.append(Response(start, asked_t, censored_s=max(0.0, min(end, observed_s) - asked_t)))
+            found.append(DriftResponse(start, asked_t, censored_s=max(0.0, min(end, observed_s) - asked_t)))
     return found
 
 
-def run_responses(metrics: RunMetrics) -> dict[str, list[Response]]:
+def run_responses(metrics: RunMetrics) -> dict[str, list[DriftResponse]]:
     """By camera. The run's own threshold counts."""
     started = metrics.started
     threshold = started.response_threshold if started else RESPONSE_THRESHOLD
@@ -129,7 +129,7 @@ class ResponseStatistics:
     fewer than half came back."""
 
 
-def response_statistics(found: Sequence[Response]) -> ResponseStatistics:
+def response_statistics(found: Sequence[DriftResponse]) -> ResponseStatistics:
     answered = [each.response_s for each in found if each.response_s is not None]
     censored = [each.censored_s for each in found if each.censored_s is not None]
     return ResponseStatistics(
