@@ -42,8 +42,13 @@ class CameraInference(Protocol):
         """One user less of a student, which is forgotten with the last."""
         ...
 
-    async def detect(self, model: ModelHash, images: Sequence[Image]) -> list[Detections]:
-        """The student's detections in each picture (height, width, 3), boxes in that picture's pixels."""
+    async def detect(
+        self, model: ModelHash, images: Sequence[Image], *, size: tuple[int, int] | None = None
+    ) -> list[Detections]:
+        """The student's detections in each picture (height, width, 3), boxes in that picture's pixels.
+
+        The student looks at the pictures in ``size`` (width, height, multiples of 32), by default in its own.
+        """
         ...
 
 

@@ -61,6 +61,35 @@ def bench_video(
         tables.show([report.table()], out)
 
 
+@bench_app.command("control")
+def bench_control(
+    cameras: Annotated[
+        int, typer.Option(min=0, help="Cameras whose windows are compared, ten seconds each.")
+    ] = 40,
+    seeds: Annotated[
+        int, typer.Option(min=0, help="Seeds of three cameras that drift at once, two minutes each.")
+    ] = 20,
+    as_json: Json = False,
+    as_markdown: Markdown = False,
+    estimates: Annotated[
+        Path | None, typer.Option(help="Write the cameras' estimates to this file, a JSON line each.")
+    ] = None,
+) -> None:
+    """Measure the control loop: false splits and power of a window's end, who joins whom after a drift."""
+    from ecco_emu.bench.control.command import measure
+    from ecco_emu.study import tables
+
+    report = run_until_signalled(measure(cameras, seeds, _progress))
+    if estimates is not None:
+        report.write_estimates(estimates)
+    if as_json:
+        print(report.as_json())
+    elif as_markdown:
+        print(tables.markdown(report.tables()))
+    else:
+        tables.show(report.tables(), out)
+
+
 class BenchPart(StrEnum):
     """A part to which ``bench transport`` can be confined."""
 

@@ -18,7 +18,7 @@ from typing import Protocol
 
 from ecco_emu.control.gains import GainMemory
 from ecco_emu.control.objective import JobGain, objective_gains
-from ecco_emu.core.ids import JobId
+from ecco_emu.core.ids import JobId, natural
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,11 +229,11 @@ class GreedyAllocator(_WindowAllocator):
         if untried:
             # The initial pass (lines 13-14), longest wait first: with more jobs than micro-windows, jobs that
             # had no turn in this window come first in the next one.
-            return min(untried, key=lambda job: (self._negated_wait(job), job))
+            return min(untried, key=lambda job: (self._negated_wait(job), natural(job)))
         # The greedy step (lines 16-18). Equal gains go to the longest wait, then to the first id. If all
         # gains are negative, the least bad job trains: an idle GPU helps no job.
         ranked = self.objective_gains()
-        return min(ranked, key=lambda job: (-ranked[job], self._negated_wait(job), job))
+        return min(ranked, key=lambda job: (-ranked[job], self._negated_wait(job), natural(job)))
 
     def _negated_wait(self, job: JobId) -> float:
         waited = self._memory.waited(job)
@@ -299,7 +299,7 @@ class FairAllocator(_WindowAllocator):
         return self._estimates(dict.fromkeys(self._members, 1.0))
 
     def _choose(self) -> JobId:
-        return min(self._members, key=lambda job: (self._ledger.spent(job), job))
+        return min(self._members, key=lambda job: (self._ledger.spent(job), natural(job)))
 
     def _learn(self, job: JobId, before: float | None, after: float | None) -> None:
         self._ledger.charge(job)

@@ -83,38 +83,23 @@ def paired(first: Estimate, second: Estimate) -> Difference:
     return Difference(value, _jackknife_error(gaps), max(1, len(gaps) - 1))
 
 
-def two_sample(first: Estimate, second: Estimate) -> Difference:
+def two_sample(first: Estimate, second: Estimate, between: float = 0.0) -> Difference:
     """``first - second`` of accuracies that were measured on different frames.
 
-    The degrees of freedom are Welch's.
+    ``between`` is a standard deviation that is known beforehand, of what separates the two sets of frames and
+    so does not show within either. The degrees of freedom are Welch's (it has infinitely many).
     """
     value = first.value - second.value
     errors = _jackknife_error(first.replicates), _jackknife_error(second.replicates)
     if errors[0] is None or errors[1] is None:
         return Difference(value, None)
     variances = errors[0] ** 2, errors[1] ** 2
-    total = sum(variances)
+    total = sum(variances) + between**2
     spread = sum(
         variance**2 / (len(each.replicates) - 1)
         for variance, each in zip(variances, (first, second), strict=True)
     )
     return Difference(value, math.sqrt(total), total**2 / spread if spread else math.inf)
-
-
-def mean_difference(differences: Sequence[Difference]) -> Difference:
-    """The mean over cameras of their differences. Its error is unknown if any of theirs is.
-
-    Raises ``ValueError`` without any.
-    """
-    if not differences:
-        raise ValueError("no difference to take the mean of")
-    count = len(differences)
-    value = math.fsum(each.value for each in differences) / count
-    errors = [each.error for each in differences if each.error is not None]
-    if len(errors) < count:
-        return Difference(value, None)
-    freedom = math.fsum(each.freedom for each in differences)
-    return Difference(value, math.sqrt(math.fsum(error**2 for error in errors)) / count, freedom)
 
 
 def blocks(frames: int) -> list[range]:
@@ -152,6 +137,6 @@ def _jackknife_error(replicates: Sequence[float]) -> float | None:
 
 
 def _t_quantile(freedom: float, confidence: float) -> float:
-    from scipy.special import ndtri, stdtrit  # here, because most processes decide nothing
+    from scipy.special import ndtri, stdtrit  # here, because it is slow to import and seldom needed
 
     return float(ndtri(confidence) if math.isinf(freedom) else stdtrit(freedom, confidence))

@@ -1,8 +1,9 @@
 """Which cameras share a retraining job (paper, section 3.3, Algorithm 2).
 
-Metadata narrows the choice for a request (``candidates``), and measured accuracy decides it (``choose``). At
-the end of each window, members that their group's model no longer fits are taken out (``members_to_split``).
-The server measures the models on frames; this module sees only the numbers.
+Metadata narrows the choice for a request (``candidates``), and measured accuracy decides it (``decide``). At
+the end of each window, members that their group's model no longer fits are taken out (``SplitRule``), and so
+are newcomers that it never fitted (``JoinRule.no_better``). The server measures the models on frames; this
+module sees only estimates, which carry their uncertainty (``evidence``).
 """
 
 from __future__ import annotations
@@ -10,9 +11,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Literal
 
-from ecco_emu.core.ids import CameraId, JobId
+from ecco_emu.control.evidence import Difference, Estimate, two_sample
+from ecco_emu.core.ids import CameraId, JobId, natural
+
+SCENE_NOISE = 0.04
+"""Standard deviation, in mAP, of what another stretch of the same scene changes in a window's accuracy: other
+cars, nearer or farther. It does not show in the spread within a window. Measured on the town's cameras, of
+whose steady members 1 % a window are split off with it (docs/notes/algorithms.md)."""
 
 Linkage = Literal["nearest", "mean"]
 
@@ -58,7 +66,7 @@ def candidates(
 
     The paper does not say what a group's time and place are. With ``nearest`` one of its members must be
     within both bounds. With ``mean`` the members' mean time and centroid must be. ``nearest`` lets a group
-    grow along a street; the accuracy that ``choose`` asks for keeps it from growing too far.
+    grow along a street; the accuracy that ``decide`` asks for keeps it from growing too far.
     """
 
     def close(other: Metadata) -> bool:
@@ -71,37 +79,92 @@ def candidates(
         # nothing of a common drift.
         return any(close(member) for member in job.members.values())
 
-    return sorted(job for job, metadata in jobs.items() if fits(metadata))
+    return sorted((job for job, metadata in jobs.items() if fits(metadata)), key=natural)
 
 
-def choose(gains: Mapping[JobId, float], min_gain: float = 0.0) -> JobId | None:
-    """The job whose model beats the request's own model by most on the request's frames (lines 5-9).
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    """A candidate job for a request."""
 
-    ``gains`` are differences of accuracy. Only gains of at least ``min_gain`` count; ties go to the first id.
-    None means to start a new job (line 11).
+    gain: Difference | None
+    """Accuracy of the job's model minus that of the request's own model, on the request's frames (line 6).
+    None where these frames hold no object: nothing can be said of either."""
+    trained: int
+    """Micro-windows that the job has been trained for."""
+
+
+class Verdict(Enum):
+    JOIN = auto()
+    DEFER = auto()
+    FOUND = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class JoinRule:
+    """When a request joins a job. The paper has ``min_gain`` just above 0, no confidence and no trial."""
+
+    min_gain: float = 0.03
+    """Least gain, mAP."""
+    confidence: float = 0.8
+    """How sure it must be that the gain is above 0, one-sided; 0.5 asks for nothing."""
+    trial: int = 3
+    """Micro-windows that a job must have trained before "no gain" is an answer."""
+
+    def joins(self, gain: Difference) -> bool:
+        return gain.value >= self.min_gain and gain.lower(self.confidence) >= min(0.0, self.min_gain)
+
+    def no_better(self, gain: Difference) -> bool:
+        """Has the group's model nothing to offer to a newcomer, whose own model it should beat by now?"""
+        return gain.value < self.min_gain
+
+
+def decide(
+    weighed: Mapping[JobId, Weighed], rule: JoinRule, *, may_wait: bool
+) -> tuple[Verdict, JobId | None]:
+    """Joins the job whose model beats the request's own by most (lines 5-9), founds one (line 11), or waits.
+
+    Ties go to the first id. ``may_wait`` is False once the request has waited long enough.
     """
-    # The paper asks for a positive gain. With the default of 0, a job that is exactly as good as the
-    # request's own model will do. Requests of one drift arrive within seconds of each other, when the first
-    # one's job has not trained yet and its model still is the one that all these cameras run: gains are 0.
-    # Jobs are never merged later, so with the paper's rule each camera would train alone for the rest of the
-    # run. Cameras that time and place grouped wrongly are split off at a window's end. Any tiny positive
-    # ``min_gain`` gives the paper's rule.
-    better = [(-gain, job) for job, gain in gains.items() if gain >= min_gain]
-    return min(better)[1] if better else None
+    # Requests of one drift arrive within seconds of each other, when the first one's job has not trained yet
+    # and its model still is the one that all these cameras run: gains are 0. To found a job on that would
+    # separate cameras that belong together, to join on it would unite fog with night. So the request waits
+    # until the job has trained, and the gain then tells.
+    gains = {job: each.gain for job, each in weighed.items() if each.gain is not None}
+    joining = [job for job, gain in gains.items() if rule.joins(gain)]
+    if joining:
+        return Verdict.JOIN, min(joining, key=lambda job: (-gains[job].value, natural(job)))
+    unknown = any(each.gain is None or each.trained < rule.trial for each in weighed.values())
+    if may_wait and unknown:
+        return Verdict.DEFER, None
+    return Verdict.FOUND, None
 
 
-def members_to_split(
-    previous: Mapping[CameraId, float | None], current: Mapping[CameraId, float | None], threshold: float
-) -> list[tuple[CameraId, float]]:
-    """Members whose accuracy under the group's model fell by more than ``threshold`` since the last window.
+@dataclass(frozen=True, slots=True)
+class SplitRule:
+    """When a member leaves its group (lines 16-17). With ``confidence`` 0.5 it is the paper's threshold."""
 
-    Algorithm 2, lines 16-17. Each with its drop, largest first, then by id.
+    threshold: float = 0.05
+    """Least drop since the last window, mAP."""
+    confidence: float = 0.99
+    """How sure it must be that accuracy fell at all, one-sided, 0.5 to 1."""
+
+    def fell(self, drop: Difference) -> bool:
+        """Has a member's accuracy under the group's model fallen, and do the frames support it?"""
+        return drop.value > self.threshold and drop.lower(self.confidence) >= 0
+
+
+def drops(
+    previous: Mapping[CameraId, Estimate | None],
+    current: Mapping[CameraId, Estimate],
+    scene_noise: float = SCENE_NOISE,
+) -> dict[CameraId, Difference]:
+    """By how much each member's accuracy under the group's model fell since the last window.
+
+    A member that was measured in only one of the two windows is left out: it has just joined, or none of its
+    frames arrived or had an object in it, and none of these says that it drifted away.
     """
-    drops: list[tuple[CameraId, float]] = []
-    for camera, now in current.items():
-        before = previous.get(camera)
-        # A member that was measured in only one of the two windows stays: it has just joined, or none of its
-        # frames arrived, and neither says that it drifted away.
-        if before is not None and now is not None and before - now > threshold:
-            drops.append((camera, before - now))
-    return sorted(drops, key=lambda item: (-item[1], item[0]))
+    return {
+        camera: two_sample(before, now, scene_noise)
+        for camera, now in current.items()
+        if (before := previous.get(camera)) is not None
+    }

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from ecco_emu.core.ids import JobId
+from ecco_emu.core.ids import JobId, natural
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +45,8 @@ def lowest_accuracy(jobs: Iterable[JobGain]) -> JobId | None:
     """The job whose accuracy is the minimum in Eq. 1; None if no job was measured. Ties: the first id."""
     # A job that was never measured is left out, for nothing is known of it. It loses nothing by that: the
     # initial pass of Algorithm 1 trains it first anyway.
-    measured = [(job.accuracy, job.job) for job in jobs if job.accuracy is not None]
-    return min(measured)[1] if measured else None
+    measured = [(job.accuracy, natural(job.job), job.job) for job in jobs if job.accuracy is not None]
+    return min(measured)[-1] if measured else None
 
 
 def objective_gains(jobs: Iterable[JobGain], size_weight: float, fairness: float) -> dict[JobId, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import NewType
 
 CameraId = NewType("CameraId", str)
@@ -19,3 +20,13 @@ def model_hash(weights: bytes) -> ModelHash:
     file that arrived is the one that was asked for.
     """
     return ModelHash(hashlib.sha256(weights).hexdigest()[:16])
+
+
+def natural(name: str) -> tuple[str | int, ...]:
+    """A key that sorts names as people do: job2 before job10.
+
+    >>> sorted(["job10", "job2"], key=natural)
+    ['job2', 'job10']
+    """
+    # text and numbers take turns, and text comes first, so two keys never compare a number with a text
+    return tuple(int(part) if part.isdigit() else part for part in re.split(r"([0-9]+)", name))

@@ -72,8 +72,8 @@ class RetrainingRequest(msgspec.Struct, frozen=True, tag="request"):
     at: tuple[float, float]
     model: _Hash
     since: float
-    """Emulated second at which the drift began, as the camera's detector knows it. Frames captured earlier say
-    nothing of the drifted data; those in ``frames`` are not older, where there were enough."""
+    """Emulated second at which the drift began, as the camera's detector knows it. Frames captured earlier
+    say nothing of the drifted data; those in ``frames`` are not older."""
     frames: Segment
 
 

@@ -10,13 +10,10 @@ import gc
 import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import asdict
 
 import netns
 from ecco_emu.core.errors import HostError
 from ecco_emu.core.events import RunStarted
-from ecco_emu.core.ids import model_hash
-from ecco_emu.emulation.calibration import choose_dilation
 from ecco_emu.emulation.connections import SERVER_PORT
 from ecco_emu.emulation.live import runs
 from ecco_emu.emulation.manifest import manifest
@@ -52,9 +49,8 @@ async def build(
     async with AsyncExitStack() as stack:
         # before anything is started: children inherit no priority (they are told theirs), threads would
         stack.enter_context(raised_priority())
-        workers = await start_workers(scenario, stack, progress)
-        dilation = scenario.clock.dilation
-        clock = RunClock(choose_dilation(scenario, workers.speed) if dilation == "auto" else dilation)
+        workers = await start_workers(scenario, student, stack, progress)
+        clock = RunClock(workers.dilation)
         progress(f"building the network (one emulated second lasts {clock.dilation:g} s)")
         lab = await stack.enter_async_context(open_lab(lab_spec(scenario, clock.dilation)))
         stack.enter_context(runs.announced(directory.path, scenario.name, lab))
@@ -68,7 +64,7 @@ async def build(
                 dilation=clock.dilation,
                 device=workers.device,
                 student=models.put(student),
-                speeds=asdict(workers.speed),
+                speed=workers.speed,
             )
         )
         tokens = {camera.id: secrets.token_bytes(16) for camera in scenario.cameras}
@@ -77,7 +73,6 @@ async def build(
         telemetry = qlog.trace if qlog is not None else None
         listener = Listener(sock, tokens, server_config(scenario.transport), clock, telemetry=telemetry)
         stack.push_async_callback(listener.close)
-        await workers.trainer.add_model(model_hash(student), student)
         system = System(scenario, student, workers, lab, listener, clock, models, emit, tokens, qlog)
         # everything alive now lives as long as the run: no collection need walk it while packets wait
         gc.freeze()

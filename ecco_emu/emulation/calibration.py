@@ -1,8 +1,8 @@
 """``dilation: auto``: how slow the scenario's clock must run for this host to keep its promises.
 
-Everything a run computes in an emulated second is added up as seconds of the wall, from speeds measured
-on this host a moment before, and a headroom is put on top, because the machine is shared and the
-measurements are short. Pure; the measuring is the trainer's.
+Everything a run computes in an emulated second is added up as seconds of the wall, from the speeds that a
+rehearsal found on this host a moment before (``rehearsal``). Two things must hold: the training process does
+the dearest micro-window in a micro-window's time, and the cores beside it do the rest in real time. Pure.
 """
 
 from __future__ import annotations
@@ -12,38 +12,54 @@ from dataclasses import dataclass
 
 from ecco_emu.scenario import schema
 
-HEADROOM = 1.5
-"""Room for noise and for work that this model leaves out. A run that still misses deadlines is
-``degraded``."""
-RENDER_CPU_S = 0.012
-"""CPU to render and hand over one 320x192 frame with its boxes."""
-CODEC_CPU_S = 0.008
-"""CPU to encode and decode one 320x192 frame."""
-PACKET_CPU_S = 120e-6
-"""CPU to send, shape, relay and receive one datagram with its share of acks."""
+HEADROOM = 1.1
+"""Room for measurements that lasted seconds on a machine that is never quite still (repeated, they differ by
+a few per cent), and for the work that the model leaves out: weighing requests, loading new students. A run
+that still misses deadlines is ``degraded``."""
+PACKET_CPU_S = 140e-6
+"""CPU to send, shape, relay and receive one datagram with its share of acks: 107 µs in the transport and 31
+µs in the relay (docs/notes/measurements.md). The only cost that is not measured anew, because measuring it takes
+a network; it is a few per cent of a run's work."""
 DATAGRAM_BITS = 1200 * 8
-WINDOW_END_S = 0.5
-"""Exporting a job's student at a window's end."""
+REMEASURED = 1.4
+"""Of a micro-window's evaluation frames, how many a model is run on: all after training, and before it the
+part that arrived since, while the detections of the others are at hand."""
+MOST_CHARGED = 0.5
+"""Of a micro-window's budget that evaluation may take; the rest is owed to the next."""
 REFERENCE_PX = 320 * 192
 
 
 @dataclass(frozen=True, slots=True)
 class HostSpeed:
-    """Measured speeds, in images of the world's size a second, and the number of cores."""
+    """Measured on this host under a run's load, with the scenario's pictures and student."""
 
     train_images_per_s: float
+    """Images that training steps take, with all of the trainer's threads."""
     infer_images_per_s: float
-    """By the trainer's process, all its threads."""
+    """Images that the trainer's process measures a model on."""
     edge_images_per_s: float
-    """By the cameras' process, one thread."""
+    """Images that the cameras' process looks at, one thread and one image at a time."""
     cores: int
     trainer_threads: int
     """Cores that training keeps busy."""
+    micro_s: float
+    """Wall seconds that a micro-window takes beside steps and evaluation."""
+    export_s: float
+    """Wall seconds to make a job's student into a file."""
+    render_s: float
+    """Wall seconds to render and hand over one image of 320x192 with its boxes."""
+    codec_s: float
+    """Wall seconds to encode and decode one image of 320x192."""
+    metric_s: float
+    """Wall seconds to measure one camera's live accuracy."""
 
 
-def choose_dilation(scenario: schema.Scenario, speed: HostSpeed) -> float:
-    """Seconds of the wall per emulated second, at least 1, rounded up to a tenth."""
-    training, rest = trainer_load(scenario, speed), background_load(scenario, speed)
+def choose_dilation(scenario: schema.Scenario, speed: HostSpeed, drifting: int) -> float:
+    """Seconds of the wall per emulated second, at least 1, rounded up to a tenth.
+
+    ``drifting`` is the number of cameras whose condition changes in the run.
+    """
+    training, rest = trainer_load(scenario, speed, drifting), background_load(scenario, speed)
     if speed.cores > speed.trainer_threads:  # side by side: the slower sets the pace
         load = max(training, rest / (speed.cores - speed.trainer_threads))
     else:
@@ -51,15 +67,30 @@ def choose_dilation(scenario: schema.Scenario, speed: HostSpeed) -> float:
     return max(1.0, math.ceil(load * HEADROOM * 10) / 10)
 
 
-def trainer_load(scenario: schema.Scenario, speed: HostSpeed) -> float:
-    """Wall seconds of training and measuring per emulated second."""
-    windows, trainer = scenario.windows, scenario.trainer
-    images = trainer.gpus * trainer.gpu_speed * windows.micro
-    group = len(scenario.cameras)  # the worst case: all cameras in one group
-    measured = 2 * group * trainer.eval_frames  # a job is measured before and after its micro-window
-    per_micro_s = images / speed.train_images_per_s + measured / speed.infer_images_per_s
-    at_window_end_s = group * (trainer.eval_frames / speed.infer_images_per_s + WINDOW_END_S)
-    return per_micro_s / windows.micro + at_window_end_s / windows.micro / windows.micro_per_window
+def trainer_load(scenario: schema.Scenario, speed: HostSpeed, drifting: int) -> float:
+    """Wall seconds of training and measuring per emulated second, in the dearest micro-window.
+
+    That is a window's first one: the members of all groups were measured when the last window ended, which
+    takes from its time.
+    """
+    trainer, micro_s = scenario.trainer, scenario.windows.micro
+    usual = REMEASURED * trainer.eval_frames
+    at_end = drifting * trainer.window_frames
+    first = micro_window_s(scenario, speed, usual + at_end) + drifting * speed.export_s
+    return max(micro_window_s(scenario, speed, usual), first) / micro_s
+
+
+def micro_window_s(scenario: schema.Scenario, speed: HostSpeed, measured: float) -> float:
+    """Wall seconds of a micro-window in which models are run on ``measured`` frames to measure them.
+
+    Evaluation is charged to the micro-window's budget, so it takes the place of training.
+    """
+    trainer = scenario.trainer
+    budget = trainer.gpus * trainer.gpu_speed * scenario.windows.micro
+    charged = min(trainer.evaluation_cost * measured, MOST_CHARGED * budget)
+    step = trainer.gpus * trainer.batch
+    images = max(1, int((budget - charged) // step)) * step
+    return images / speed.train_images_per_s + speed.micro_s + measured / speed.infer_images_per_s
 
 
 def background_load(scenario: schema.Scenario, speed: HostSpeed) -> float:
@@ -67,9 +98,9 @@ def background_load(scenario: schema.Scenario, speed: HostSpeed) -> float:
     total = 0.0
     for camera in scenario.cameras:
         size = camera.source.size[0] * camera.source.size[1] / REFERENCE_PX
-        watched = min(camera.source.fps, scenario.drift.infer_fps)
-        total += watched / speed.edge_images_per_s
-        total += size * camera.source.fps * (RENDER_CPU_S + CODEC_CPU_S)
+        total += min(camera.source.fps, scenario.drift.infer_fps) / speed.edge_images_per_s
+        total += size * camera.source.fps * (speed.render_s + speed.codec_s)
+        total += speed.metric_s / scenario.windows.micro
     up = scenario.network.bottleneck.rate or sum(
         scenario.uplink_of(camera).rate or 0.0 for camera in scenario.cameras
     )

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import platform
+from dataclasses import asdict
 from importlib import metadata
 from typing import Any
 
 import ecco_emu
 from ecco_emu.core.ids import ModelHash
+from ecco_emu.emulation.calibration import HostSpeed
 from ecco_emu.scenario import schema
 
 PACKAGES = ("torch", "ultralytics", "av", "numpy", "pyroute2", "uvloop", "panda3d", "river")
@@ -22,7 +24,7 @@ def manifest(
     dilation: float,
     device: dict[str, Any],
     student: ModelHash,
-    speeds: dict[str, float],
+    speed: HostSpeed | None,
 ) -> dict[str, Any]:
     return {
         "version": 1,
@@ -33,10 +35,11 @@ def manifest(
         "policy": scenario.policy.name,
         "engine": engine,
         "dilation": dilation,
+        "dilation_is": "given" if speed is None else "measured",
         "trainer": {"backend": scenario.trainer.backend, "gpus": scenario.trainer.gpus, **device},
         "student": {"name": scenario.trainer.student, "hash": student},
         "teacher": scenario.trainer.teacher,
-        "measured_speeds": speeds,
+        "measured_speeds": None if speed is None else asdict(speed),
         "host": {
             "kernel": platform.release(),
             "machine": platform.machine(),

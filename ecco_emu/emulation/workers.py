@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ecco_emu.core.ids import CameraId
-from ecco_emu.emulation.calibration import HostSpeed
+from ecco_emu.core.ids import CameraId, model_hash
+from ecco_emu.emulation.calibration import HostSpeed, choose_dilation
+from ecco_emu.emulation.rehearsal import Picture, drifting, rehearse, take_pictures
 from ecco_emu.scenario import schema
-from ecco_emu.trainer.backend import TeacherHost, TrainerBackend
+from ecco_emu.trainer.backend import DeviceInfo, TeacherHost, TrainerBackend
 from ecco_emu.trainer.client import InferenceClient, TrainingClient
 from ecco_emu.trainer.teacher import OracleTeacher, Teacher, YoloTeacher
 from ecco_emu.world.open import open_world
@@ -30,16 +30,18 @@ class Workers:
     teacher: Teacher
     device: dict[str, Any]
     """The fields of ``DeviceInfo``, for the manifest."""
-    speed: HostSpeed
+    dilation: float
+    speed: HostSpeed | None
+    """What the dilation was worked out from; None where the scenario gives it."""
 
 
 async def start_workers(
-    scenario: schema.Scenario, stack: AsyncExitStack, progress: Callable[[str], None]
+    scenario: schema.Scenario, student: bytes, stack: AsyncExitStack, progress: Callable[[str], None]
 ) -> Workers:
-    """Starts all of a run's child processes and measures this host's speed with them.
+    """Starts all of a run's child processes, gives them its first student, and settles the dilation.
 
-    ``stack`` gets the calls that close them, so that they end with the run even when a later one fails to
-    start.
+    Nothing is measured where the scenario gives the dilation. ``stack`` gets the calls that close the
+    processes, so that they end with the run even when a later one fails to start.
     """
     progress("starting the trainer, the cameras' inference and the world")
     trainer = TrainingClient(scenario.trainer, seed=scenario.seed)
@@ -48,19 +50,37 @@ async def start_workers(
     stack.push_async_callback(inference.close)
     world = open_world(scenario)
     stack.push_async_callback(world.close)
-    device, _, _ = await asyncio.gather(trainer.start(), inference.start(), world.start())
-    progress("measuring this host's speed")
-    # one after the other: a measurement beside another would find a slower host than a run does
-    trained = await trainer.calibrate()
-    speed = HostSpeed(
-        train_images_per_s=trained.train_images_per_s,
-        infer_images_per_s=trained.inference_images_per_s,
-        edge_images_per_s=await inference.calibrate(),
-        cores=len(os.sched_getaffinity(0)),
-        trainer_threads=device.threads,
+    # the pictures are taken while the other two still import torch
+    device, _, pictures = await asyncio.gather(
+        _start_trainer(trainer, student), _start_inference(inference, student), _start_world(scenario, world)
     )
+    speed = None
+    dilation = scenario.clock.dilation
+    if dilation == "auto":
+        progress("measuring this host's speed")
+        speed = await rehearse(
+            scenario, pictures, model_hash(student), trainer, inference, world, device.threads
+        )
+        dilation = choose_dilation(scenario, speed, drifting(scenario, world))
     teacher = await _open_teacher(scenario, trainer, world)
-    return Workers(trainer, inference, world, teacher, asdict(device), speed)
+    return Workers(trainer, inference, world, teacher, asdict(device), dilation, speed)
+
+
+async def _start_trainer(trainer: TrainingClient, student: bytes) -> DeviceInfo:
+    device = await trainer.start()
+    await trainer.add_model(model_hash(student), student)
+    return device
+
+
+async def _start_inference(inference: InferenceClient, student: bytes) -> None:
+    await inference.start()
+    # the run is a user of its own: the student that all cameras begin with is built before they ask for it
+    await inference.add_model(model_hash(student), student)
+
+
+async def _start_world(scenario: schema.Scenario, world: World) -> Sequence[Picture]:
+    await world.start()
+    return await take_pictures(scenario, world) if scenario.clock.dilation == "auto" else ()
 
 
 async def _open_teacher(scenario: schema.Scenario, trainer: TeacherHost, world: World) -> Teacher:

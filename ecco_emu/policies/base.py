@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Protocol, runtime_checkable
 
 from ecco_emu.control.allocator import Allocator
+from ecco_emu.control.lifecycle import JobProgress, RecoveryRule
 from ecco_emu.control.shares import AlphaMapping
 from ecco_emu.control.transmission import TransmissionRule
 from ecco_emu.core.ids import JobId
@@ -23,6 +24,8 @@ class PolicySetup:
     """alpha of Eq. 1."""
     fairness: float = 0.5
     """beta of Eq. 1."""
+    recovery: RecoveryRule = field(default_factory=RecoveryRule)
+    """When a job has done its work."""
     mapping: AlphaMapping = "linear"
     """From GPU share to GAIMD's alpha, for policies that send in proportion to it."""
 
@@ -44,6 +47,10 @@ class Policy(Protocol):
     transmission: TransmissionRule
 
     def __init__(self, setup: PolicySetup) -> None: ...
+
+    def ends(self, job: JobProgress) -> str | None:
+        """At a window's end: why the job ends now, in words, or None while it goes on."""
+        ...
 
     def new_window(self, jobs: Mapping[JobId, int]) -> Allocator:
         """The allocation of the next retraining window among ``jobs`` (id -> number of members).

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from ecco_emu.control.allocator import Allocator, GreedyAllocator
 from ecco_emu.control.gains import GainMemory
+from ecco_emu.control.lifecycle import JobProgress
 from ecco_emu.control.transmission import GpuProportional, TransmissionRule
 from ecco_emu.core.ids import JobId
 from ecco_emu.policies.base import PolicySetup
@@ -23,6 +24,9 @@ class EccoPolicy:
         self._setup = setup
         self._memory = GainMemory()
         self.transmission: TransmissionRule = GpuProportional(mapping=setup.mapping)
+
+    def ends(self, job: JobProgress) -> str | None:
+        return self._setup.recovery.ends(job)
 
     def new_window(self, jobs: Mapping[JobId, int]) -> Allocator:
         return GreedyAllocator(

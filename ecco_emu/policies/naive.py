@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from ecco_emu.control.allocator import Allocator, FairAllocator, TimeLedger
+from ecco_emu.control.lifecycle import JobProgress
 from ecco_emu.control.transmission import FixedTransmission, TransmissionRule
 from ecco_emu.core.ids import JobId
 from ecco_emu.policies.base import PolicySetup
@@ -22,6 +23,9 @@ class NaivePolicy:
         self._setup = setup
         self._ledger = TimeLedger()
         self.transmission: TransmissionRule = FixedTransmission()
+
+    def ends(self, job: JobProgress) -> str | None:
+        return self._setup.recovery.ends(job)
 
     def new_window(self, jobs: Mapping[JobId, int]) -> Allocator:
         return FairAllocator(self._setup.micro_windows, self._setup.gpus, jobs, ledger=self._ledger)

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from ecco_emu.control.lifecycle import RecoveryRule
 from ecco_emu.policies.base import PolicySetup
 from ecco_emu.scenario.sections.base import Strict, Whole
 from ecco_emu.scenario.sections.cameras import CameraSection
@@ -75,6 +76,7 @@ class Scenario(Strict):
             micro_windows=self.windows.micro_per_window,
             size_weight=self.policy.size_weight,
             fairness=self.policy.fairness,
+            recovery=RecoveryRule(self.grouping.recovered, self.grouping.flat_gain),
             mapping=self.transport.mapping,
         )
 

@@ -1,12 +1,12 @@
-"""Video in, samples out: segments are decoded, labelled by the teacher, and kept until the trainer takes
-them."""
+"""Video in, samples out: segments are decoded and kept until the GPUs are free to label them and to train."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from dataclasses import dataclass
 
+from ecco_emu.core.frames import Frame
 from ecco_emu.core.ids import CameraId
 from ecco_emu.core.messages import Segment
 from ecco_emu.tasks.detection import Sample
@@ -15,7 +15,7 @@ from ecco_emu.trainer.teacher import Teacher
 from ecco_emu.video.messages import from_message
 
 PENDING_PER_CAMERA = 256
-"""Samples kept for a camera between two hand-overs to the trainer. At 10 frames a second it is 25 s of video,
+"""Frames kept for a camera between two hand-overs to the trainer. At 10 frames a second it is 25 s of video,
 more than any micro-window; beyond it the oldest are dropped, so that a stuck trainer cannot fill the
 memory."""
 
@@ -24,34 +24,51 @@ HAND_OVER_BATCH = 8
 event loop, for about 0.1 ms; eight stay within a timer's usual lateness."""
 
 
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """What a hand-over took of the GPUs."""
+
+    images: int
+    wall_s: float
+
+
 class Intake:
-    """Samples wait here until the GPU is free to take them, so that receiving never waits for training."""
+    """Frames wait here until the GPUs are free, so that receiving never waits for training.
+
+    A teacher that is a model shares the GPUs with the trainer. Labelling on arrival would hold up whatever a
+    camera says next until the micro-window in progress has ended.
+    """
 
     def __init__(self, teacher: Teacher, trainer: TrainerBackend) -> None:
         self._teacher = teacher
         self._trainer = trainer
-        self._pending: dict[CameraId, deque[Sample]] = {}
+        self._pending: dict[CameraId, deque[Frame]] = {}
         self.received: dict[CameraId, int] = {}
-        """Samples ever taken in, by camera."""
+        """Frames ever taken in, by camera."""
 
-    async def take(self, segment: Segment) -> list[Sample]:
-        """Decodes and labels. Raises ``ProtocolError`` for video that does not decode."""
+    async def take(self, segment: Segment) -> None:
+        """Decodes a segment and keeps its frames. Raises ``ProtocolError`` for video that does not decode."""
         frames = await asyncio.to_thread(from_message, segment)
-        samples = []
-        for frame in frames:
-            labels = await self._teacher.label(frame.camera, frame.index, frame.image)
-            samples.append(Sample(frame.camera, frame.index, frame.t, frame.image, labels))
-        self._keep(CameraId(segment.camera), samples)
-        return samples
+        camera = CameraId(segment.camera)
+        self._pending.setdefault(camera, deque(maxlen=PENDING_PER_CAMERA)).extend(frames)
+        self.received[camera] = self.received.get(camera, 0) + len(frames)
 
-    async def hand_over(self) -> None:
-        """Gives everything pending to the trainer, before it trains or measures."""
-        batches = [sample for pending in self._pending.values() for sample in pending]
-        self._pending.clear()
-        for first in range(0, len(batches), HAND_OVER_BATCH):
-            await self._trainer.add_samples(batches[first : first + HAND_OVER_BATCH])
-
-    def _keep(self, camera: CameraId, samples: Sequence[Sample]) -> None:
-        pending = self._pending.setdefault(camera, deque(maxlen=PENDING_PER_CAMERA))
-        pending.extend(samples)
-        self.received[camera] = self.received.get(camera, 0) + len(samples)
+    async def hand_over(self) -> Labelled:
+        """Labels everything pending and gives it to the trainer, before it trains or measures."""
+        pending, self._pending = self._pending, {}
+        images, wall_s = 0, 0.0
+        for camera, frames in pending.items():
+            listed = list(frames)
+            for first in range(0, len(listed), HAND_OVER_BATCH):
+                batch = listed[first : first + HAND_OVER_BATCH]
+                started = asyncio.get_running_loop().time()
+                labels = await self._teacher.label(camera, batch)
+                wall_s += asyncio.get_running_loop().time() - started
+                images += len(batch)
+                await self._trainer.add_samples(
+                    [
+                        Sample(camera, frame.index, frame.t, frame.image, each)
+                        for frame, each in zip(batch, labels, strict=True)
+                    ]
+                )
+        return Labelled(images, wall_s)

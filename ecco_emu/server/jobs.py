@@ -1,22 +1,54 @@
-"""The retraining jobs and their members. Bookkeeping only: ``control.grouping`` decides which camera joins
-which."""
+"""The retraining jobs, their members, and requests that wait. Bookkeeping only: ``control`` decides."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from ecco_emu.control.evidence import Estimate, Evidence
 from ecco_emu.control.grouping import JobMetadata, Metadata
 from ecco_emu.core.ids import CameraId, JobId, ModelHash
 
 
 @dataclass(slots=True)
-class Member:
+class Request:
+    """A camera without a job that asks for retraining, or was split off its group."""
+
     camera: CameraId
-    request: Metadata
+    metadata: Metadata
     """When and where it asked."""
-    map: float | None = None
-    """The group model's accuracy on it at the end of the last window; None before the first."""
+    model: ModelHash
+    """The student that it came with."""
+    since: float
+    """When its data drifted, emulated seconds: older frames are no evidence."""
+    left: JobId | None = None
+    """The job that it was split off, whose own student ``model`` is."""
+    first_weighed: float | None = None
+    deferred: int = 0
+    """How often it was weighed without a decision."""
+
+    @property
+    def evidence(self) -> Evidence:
+        return Evidence(self.camera, self.since)
+
+
+@dataclass(slots=True)
+class Member:
+    request: Request
+    """With which it came."""
+    measured: Estimate | None = None
+    """The group model's accuracy on it at the end of the last window; None before the first, and where its
+    frames had no object."""
+    newcomer: bool = True
+    """It joined a job of others and was not yet compared with its own model at a window's end."""
+
+    @property
+    def camera(self) -> CameraId:
+        return self.request.camera
+
+    @property
+    def since(self) -> float:
+        return self.request.since
 
 
 @dataclass(slots=True)
@@ -33,7 +65,11 @@ class Job:
     c: float = 0.0
     p: float = 0.0
     micro_windows: int = 0
-    """GPU micro-windows received in the current window."""
+    """Micro-windows received in the current window."""
+    gains: list[float] = field(default_factory=list)
+    """Accuracy gains of these."""
+    trained: int = 0
+    """Micro-windows received since it began."""
 
     @property
     def cameras(self) -> list[CameraId]:
@@ -41,11 +77,19 @@ class Job:
 
     def metadata(self) -> JobMetadata:
         """The members' times and places, with which a new request is compared (Algorithm 2)."""
-        return JobMetadata({camera: member.request for camera, member in self.members.items()})
+        return JobMetadata({camera: member.request.metadata for camera, member in self.members.items()})
+
+    def evidence(self, since: float) -> list[Evidence]:
+        """By member, the frames that count: since its drift, and not captured before ``since``."""
+        return [Evidence(camera, max(since, member.since)) for camera, member in self.members.items()]
+
+    def open_window(self) -> None:
+        self.micro_windows = 0
+        self.gains = []
 
 
 class JobBook:
-    """All jobs, by id and by camera. A camera is in at most one job; a job without members is dropped."""
+    """All jobs, by id and by camera. A camera is in at most one job."""
 
     def __init__(self) -> None:
         self._jobs: dict[JobId, Job] = {}
@@ -79,11 +123,6 @@ class JobBook:
             raise ValueError(f"{member.camera} is in {current.id} already")
         job.members[member.camera] = member
 
-    def leave(self, camera: CameraId) -> None:
-        """Takes the camera out of its job. A job that loses its last member is dropped."""
-        job = self.of(camera)
-        if job is None:
-            return
-        del job.members[camera]
-        if not job.members:
-            del self._jobs[job.id]
+    def remove(self, job: Job) -> None:
+        """The job has ended."""
+        self._jobs.pop(job.id, None)

@@ -1,8 +1,9 @@
-"""Students by hash: files in the run directory, so that every model a run made can be looked at later."""
+"""Students by hash: files in the run directory, kept for as long as a job or a camera needs them."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from pathlib import Path
 
 from ecco_emu.core.ids import ModelHash, model_hash
@@ -35,6 +36,12 @@ class ModelStore:
             return self._path(model).read_bytes()
         except FileNotFoundError:
             raise KeyError(model) from None
+
+    def keep_only(self, used: Collection[ModelHash]) -> None:
+        """Deletes every other student's file: nobody will ask for it again."""
+        for path in self._directory.glob("*.safetensors"):
+            if path.stem not in used:
+                path.unlink(missing_ok=True)
 
     def _path(self, model: ModelHash) -> Path:
         return self._directory / f"{model}.safetensors"

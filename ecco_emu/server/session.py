@@ -12,6 +12,7 @@ from ecco_emu.core.messages import (
     Assignment,
     NeedModel,
     NewStudent,
+    Refused,
     Register,
     Released,
     RetrainingRequest,
@@ -72,7 +73,10 @@ class CameraSession:
 
     def release(self, reason: str) -> None:
         self._peer.weight = None
-        self._say(CONTROL, Released(reason))
+        self._say(CONTROL, Released(reason[:200]))
+
+    def refuse(self, reason: str, retry_s: float) -> None:
+        self._say(CONTROL, Refused(reason[:200], retry_s))
 
     def _say(self, channel: int, message: ServerMessage) -> None:
         if not self._peer.closed:  # on a closed connection ``run`` is about to end

@@ -1,4 +1,4 @@
-"""The retraining windows: every micro-window trains one job on all GPUs; a window's end delivers and splits.
+"""The retraining windows: every micro-window trains one job on all GPUs, and a window's end regroups.
 
 The policy's allocator says which job is next (Algorithm 1, or a baseline's rule). This loop carries it out on
 the emulated clock and reports the gain back. ``control.windows.WindowMachine`` keeps the place in the windows
@@ -7,23 +7,26 @@ and decides whether a micro-window that begins late is still used.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from statistics import fmean
 
-from ecco_emu.control import grouping
 from ecco_emu.control.allocator import Allocator
-from ecco_emu.control.windows import Calendar, WindowMachine
-from ecco_emu.core.events import GroupState, MicroWindow, WindowEnded
+from ecco_emu.control.evidence import Estimate
+from ecco_emu.control.windows import Calendar, Slot, WindowMachine
+from ecco_emu.core.events import MicroWindow
 from ecco_emu.core.ids import CameraId, JobId
 from ecco_emu.policies.base import Policy
 from ecco_emu.scenario import schema
 from ecco_emu.server.jobs import Job
 from ecco_emu.server.ports import ServerPorts
 from ecco_emu.server.server import EdgeServer
+from ecco_emu.trainer.backend import NoSamplesError, TrainResult
 
-RESEND_P = 0.02
-"""A change of p_j by less is not sent: it would move a camera's rate by less than congestion control's own
-swing."""
+RESEND_SHARE = 0.1
+"""A relative change of p_j by less is not sent: a camera's rate moves by as much while congestion control
+probes."""
+_NOTHING_TRAINED = TrainResult(steps=0, images=0, reference_images=0.0, losses=[], wall_s=0.0)
 
 
 class RetrainingLoop:
@@ -34,10 +37,10 @@ class RetrainingLoop:
     ) -> None:
         windows = scenario.windows
         self._machine = WindowMachine(Calendar(windows.length, windows.micro, windows.count))
-        self._images = round(scenario.trainer.gpus * scenario.trainer.gpu_speed * windows.micro)
-        """One micro-window's budget: the images that all GPUs together train on in its time."""
-        self._drop_threshold = scenario.grouping.drop_threshold
-        self._known: dict[JobId, int] = {}
+        self._budget = scenario.trainer.gpus * scenario.trainer.gpu_speed * windows.micro
+        """Reference images that all GPUs together train on in a micro-window."""
+        self._sizes: dict[JobId, int] = {}
+        self._published: dict[JobId, int] | None = None
         self._policy = policy
         self._server = server
         self._ports = ports
@@ -49,17 +52,19 @@ class RetrainingLoop:
         self._machine.finish()
 
     async def _run_window(self, window: int) -> None:
-        self._known = {job.id: len(job.members) for job in self._server.jobs}
         for job in self._server.jobs:
-            job.micro_windows = 0
-        allocator = self._policy.new_window(self._known)
+            job.open_window()
+        self._sizes = self._job_sizes()
+        self._published = None
+        allocator = self._policy.new_window(self._sizes)
         while await self._reach_slot(allocator):
             async with self._server.gpus:
                 await self._use_slot(allocator)
         await self._sleep_until_boundary()
         self._machine.close()
         async with self._server.gpus:
-            await self._end_window(window)
+            start = self._machine.calendar.window_start(window)
+            await self._server.regrouping.end_window(window, start)
 
     async def _reach_slot(self, allocator: Allocator) -> bool:
         """Waits for the next micro-window that can still be used; False when the window has none."""
@@ -83,16 +88,29 @@ class RetrainingLoop:
                     t=slot.start_s, window=slot.window, index=slot.index, start=slot.start_s, job=None
                 )
             )
-            return
-        slot = self._machine.train()
-        job = self._server.jobs[chosen]
-        await self._server.intake.hand_over()
+        else:
+            await self._train(allocator, self._server.jobs[chosen], self._machine.train())
+        # the job that these requests wait for may have trained just now
+        await self._server.admission.weigh_waiting()
+        self._follow_jobs(allocator)
+        self._publish_estimate(allocator)
+
+    async def _train(self, allocator: Allocator, job: Job, slot: Slot) -> None:
+        measuring = self._server.measuring
+        await measuring.hand_over()
         # measured anew, not taken from the last micro-window: frames that arrived since count too
-        before = mean(await self._accuracies(job))
-        trained = await self._ports.trainer.train(job.id, job.cameras, self._images)
-        job.map = mean(await self._accuracies(job))
-        job.micro_windows += 1
-        allocator.record(job.id, before, job.map)
+        before = await measuring.job(job)
+        charge = measuring.charge(self._budget)
+        try:
+            trained = await self._ports.trainer.train(
+                job.id, job.evidence(-math.inf), self._budget - charge.images
+            )
+        except NoSamplesError:  # the few frames that have arrived since the drift are all held out
+            trained = _NOTHING_TRAINED
+        after = await measuring.job(job)
+        accuracy_before, accuracy_after = _common_means(before, after)
+        allocator.record(job.id, accuracy_before, accuracy_after)
+        _note(job, accuracy_before, accuracy_after)
         now = self._ports.clock.now()
         end = self._machine.trained(now)
         if end.late:
@@ -107,88 +125,71 @@ class RetrainingLoop:
                 steps=trained.steps,
                 images=trained.images,
                 losses=trained.losses,
-                map_before=before,
-                map_after=job.map,
+                map_before=accuracy_before,
+                map_after=accuracy_after,
                 train_wall_s=trained.wall_s,
+                evaluate_wall_s=charge.evaluate_wall_s,
+                label_wall_s=charge.label_wall_s,
+                budget=self._budget,
+                charged=charge.images,
                 late=end.late,
             )
         )
-        self._publish_estimate(allocator)
 
     async def _sleep_until_boundary(self) -> None:
         boundary = self._machine.next_deadline()
         assert boundary is not None
         await self._ports.clock.sleep_until(boundary)
 
+    def _job_sizes(self) -> dict[JobId, int]:
+        return {job.id: len(job.members) for job in self._server.jobs}
+
     def _follow_jobs(self, allocator: Allocator) -> None:
-        """Tells the allocator of jobs and members that came and went since the last micro-window."""
-        sizes = {job.id: len(job.members) for job in self._server.jobs}
-        for gone in self._known.keys() - sizes.keys():
+        """Tells the allocator of jobs and members that came and went since the last time."""
+        sizes = self._job_sizes()
+        for gone in self._sizes.keys() - sizes.keys():
             allocator.remove_job(gone)
         for job, size in sizes.items():
-            if job not in self._known:
+            if job not in self._sizes:
                 allocator.add_job(job, size)
-            elif size != self._known[job]:
+            elif size != self._sizes[job]:
                 allocator.resize_job(job, size)
-        self._known = sizes
-
-    async def _accuracies(self, job: Job) -> dict[CameraId, float]:
-        """The job's model on each member's newest frames; members without frames are left out."""
-        measured = await self._ports.trainer.evaluate([job.id], job.cameras)
-        return {camera: accuracy for (_, camera), accuracy in measured.items()}
+        self._sizes = sizes
 
     def _publish_estimate(self, allocator: Allocator) -> None:
-        """Sends (c_j, p_j) when they have changed enough to matter to a camera."""
-        if not allocator.initial_pass_complete:  # (c_j, p_j) exist after every job has trained once (line 15)
+        """Sends (c_j, p_j) once a window, after the initial pass (line 15), and when groups have changed.
+
+        Estimates move with every micro-window. Cameras that followed each move would never reach the rate
+        that they are told, and would change how they sample every few seconds.
+        """
+        if not allocator.initial_pass_complete or self._published == self._sizes:
             return
+        self._published = dict(self._sizes)
         estimates = allocator.estimate()
+        changed = []
         for job in self._server.jobs:
             estimate = estimates.get(job.id)
-            if estimate is None or abs(estimate.p - job.p) < RESEND_P:
+            # relative, because among 22 groups an absolute change of 0.02 is nearly half of a share
+            if estimate is None or abs(estimate.p - job.p) < RESEND_SHARE * job.p:
                 continue
             job.c, job.p = estimate.c, estimate.p
-            self._server.send_assignment(job)
-
-    async def _end_window(self, window: int) -> None:
-        """Delivers every group's student, then splits off members that its model no longer fits."""
-        await self._server.intake.hand_over()
-        ended = []
-        splits: list[tuple[CameraId, float]] = []
-        for job in self._server.jobs:
-            current = await self._accuracies(job)
-            previous = {camera: member.map for camera, member in job.members.items()}
-            if len(job.members) > 1:  # a camera alone has no group to leave
-                splits += grouping.members_to_split(previous, current, self._drop_threshold)
-            for camera, accuracy in current.items():
-                job.members[camera].map = accuracy
-            job.map = mean(current)
-            ended.append(group_state(job))
-            await self._server.deliver_student(job, job.cameras)
-        self._ports.emit(
-            WindowEnded(
-                t=self._ports.clock.now(),
-                window=window,
-                start=self._machine.calendar.window_start(window),
-                groups=ended,
-            )
-        )
-        # after all groups were measured: a camera that is split off may join a group whose turn is still to
-        # come
-        for camera, drop in splits:
-            await self._server.split(camera, drop)
+            changed.append(job)
+        self._server.groups.send_assignments(changed)
 
 
-def mean(accuracies: Mapping[CameraId, float]) -> float | None:
-    """A job's accuracy is the mean over its cameras; None before there is a frame to measure on."""
-    return fmean(accuracies.values()) if accuracies else None
+def _common_means(
+    before: Mapping[CameraId, Estimate], after: Mapping[CameraId, Estimate]
+) -> tuple[float | None, float | None]:
+    """A job's accuracy before and after, each the mean over its cameras that could be measured both times."""
+    common = before.keys() & after.keys()
+    if not common:
+        return None, None
+    return fmean(before[camera].value for camera in common), fmean(after[camera].value for camera in common)
 
 
-def group_state(job: Job) -> GroupState:
-    return GroupState(
-        id=job.id,
-        members=list(job.cameras),
-        micro_windows=job.micro_windows,
-        p=job.p,
-        c=job.c,
-        map=job.map,
-    )
+def _note(job: Job, before: float | None, after: float | None) -> None:
+    job.micro_windows += 1
+    job.trained += 1
+    if before is not None and after is not None:
+        job.map = after
+        job.gains.append(after - before)

@@ -105,10 +105,16 @@ class DeviceInfo:
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """Measured on this machine, images of the student's input size per second of the wall."""
+    """Measured on this machine, seconds of the wall."""
 
     train_images_per_s: float
+    """Images of the student's input size that training steps take."""
     inference_images_per_s: float
+    """Images on which a model is measured, its metric not included."""
+    micro_s: float = 0.0
+    """What a micro-window takes beside its steps, such as renewing batch norm's statistics."""
+    export_s: float = 0.0
+    """Making a job's student into a file."""
 
 
 class TrainerBackend(Protocol):
@@ -126,10 +132,12 @@ class TrainerBackend(Protocol):
         """Gets ready to train, which may take some seconds. Called once, before anything else."""
         ...
 
-    async def calibrate(self) -> Speed:
+    async def calibrate(self, model: ModelHash, pictures: Sequence[LabelledImage]) -> Speed:
         """Measures for some seconds how fast this machine trains and infers.
 
-        Leaves no trace: the jobs trained afterwards end up the same with and without it.
+        It is done with a student that was added, and with pictures of the run's own kind: how many boxes a
+        model finds decides how long it takes. Leaves no trace: the jobs trained afterwards end up the same
+        with and without it. Raises ``UnknownModelError``.
         """
         ...
 
@@ -145,7 +153,7 @@ class TrainerBackend(Protocol):
         ...
 
     async def remove_model(self, model: ModelHash) -> None:
-        """One user less of a student's file, which is forgotten with the last; jobs that began from it go on."""
+        """One user less of a student's file, which is forgotten with the last. Jobs from it go on."""
         ...
 
     async def add_samples(self, samples: Sequence[Sample]) -> None:
@@ -168,7 +176,7 @@ class TrainerBackend(Protocol):
         ...
 
     async def train(self, job: JobId, evidence: Sequence[Evidence], images: float) -> TrainResult:
-        """One micro-window: all GPUs train ``job`` on samples of these cameras, none older than its ``since``.
+        """One micro-window: all GPUs train ``job`` on these cameras' samples, none older than ``since``.
 
         ``images`` is the budget, in images of ``REFERENCE_SIZE``; pictures are trained on at the size in
         which they arrived. The budget is cut to whole steps, but one step is taken at least. Raises

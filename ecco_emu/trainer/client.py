@@ -18,13 +18,17 @@ from ecco_emu.core.ids import CameraId, JobId, ModelHash
 from ecco_emu.host.workers import WorkerProcess
 from ecco_emu.scenario.sections.trainer import TrainerSection
 from ecco_emu.tasks.detection import Detections, Labels, Sample
-from ecco_emu.trainer.backend import DeviceInfo, Settings, Speed, TrainResult
+from ecco_emu.trainer.backend import DeviceInfo, LabelledImage, Settings, Speed, TrainResult
 
 TRAINING_NICENESS = 0
 INFERENCE_NICENESS = -5
 """Below training's, because cameras must look at a frame before the next is due."""
 MIN_SCORE = 0.001
-"""Detections with a lower confidence are not reported. So low, because mAP counts unsure detections too."""
+"""Where accuracy is measured, detections with a lower confidence are not reported. So low, because mAP counts
+unsure detections too."""
+LIVE_MIN_SCORE = 0.05
+"""The same for the frames that cameras look at in a run, where unsure detections decide nothing but cost much
+(docs/notes/trainer.md)."""
 
 
 class TrainingClient:
@@ -39,7 +43,6 @@ class TrainingClient:
             gpus=config.gpus,
             batch=config.batch,
             learning_rate=config.learning_rate,
-            eval_frames=config.eval_frames,
             seed=seed,
             # One processor is left to cameras and network: a training step waits for its slowest thread, and
             # with a thread on every processor, one of them busy otherwise, training ran at half the speed.
@@ -94,9 +97,9 @@ class TrainingClient:
         exported: tuple[ModelHash, bytes] = await self._worker.call("export", job)
         return exported
 
-    async def calibrate(self) -> Speed:
-        """Measures training and inference for a second each, with all threads."""
-        speed: Speed = await self._worker.call("calibrate")
+    async def calibrate(self, model: ModelHash, pictures: Sequence[LabelledImage]) -> Speed:
+        """Measures for two to four seconds, with all threads."""
+        speed: Speed = await self._worker.call("calibrate", model, list(pictures))
         return speed
 
     async def load_teacher(self, path: Path) -> None:
@@ -131,30 +134,37 @@ class InferenceClient:
         self._worker = _TorchWorker("inference_worker", "the cameras' inference", INFERENCE_NICENESS, threads)
 
     async def start(self) -> None:
-        """Starts the process, which imports torch and warms up: some seconds."""
+        """Starts the process, which imports torch: some seconds."""
         await self._worker.start(self._threads)
 
     async def add_model(self, model: ModelHash, weights: bytes) -> None:
-        """Keeps a student's file; the 64 used most recently are kept.
+        """One user more of a student, which is kept until ``remove_model`` was called as often.
 
-        Raises ``BadStudentError`` if the bytes are no student, or have another hash.
+        Raises ``BadStudentError`` if the bytes are no student, or have another hash, and ``HostError`` when
+        the students in use do not fit the host's memory.
         """
         await self._worker.call("add_model", model, weights)
 
+    async def remove_model(self, model: ModelHash) -> None:
+        """One user less of a student. Nothing happens if it has none."""
+        await self._worker.call("remove_model", model)
+
     async def detect(
-        self, model: ModelHash, images: Sequence[Image], *, min_score: float = MIN_SCORE
+        self,
+        model: ModelHash,
+        images: Sequence[Image],
+        *,
+        size: tuple[int, int] | None = None,
+        min_score: float = LIVE_MIN_SCORE,
     ) -> list[Detections]:
         """The student's detections in each picture, best first, at most 100 a picture, boxes in its pixels.
 
-        Raises ``UnknownModelError`` for a student that was never added or is no longer kept.
+        The student looks at the pictures in ``size`` (width, height in pixels, multiples of 32), by default
+        in its own. Detections surer than ``min_score`` are reported; to measure accuracy, give ``MIN_SCORE``.
+        Raises ``UnknownModelError`` for a student without users.
         """
-        found: list[Detections] = await self._worker.call("detect", model, list(images), min_score)
+        found: list[Detections] = await self._worker.call("detect", model, list(images), size, min_score)
         return found
-
-    async def calibrate(self) -> float:
-        """Images per second of the wall, measured for a second with one picture at a time."""
-        rate: float = await self._worker.call("calibrate")
-        return rate
 
     async def close(self) -> None:
         """Ends the process at once. May be called more than once."""

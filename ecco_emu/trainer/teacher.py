@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from ecco_emu.core.errors import ScenarioError
-from ecco_emu.core.frames import Image
+from ecco_emu.core.frames import Frame
 from ecco_emu.core.ids import CameraId
 from ecco_emu.tasks.detection import Labels
 from ecco_emu.trainer.backend import TeacherHost
@@ -16,10 +16,10 @@ from ecco_emu.trainer.backend import TeacherHost
 class Teacher(Protocol):
     """Labels frames that crossed the network, for the trainer to learn from."""
 
-    async def label(self, camera: CameraId, index: int, image: Image) -> Labels:
-        """Labels of a camera's frame number ``index``, boxes in the pixels of ``image`` (height, width, 3).
+    async def label(self, camera: CameraId, frames: Sequence[Frame]) -> list[Labels]:
+        """Labels of a camera's frames, boxes in the pixels of each frame's picture.
 
-        ``image`` is the decoded picture, which may be smaller than the frame that the camera took.
+        The pictures are decoded ones, which may be smaller than the frames that the camera took.
         """
         ...
 
@@ -39,14 +39,18 @@ class OracleTeacher:
         self._labels = labels
         self._sizes = sizes
 
-    async def label(self, camera: CameraId, index: int, image: Image) -> Labels:
-        truth = self._labels(camera, index)
+    async def label(self, camera: CameraId, frames: Sequence[Frame]) -> list[Labels]:
+        return [self._label(camera, frame) for frame in frames]
+
+    def _label(self, camera: CameraId, frame: Frame) -> Labels:
+        truth = self._labels(camera, frame.index)
         if self._sizes is None:
             return truth
         width, height = self._sizes(camera)
-        if (height, width) == image.shape[:2]:
+        found_height, found_width = frame.image.shape[:2]
+        if (found_height, found_width) == (height, width):
             return truth
-        return truth.scaled(image.shape[1] / width, image.shape[0] / height)
+        return truth.scaled(found_width / width, found_height / height)
 
 
 class YoloTeacher:
@@ -65,5 +69,14 @@ class YoloTeacher:
         """Loads the weights. Raises ``ScenarioError`` if they are not a detector that knows COCO."""
         await self._trainer.load_teacher(self._path)
 
-    async def label(self, camera: CameraId, index: int, image: Image) -> Labels:
-        return (await self._trainer.label([image]))[0]
+    async def label(self, camera: CameraId, frames: Sequence[Frame]) -> list[Labels]:
+        # pictures of one size go through the model together
+        by_size: dict[tuple[int, ...], list[int]] = {}
+        for place, frame in enumerate(frames):
+            by_size.setdefault(frame.image.shape, []).append(place)
+        labels = [Labels.empty()] * len(frames)
+        for places in by_size.values():
+            found = await self._trainer.label([frames[place].image for place in places])
+            for place, each in zip(places, found, strict=True):
+                labels[place] = each
+        return labels

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from ecco_emu.core.frames import Image
@@ -29,14 +27,9 @@ from ecco_emu.trainer.yolo.detect import detect
 from ecco_emu.trainer.yolo.library import Library
 from ecco_emu.trainer.yolo.ranks import Team, device_of
 from ecco_emu.trainer.yolo.session import TrainingSession, steps_in
+from ecco_emu.trainer.yolo.speed import measure_speed
 from ecco_emu.trainer.yolo.steps import default_precision
 from ecco_emu.trainer.yolo.teacher_model import TeacherModel
-
-_CALIBRATION_S = 1.0
-"""Each measurement of speed takes at least this many seconds of the wall."""
-_CALIBRATION_IMAGES = 48
-"""Images of the micro-windows that are timed. Each ends with a pass that renews batch norm's statistics, so a
-shorter one would find training slower than it is."""
 
 
 class TrainingServer:
@@ -124,25 +117,21 @@ class TrainingServer:
         weights = student.to_bytes(session.model, session.size)
         return model_hash(weights), weights
 
-    def calibrate(self) -> Speed:
-        """Measures with the newest student, or with an untrained one, on noise with made-up labels.
-
-        Draws from a random stream of its own, so that jobs end up the same with and without a calibration.
-        """
-        known = self._library.newest()
-        model = (
-            self._library.fresh(known) if known else student.Student(student.build(), student.DEFAULT_SIZE)
-        )
-        random = np.random.default_rng(0)
-        pictures = [_made_up(model, random) for _ in range(self.batch)]
-        images = [image for image, _ in pictures]
-        infer = _rate(lambda: len(detect(model.model, images, model.size)))
+    def calibrate(self, model: ModelHash, pictures: Sequence[LabelledImage]) -> Speed:
+        """Trains a job of its own, with its own chance, so that jobs end up the same with and without it."""
         name = JobId("calibration")
-        session = self._team.session(name, model)
-        steps = steps_in(_CALIBRATION_IMAGES, self.batch)
-        train = _rate(lambda: self._team.train(name, session, [pictures] * steps).images)
+        trained = self._library.fresh(model)
+        session = self._team.session(name, trained)
+        speed = measure_speed(
+            self._library.ready(model),
+            trained,
+            pictures,
+            lambda drawn: self._team.train(name, session, [drawn]),
+            batch=self._settings.batch,
+            gpus=self._settings.gpus,
+        )
         self._team.drop(name)
-        return Speed(train_images_per_s=train, inference_images_per_s=infer)
+        return speed
 
     def load_teacher(self, path: Path) -> None:
         self._teacher = TeacherModel(path, self._device)
@@ -170,36 +159,14 @@ class TrainingServer:
         return self._library.ready(ModelHash(subject))
 
 
-def _made_up(model: student.Student, random: np.random.Generator) -> LabelledImage:
-    """Noise with eight objects: the time a step takes depends on how many, not on what they look like."""
-    width, height = model.size
-    image = random.integers(0, 256, (height, width, 3), dtype=np.uint8)
-    corners = random.uniform(0.0, 0.7, (8, 2)) * model.size
-    boxes = np.hstack([corners, corners + 0.2 * np.array(model.size)]).astype(np.float32)
-    return image, Labels(boxes, random.integers(0, len(model.model.names), 8))
-
-
-def _rate(work: Callable[[], int]) -> float:
-    """Images per second of ``work``, which returns the number of images it did; its first call warms up."""
-    work()
-    done, started = 0, time.perf_counter()
-    while True:
-        done += work()
-        elapsed = time.perf_counter() - started
-        if elapsed >= _CALIBRATION_S:
-            return done / elapsed
-
-
 _server: TrainingServer | None = None
 
 
 def start(settings: Settings) -> DeviceInfo:
-    """Makes this process the training process and runs it once, because torch's first run is slow."""
+    """Makes this process the training process."""
     global _server
     _server = TrainingServer(settings)
     load_metric()
-    size = student.DEFAULT_SIZE
-    detect(student.build(), [np.zeros((size[1], size[0], 3), np.uint8)], size)
     return _server.info
 
 

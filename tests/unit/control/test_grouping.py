@@ -1,9 +1,22 @@
 import pytest
 
-from ecco_emu.control.grouping import JobMetadata, Metadata, candidates, choose, members_to_split
+from ecco_emu.control.evidence import Difference, Estimate
+from ecco_emu.control.grouping import (
+    SCENE_NOISE,
+    JobMetadata,
+    JoinRule,
+    Metadata,
+    SplitRule,
+    Verdict,
+    Weighed,
+    candidates,
+    decide,
+    drops,
+)
 from ecco_emu.core.ids import CameraId, JobId
 
 CAM1, CAM2, CAM3 = CameraId("cam1"), CameraId("cam2"), CameraId("cam3")
+RULE = JoinRule(min_gain=0.03, confidence=0.8, trial=3)
 A, B, C = JobId("a"), JobId("b"), JobId("c")
 
 
@@ -41,28 +54,62 @@ def test_a_job_has_members() -> None:
         JobMetadata({})
 
 
-def test_the_best_positive_gain_wins_and_ties_go_to_the_first_id() -> None:
-    assert choose({A: 0.1, B: 0.3, C: 0.2}) == B
-    assert choose({C: 0.3, B: 0.3, A: -1.0}) == B
-    assert choose({A: 0.0, B: -0.2}) == A  # requests of one drift arrive together, before any gain shows
-    assert choose({A: -0.01, B: -0.2}) is None
-    assert choose({A: 0.0}, min_gain=1e-6) is None  # the paper's rule
-    assert choose({}) is None
-    assert choose({A: 0.04}, min_gain=0.05) is None
+def gain(value: float, error: float | None = 0.0) -> Difference:
+    return Difference(value, error, freedom=7)
 
 
-def test_members_whose_accuracy_fell_by_more_than_the_threshold_are_split_off() -> None:
-    previous = {CAM1: 0.5, CAM2: 0.5, CAM3: 0.5}
-    current = {CAM1: 0.4, CAM2: 0.46, CAM3: 0.1}
-    split = members_to_split(previous, current, 0.05)
-    assert [camera for camera, _ in split] == [CAM3, CAM1]
-    assert [drop for _, drop in split] == pytest.approx([0.4, 0.1])
+def decided(rule: JoinRule = RULE, *, may_wait: bool = True, **gains: Weighed) -> tuple[Verdict, str | None]:
+    return decide({JobId(job): each for job, each in gains.items()}, rule, may_wait=may_wait)
+
+
+def test_the_best_gain_wins_and_ties_go_to_the_first_id_as_people_count() -> None:
+    low, high = Weighed(gain(0.1), 5), Weighed(gain(0.3), 5)
+    assert decided(a=low, b=high, c=low) == (Verdict.JOIN, "b")
+    assert decided(job10=high, job9=high) == (Verdict.JOIN, "job9")
+
+
+def test_a_gain_must_be_large_and_supported_by_the_frames() -> None:
+    assert decided(a=Weighed(gain(0.02), 5)) == (Verdict.FOUND, None)
+    assert decided(a=Weighed(gain(0.1, error=0.2), 5)) == (Verdict.FOUND, None)
+    assert decided(a=Weighed(gain(0.1, error=None), 5)) == (Verdict.FOUND, None)
+    paper = JoinRule(min_gain=1e-9, confidence=0.5, trial=0)
+    assert decided(paper, a=Weighed(gain(0.001, error=0.2), 0)) == (Verdict.JOIN, "a")
+    assert decided(paper, a=Weighed(gain(0.0), 0)) == (Verdict.FOUND, None)
+
+
+def test_no_gain_of_a_job_that_has_hardly_trained_is_no_answer() -> None:
+    assert decided(a=Weighed(gain(0.0), 2)) == (Verdict.DEFER, None)
+    assert decided(a=Weighed(gain(0.0), 3)) == (Verdict.FOUND, None)
+    assert decided(a=Weighed(gain(0.0), 2), may_wait=False) == (Verdict.FOUND, None)
+    assert decided(a=Weighed(gain(0.0), 9), b=Weighed(gain(0.0), 0)) == (Verdict.DEFER, None)
+    assert decided() == (Verdict.FOUND, None)
+
+
+def test_frames_without_objects_are_no_answer_either() -> None:
+    assert decided(a=Weighed(None, 9)) == (Verdict.DEFER, None)
+    assert decided(a=Weighed(None, 9), may_wait=False) == (Verdict.FOUND, None)
+
+
+def estimate(value: float, spread: float = 0.0) -> Estimate:
+    return Estimate(value, 32, tuple(value + spread * offset for offset in (-1, -0.5, 0.5, 1)))
+
+
+def test_a_drop_is_measured_on_different_frames_and_counts_the_scenes_own_changes() -> None:
+    fell = drops({CAM1: estimate(0.5), CAM2: estimate(0.5)}, {CAM1: estimate(0.3), CAM2: estimate(0.45)})
+    assert {camera: drop.value for camera, drop in fell.items()} == pytest.approx({CAM1: 0.2, CAM2: 0.05})
+    assert fell[CAM1].error == pytest.approx(SCENE_NOISE)
+    rule = SplitRule()
+    assert rule.fell(fell[CAM1])
+    assert not rule.fell(fell[CAM2])
 
 
 def test_a_member_measured_once_or_not_at_all_stays() -> None:
-    assert members_to_split({CAM1: 0.5, CAM2: None}, {CAM1: None, CAM2: 0.0, CAM3: 0.0}, 0.05) == []
+    assert drops({CAM1: estimate(0.5), CAM2: None}, {CAM2: estimate(0.0), CAM3: estimate(0.0)}) == {}
 
 
-def test_a_whole_group_may_be_split() -> None:
-    split = members_to_split({CAM1: 0.6, CAM2: 0.6}, {CAM1: 0.1, CAM2: 0.1}, 0.05)
-    assert [camera for camera, _ in split] == [CAM1, CAM2]
+def test_a_drop_needs_the_support_of_the_frames_unless_the_papers_threshold_is_asked_for() -> None:
+    drop = Difference(0.2, 0.15, freedom=7)
+    assert not SplitRule(0.05, 0.99).fell(drop)
+    assert SplitRule(0.05, 0.5).fell(drop)
+    assert not SplitRule(0.25, 0.5).fell(drop)
+    assert not SplitRule().fell(Difference(0.2, None))

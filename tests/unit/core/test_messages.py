@@ -37,7 +37,15 @@ points = st.tuples(finite, finite)
 from_camera = st.one_of(
     segments,
     st.builds(messages.Register, camera=names, at=points, model=hashes),
-    st.builds(messages.RetrainingRequest, camera=names, t=finite, at=points, model=hashes, frames=segments),
+    st.builds(
+        messages.RetrainingRequest,
+        camera=names,
+        t=finite,
+        at=points,
+        model=hashes,
+        since=finite,
+        frames=segments,
+    ),
     st.builds(messages.NeedModel, model=hashes),
     st.builds(messages.Weights, model=hashes, data=st.binary(max_size=200)),
 )
@@ -51,6 +59,7 @@ from_server = st.one_of(
     ),
     st.builds(messages.NewStudent, job=names, model=hashes),
     st.builds(messages.Released, reason=st.text(max_size=200)),
+    st.builds(messages.Refused, reason=st.text(max_size=200), retry_s=st.floats(0.0, 3600.0)),
     st.builds(messages.NeedModel, model=hashes),
     st.builds(messages.Weights, model=hashes, data=st.binary(max_size=200)),
 )
@@ -120,7 +129,21 @@ TAGS = ["segment", "register", "request", "need-model", "weights", "assignment",
     tag=st.sampled_from(TAGS),
     fields=st.dictionaries(
         st.sampled_from(
-            ["camera", "model", "at", "t", "frames", "data", "job", "c", "p", "members", "reason"]
+            [
+                "camera",
+                "model",
+                "at",
+                "t",
+                "frames",
+                "data",
+                "job",
+                "c",
+                "p",
+                "members",
+                "reason",
+                "since",
+                "retry_s",
+            ]
         ),
         plain | hashes | names,
         max_size=6,
@@ -158,8 +181,9 @@ def test_deep_nesting_is_refused(decode, depth):
         lambda value: segment(t0=value),
         lambda value: segment(fps=value),
         lambda value: messages.Register("cam1", (0.0, value), HASH),
-        lambda value: messages.RetrainingRequest("cam1", value, (0.0, 0.0), HASH, segment()),
-        lambda value: messages.RetrainingRequest("cam1", 1.0, (0.0, 0.0), HASH, segment(t0=value)),
+        lambda value: messages.RetrainingRequest("cam1", value, (0.0, 0.0), HASH, 0.0, segment()),
+        lambda value: messages.RetrainingRequest("cam1", 1.0, (0.0, 0.0), HASH, value, segment()),
+        lambda value: messages.RetrainingRequest("cam1", 1.0, (0.0, 0.0), HASH, 0.0, segment(t0=value)),
     ],
 )
 def test_numbers_from_a_camera_are_finite(build, value):

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+import math
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from ecco_emu.control.evidence import Estimate, Evidence
 from ecco_emu.core.events import AnyEvent
-from ecco_emu.core.frames import Image
+from ecco_emu.core.frames import Frame
 from ecco_emu.core.ids import CameraId, JobId, ModelHash, model_hash
 from ecco_emu.tasks.detection import Labels, Sample
-from ecco_emu.trainer.backend import DeviceInfo, Speed, TrainResult
+from ecco_emu.trainer.backend import BadStudentError, DeviceInfo, Evaluation, Speed, TrainResult
 
 E = TypeVar("E")
 
@@ -37,16 +40,28 @@ class JumpingClock:
 
 @dataclass
 class TableTrainer:
-    """A job's accuracy on a camera is what ``accuracy`` says, and grows by ``gain`` per micro-window."""
+    """A job's accuracy on a camera is what ``accuracy`` says, and grows by ``gain`` per micro-window.
+
+    ``gain`` is by job, or by job and camera. Accuracies are exact (no spread between their replicates).
+    """
 
     clock: JumpingClock
     accuracy: dict[tuple[str, str], float] = field(default_factory=dict)
-    gain: dict[str, float] = field(default_factory=dict)
+    gain: dict[str | tuple[str, str], float] = field(default_factory=dict)
+    empty: set[str] = field(default_factory=set)
+    """Cameras whose frames hold no object."""
     takes_s: float = 1.0
     calls: list[tuple[str, object]] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
-    models: dict[str, bytes] = field(default_factory=dict)
+    models: Counter[str] = field(default_factory=Counter)
     trained: dict[str, int] = field(default_factory=dict)
+    evaluated: list[list[Evidence]] = field(default_factory=list)
+    diverged: set[str] = field(default_factory=set)
+    refuses: str = ""
+    """Why every student is refused, if it is not empty."""
+    spread: dict[str, float] = field(default_factory=dict)
+    """By camera, how far apart the replicates of its accuracies are."""
+    quality: dict[str, tuple[tuple[float, float], ...]] = field(default_factory=dict)
 
     async def start(self) -> DeviceInfo:
         return DeviceInfo(device="cpu", gpus=1, virtual=True, precision="float32", threads=1)
@@ -58,46 +73,72 @@ class TableTrainer:
         pass
 
     async def add_model(self, model: ModelHash, weights: bytes) -> None:
-        self.models[model] = weights
+        if self.refuses:
+            raise BadStudentError(self.refuses)
+        self.models[model] += 1
 
-    async def has_model(self, model: ModelHash) -> bool:
-        return model in self.models
+    async def remove_model(self, model: ModelHash) -> None:
+        self.models[model] -= 1
+        assert self.models[model] >= 0
 
     async def add_samples(self, samples: Sequence[Sample]) -> None:
         self.samples += samples
 
+    async def forget_samples(self, camera: CameraId, before: float = math.inf) -> None:
+        self.calls.append(("forget", camera))
+
     async def create_job(self, job: JobId, start: ModelHash) -> None:
+        assert self.models[start] > 0
         self.calls.append(("create", job))
+        self.diverged.discard(job)
 
     async def drop_job(self, job: JobId) -> None:
         self.calls.append(("drop", job))
 
-    async def train(self, job: JobId, cameras: Sequence[CameraId], images: int) -> TrainResult:
+    async def train(self, job: JobId, evidence: Sequence[Evidence], images: float) -> TrainResult:
         self.calls.append(("train", job))
         self.clock.spend(self.takes_s)
         self.trained[job] = self.trained.get(job, 0) + 1
-        for camera in cameras:
-            key = (job, camera)
-            self.accuracy[key] = self.accuracy.get(key, 0.1) + self.gain.get(job, 0.01)
-        return TrainResult(steps=images // 8, images=images, losses=[2.0, 1.0], wall_s=self.takes_s)
+        for each in evidence:
+            key = (job, each.camera)
+            gain = self.gain.get(key, self.gain.get(job, 0.01))
+            self.accuracy[key] = self.accuracy.get(key, 0.1) + gain
+        return TrainResult(
+            steps=int(images) // 8,
+            images=int(images),
+            reference_images=images,
+            losses=[2.0, 1.0],
+            wall_s=self.takes_s,
+        )
 
     async def evaluate(
-        self, subjects: Sequence[JobId | ModelHash], cameras: Sequence[CameraId]
-    ) -> Mapping[tuple[str, CameraId], float]:
-        return {
-            (subject, camera): self.accuracy.get((subject, camera), 0.1)
+        self, subjects: Sequence[JobId | ModelHash], evidence: Sequence[Evidence], frames: int
+    ) -> Evaluation:
+        self.evaluated.append(list(evidence))
+        accuracy = {
+            (str(subject), each.camera): self._estimate(str(subject), each.camera, frames)
             for subject in subjects
-            for camera in cameras
+            for each in evidence
+            if each.camera not in self.empty
         }
+        return Evaluation(accuracy, images=len(subjects) * len(evidence) * frames, wall_s=0.1)
+
+    def _estimate(self, subject: str, camera: CameraId, frames: int) -> Estimate:
+        value = self.accuracy.get((subject, camera), 0.1)
+        spread = self.spread.get(camera, 0.0)
+        replicates = tuple(value + spread * offset for offset in (-0.5, -0.2, 0.2, 0.5))
+        return Estimate(value, frames, replicates, self.quality.get(camera, ()))
 
     async def export(self, job: JobId) -> tuple[ModelHash, bytes]:
+        if job in self.diverged:
+            raise BadStudentError("not finite")
         weights = f"{job} after {self.trained.get(job, 0)}".encode()
         return model_hash(weights), weights
 
 
 class EmptyTeacher:
-    async def label(self, camera: CameraId, index: int, image: Image) -> Labels:
-        return Labels.empty()
+    async def label(self, camera: CameraId, frames: Sequence[Frame]) -> list[Labels]:
+        return [Labels.empty()] * len(frames)
 
 
 @dataclass

@@ -59,7 +59,7 @@ def segment(camera: str = "cam1") -> Segment:
 
 
 def request(model: bytes, camera: str = "cam1") -> RetrainingRequest:
-    return RetrainingRequest(camera, 1.0, (0.0, 0.0), model_hash(model), segment(camera))
+    return RetrainingRequest(camera, 1.0, (0.0, 0.0), model_hash(model), 0.0, segment(camera))
 
 
 def control(message: object) -> MessageReceived:

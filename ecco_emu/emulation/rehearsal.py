@@ -1,0 +1,205 @@
+"""The rehearsal before a run with ``dilation: auto``: its work, for a few seconds, on its own pictures.
+
+Speeds depend on the load and on what there is to see. So the training process trains and measures, while the
+cores beside it render, look at, encode and decode frames one after the other, as in a run: the scenario's
+cameras, in the weathers that they will have, with the student that they begin with.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import time
+from collections.abc import Awaitable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Self, TypeVar
+
+from ecco_emu.core.frames import Frame, Image
+from ecco_emu.core.ids import CameraId, ModelHash
+from ecco_emu.emulation.accuracy import SPAN_S
+from ecco_emu.emulation.calibration import REFERENCE_PX, HostSpeed
+from ecco_emu.scenario import schema
+from ecco_emu.tasks.detection import Detections, Labels, mean_average_precision
+from ecco_emu.trainer.backend import LabelledImage, Speed, TrainerBackend
+from ecco_emu.trainer.client import InferenceClient
+from ecco_emu.video.decoder import decode
+from ecco_emu.video.encoder import SegmentEncoder
+from ecco_emu.world.source import World
+
+PICTURES = 16
+"""Most pictures that training and evaluation are measured with: one batch of evaluation."""
+CAMERAS = 8
+"""Most cameras that they are taken from, spread over the list."""
+SEGMENT_FRAMES = 5
+SEGMENT_BITS = 300_000
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Picture:
+    """A frame of the run to come, with its truth."""
+
+    frame: Frame
+    labels: Labels
+
+
+def drifting(scenario: schema.Scenario, world: World) -> int:
+    """How many cameras' conditions change during the run; all of them if none does.
+
+    Without a change a camera asks for retraining only after a false alarm, or because a person plays with it.
+    """
+    end = _length(scenario)
+    changing = [
+        camera
+        for camera in scenario.cameras
+        if any(0 < change.t < end for change in world.condition_changes(CameraId(camera.id)))
+    ]
+    return len(changing) or len(scenario.cameras)
+
+
+async def take_pictures(scenario: schema.Scenario, world: World) -> list[Picture]:
+    """A few frames of a few cameras, from the middle of every stretch of one condition."""
+    cameras = _spread([camera.id for camera in scenario.cameras], CAMERAS)
+    fps = {camera.id: camera.source.fps for camera in scenario.cameras}
+    # a camera's first stretch, the next camera's, ...: all cameras come before any camera's second picture
+    stretches = itertools.zip_longest(
+        *([(camera, t) for t in _middles(scenario, world, camera)] for camera in cameras)
+    )
+    wanted = [each for row in stretches for each in row if each is not None]
+    pictures = []
+    for name, t in _spread(wanted, PICTURES):
+        camera = CameraId(name)
+        frame = await world.frame(camera, int(t * fps[name]))
+        pictures.append(Picture(frame, world.labels(camera, frame.index)))
+    return pictures
+
+
+async def rehearse(
+    scenario: schema.Scenario,
+    pictures: Sequence[Picture],
+    student: ModelHash,
+    trainer: TrainerBackend,
+    inference: InferenceClient,
+    world: World,
+    threads: int,
+) -> HostSpeed:
+    """Measures this host. ``student`` was added to both processes; the trainer has ``threads`` threads."""
+    cores = len(os.sched_getaffinity(0))
+    labelled: list[LabelledImage] = [(each.frame.image, each.labels) for each in pictures]
+    sizes = {camera.id: camera.source.size for camera in scenario.cameras}
+    background = _Background(scenario, inference, world, student, pictures, sizes)
+    training = asyncio.ensure_future(trainer.calibrate(student, labelled))
+    if cores <= threads:  # one core for everything: beside each other, each would be counted twice
+        await training
+    await background.run_beside(training)
+    trained = await training
+    return HostSpeed(
+        train_images_per_s=trained.train_images_per_s,
+        infer_images_per_s=trained.inference_images_per_s,
+        edge_images_per_s=1 / background.looking.mean_s,
+        cores=cores,
+        trainer_threads=threads,
+        micro_s=trained.micro_s,
+        export_s=trained.export_s,
+        render_s=background.rendering.mean_s,
+        codec_s=background.coding.mean_s,
+        metric_s=background.measuring.mean_s,
+    )
+
+
+@dataclass(slots=True)
+class _Cost:
+    """Seconds of the wall that some kind of work took, by its amount."""
+
+    amount: float = 0.0
+    seconds: float = 0.0
+
+    @property
+    def mean_s(self) -> float:
+        return self.seconds / self.amount
+
+    async def of(self, work: Awaitable[T], amount: float) -> T:
+        started = time.perf_counter()
+        result = await work
+        self.seconds += time.perf_counter() - started
+        self.amount += amount
+        return result
+
+
+@dataclass(slots=True)
+class _Background:
+    """The cameras' side of a run, and the record's."""
+
+    scenario: schema.Scenario
+    inference: InferenceClient
+    world: World
+    student: ModelHash
+    pictures: Sequence[Picture]
+    sizes: Mapping[str, tuple[int, int]]
+    rendering: _Cost = field(default_factory=_Cost)
+    looking: _Cost = field(default_factory=_Cost)
+    coding: _Cost = field(default_factory=_Cost)
+    measuring: _Cost = field(default_factory=_Cost)
+
+    async def run_beside(self, training: asyncio.Future[Speed]) -> Self:
+        """Goes on until ``training`` is done, for two segments at least: the first of each kind is slow."""
+        rest = self._frames()
+        await self._segment(rest)
+        self.rendering, self.looking, self.coding, self.measuring = _Cost(), _Cost(), _Cost(), _Cost()
+        while True:
+            await self._segment(rest)
+            if training.done():
+                return self
+
+    async def _segment(self, frames: Iterator[tuple[CameraId, int]]) -> None:
+        images: list[Image] = []
+        truth: list[Labels] = []
+        found: list[Detections] = []
+        for camera, index in itertools.islice(frames, SEGMENT_FRAMES):
+            width, height = self.sizes[camera]
+            frame = await self.rendering.of(self.world.frame(camera, index), width * height / REFERENCE_PX)
+            [seen] = await self.looking.of(self.inference.detect(self.student, [frame.image]), 1.0)
+            images.append(frame.image)
+            truth.append(self.world.labels(camera, index))
+            found.append(seen)
+        alike = [image for image in images if image.shape == images[0].shape]
+        pixels = sum(image.shape[0] * image.shape[1] for image in alike)
+        await self.coding.of(asyncio.to_thread(_code, alike), pixels / REFERENCE_PX)
+        watched = round(SPAN_S * self.scenario.drift.infer_fps)
+        await self.measuring.of(asyncio.to_thread(_measure, truth, found, watched), 1.0)
+
+    def _frames(self) -> Iterator[tuple[CameraId, int]]:
+        """The frames that follow the pictures: of the same camera and weather, and not rendered yet."""
+        for later in itertools.count(1):
+            for picture in self.pictures:
+                yield picture.frame.camera, picture.frame.index + later
+
+
+def _code(images: Sequence[Image]) -> None:
+    height, width = images[0].shape[:2]
+    coded = SegmentEncoder(width, height, SEGMENT_FRAMES).encode(images, SEGMENT_BITS)
+    decode(coded.data, len(images), width, height)
+
+
+def _measure(truth: Sequence[Labels], found: Sequence[Detections], frames: int) -> None:
+    times = -(-frames // len(truth))
+    mean_average_precision([*truth] * times, [*found] * times)
+
+
+def _middles(scenario: schema.Scenario, world: World, camera: str) -> list[float]:
+    end = _length(scenario)
+    starts = [change.t for change in world.condition_changes(CameraId(camera)) if change.t < end]
+    return [(start + stop) / 2 for start, stop in itertools.pairwise([*starts, end])]
+
+
+def _length(scenario: schema.Scenario) -> float:
+    return scenario.windows.length * scenario.windows.count
+
+
+def _spread(items: Sequence[T], most: int) -> list[T]:
+    """At most ``most`` of them, evenly spread."""
+    if len(items) <= most:
+        return list(items)
+    return [items[place * len(items) // most] for place in range(most)]

@@ -1,0 +1,165 @@
+"""Algorithm 2, first half: a request joins a job, founds one, or waits until the answer is known."""
+
+from __future__ import annotations
+
+import asyncio
+
+from ecco_emu.control import grouping
+from ecco_emu.control.evidence import paired
+from ecco_emu.control.grouping import JoinRule, Metadata, Verdict, Weighed
+from ecco_emu.core.errors import EccoError
+from ecco_emu.core.events import RequestDeferred, RequestReceived, RequestRefused
+from ecco_emu.core.ids import CameraId, JobId, ModelHash
+from ecco_emu.core.messages import RetrainingRequest
+from ecco_emu.policies.base import Policy
+from ecco_emu.scenario import schema
+from ecco_emu.server.cameras import ConnectedCameras
+from ecco_emu.server.groups import Groups
+from ecco_emu.server.intake import Intake
+from ecco_emu.server.jobs import Request
+from ecco_emu.server.measuring import Measuring
+from ecco_emu.server.models import ModelStore
+from ecco_emu.server.ports import ServerPorts
+
+RETRY_S = 10.0
+"""Emulated seconds after which a camera whose request was refused may ask again."""
+
+
+class Admission:
+    """Requests on arrival, and those that were deferred or split off. At most one of each camera waits."""
+
+    def __init__(
+        self,
+        scenario: schema.Scenario,
+        policy: Policy,
+        groups: Groups,
+        measuring: Measuring,
+        intake: Intake,
+        models: ModelStore,
+        cameras: ConnectedCameras,
+        ports: ServerPorts,
+    ) -> None:
+        limits = scenario.grouping
+        self._limits = limits
+        self._rule = JoinRule(limits.min_gain, limits.join_confidence, limits.trial)
+        self._most_wait_s = scenario.windows.length
+        self._policy = policy
+        self._groups = groups
+        self._measuring = measuring
+        self._intake = intake
+        self._models = models
+        self._cameras = cameras
+        self._ports = ports
+        self._arrived: dict[CameraId, RetrainingRequest] = {}
+        self._arrival = asyncio.Event()
+        self.waiting: dict[CameraId, Request] = {}
+        """Requests that were weighed without a decision."""
+
+    def received(self, message: RetrainingRequest) -> None:
+        """Notes a request; a newer one of the same camera replaces it, so a camera cannot fill the memory."""
+        camera = CameraId(message.camera)
+        self._ports.emit(RequestReceived(t=self._ports.clock.now(), camera=camera, model=message.model))
+        self._arrived[camera] = message
+        self._arrival.set()
+
+    async def run(self, gpus: asyncio.Lock) -> None:
+        """Admits requests as they come, while the GPUs do not train. Goes on until it is cancelled."""
+        while True:
+            await self._arrival.wait()
+            self._arrival.clear()
+            async with gpus:
+                await self.admit_arrived()
+
+    async def admit_arrived(self) -> None:
+        """Admits the requests that are here now, in order of arrival. Callers hold the lock on the GPUs."""
+        # not those that arrive meanwhile: a camera that asks without end must not keep the GPUs from training
+        arrived, self._arrived = self._arrived, {}
+        for camera, message in arrived.items():
+            await self._admit(camera, message)
+
+    async def weigh_waiting(self) -> None:
+        """Weighs the deferred requests again, the longest-waiting first."""
+        for request in list(self.waiting.values()):
+            await self._decide(request)
+
+    async def put(self, request: Request) -> None:
+        """A camera that was split off its group asks anew (Algorithm 2, line 17)."""
+        await self._ports.trainer.add_model(request.model, self._models.get(request.model))
+        await self._decide(request)
+
+    async def _admit(self, camera: CameraId, message: RetrainingRequest) -> None:
+        model = ModelHash(message.model)
+        try:
+            await self._ports.trainer.add_model(model, self._models.get(model))
+            await self._intake.take(message.frames)
+        except EccoError as error:
+            self._refuse(camera, str(error))
+            return
+        # A member that asks again has drifted away from its group: a split and a new request. If the group's
+        # model still serves it best, it comes back as any other request would.
+        await self._groups.leave(camera, "asked again")
+        before = self.waiting.get(camera)
+        # the frames that it brought are its evidence, whatever a camera says of their age
+        since = min(message.since, message.frames.t0)
+        request = Request(camera, Metadata(message.t, message.at), model, since)
+        if before is not None:  # it dialled again meanwhile: its wait goes on
+            await self._forget(before)
+            request.first_weighed, request.deferred = before.first_weighed, before.deferred
+        await self._decide(request)
+
+    async def _decide(self, request: Request) -> None:
+        now = self._ports.clock.now()
+        if request.first_weighed is None:
+            request.first_weighed = now
+        weighed = await self._weigh(request)
+        may_wait = now - request.first_weighed < self._most_wait_s
+        verdict, chosen = grouping.decide(weighed, self._rule, may_wait=may_wait)
+        gains = {str(job): each.gain.value for job, each in weighed.items() if each.gain is not None}
+        if verdict is Verdict.DEFER:
+            self._defer(request, gains)
+            return
+        if chosen is not None:
+            await self._groups.join(self._groups.jobs[chosen], request, gains)
+        else:
+            await self._groups.found(request, gains)
+            await self._forget(request)
+        self.waiting.pop(request.camera, None)
+
+    async def _weigh(self, request: Request) -> dict[JobId, Weighed]:
+        """gain_j = Acc(model_j, frames) - Acc(request.model, frames) for every candidate job."""
+        if not self._policy.grouping:
+            return {}
+        near = grouping.candidates(
+            request.metadata,
+            {job.id: job.metadata() for job in self._groups.jobs if job.id != request.left},
+            time_window_s=self._limits.time_window,
+            range_m=self._limits.range,
+        )
+        if not near:
+            return {}
+        await self._measuring.hand_over()
+        accuracy, own = await self._measuring.of_request(near, request)
+        return {
+            job: Weighed(
+                None if own is None or job not in accuracy else paired(accuracy[job], own),
+                self._groups.jobs[job].trained,
+            )
+            for job in near
+        }
+
+    def _defer(self, request: Request, gains: dict[str, float]) -> None:
+        request.deferred += 1
+        self.waiting[request.camera] = request
+        self._ports.emit(
+            RequestDeferred(
+                t=self._ports.clock.now(), camera=request.camera, gains=gains, times=request.deferred
+            )
+        )
+
+    def _refuse(self, camera: CameraId, reason: str) -> None:
+        self._ports.emit(RequestRefused(t=self._ports.clock.now(), camera=camera, reason=reason))
+        self._cameras.refuse(camera, reason, RETRY_S)
+
+    async def _forget(self, request: Request) -> None:
+        """The trainer need not keep the request's own student any longer."""
+        await self._ports.trainer.remove_model(request.model)

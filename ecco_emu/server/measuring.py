@@ -1,0 +1,108 @@
+"""Accuracy as the server measures it: on which frames, and at what price in GPU time.
+
+The GPUs that train also measure and label, so both are charged: in *reference images*, the unit of the
+training budget. What is owed is taken from the budgets of the micro-windows that follow.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ecco_emu.control.evidence import Estimate, Evidence
+from ecco_emu.core.clock import Clock
+from ecco_emu.core.ids import CameraId, JobId, ModelHash
+from ecco_emu.scenario import schema
+from ecco_emu.server.intake import Intake
+from ecco_emu.server.jobs import Job, Request
+from ecco_emu.trainer.backend import Evaluation, TrainerBackend
+
+MOST_CHARGED = 0.5
+"""Of a micro-window's budget. More is owed to the next one, so that every micro-window trains something and
+its gain can be seen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """What measuring and labelling took since the last micro-window."""
+
+    images: float
+    """Reference images taken from this micro-window's budget."""
+    evaluate_wall_s: float
+    label_wall_s: float
+
+
+class Measuring:
+    """Measures jobs and requests, and keeps the account of what that costs."""
+
+    def __init__(
+        self, scenario: schema.Scenario, intake: Intake, trainer: TrainerBackend, clock: Clock
+    ) -> None:
+        settings = scenario.trainer
+        self._few, self._many = settings.eval_frames, settings.window_frames
+        self._image_cost, self._label_cost = settings.evaluation_cost, settings.label_cost
+        self._age_s = scenario.windows.length
+        self._intake = intake
+        self._trainer = trainer
+        self._clock = clock
+        self._owed = 0.0
+        self._evaluate_wall_s = 0.0
+        self._label_wall_s = 0.0
+
+    async def job(self, job: Job) -> Mapping[CameraId, Estimate]:
+        """The job's model on a few newest frames of each member, at most a window old.
+
+        Few, because it happens twice in every micro-window: ``trainer.eval_frames`` are spread over the
+        group, one of each camera at least. Both measurements of a micro-window take the same frames.
+        """
+        frames = max(1, math.ceil(self._few / len(job.members)))
+        # by age and not by count alone: eight frames of a slow camera may reach back past a new drift
+        evidence = job.evidence(self._clock.now() - self._age_s)
+        return _by_camera(await self._evaluate([job.id], evidence, frames), job.id)
+
+    async def at_window_end(self, job: Job, window_start: float) -> Mapping[CameraId, Estimate]:
+        """The job's model on many frames of the window that ends, because groups are split by it."""
+        measured = await self._evaluate([job.id], job.evidence(window_start), self._many)
+        return _by_camera(measured, job.id)
+
+    async def against(
+        self, subjects: Sequence[JobId], own: ModelHash, evidence: Evidence, frames: int | None = None
+    ) -> tuple[Mapping[JobId, Estimate], Estimate | None]:
+        """Jobs' models and a camera's own on the same frames of that camera."""
+        evaluation = await self._evaluate([*subjects, own], [evidence], frames or self._few)
+        camera = evidence.camera
+        jobs = {job: evaluation[job, camera] for job in subjects if (job, camera) in evaluation}
+        return jobs, evaluation.get((own, camera))
+
+    async def of_request(
+        self, subjects: Sequence[JobId], request: Request
+    ) -> tuple[Mapping[JobId, Estimate], Estimate | None]:
+        """Jobs' models and the request's own on the request's frames (Algorithm 2, lines 5 and 6)."""
+        return await self.against(subjects, request.model, request.evidence)
+
+    async def hand_over(self) -> None:
+        """Labels all frames that arrived, and gives them to the trainer."""
+        labelled = await self._intake.hand_over()
+        self._owed += labelled.images * self._label_cost
+        self._label_wall_s += labelled.wall_s
+
+    def charge(self, budget: float) -> Charge:
+        """Settles what is owed, as far as a micro-window's ``budget`` of reference images pays for it."""
+        paid = min(self._owed, MOST_CHARGED * budget)
+        self._owed -= paid
+        charge = Charge(paid, self._evaluate_wall_s, self._label_wall_s)
+        self._evaluate_wall_s = self._label_wall_s = 0.0
+        return charge
+
+    async def _evaluate(
+        self, subjects: Sequence[JobId | ModelHash], evidence: Sequence[Evidence], frames: int
+    ) -> Mapping[tuple[str, CameraId], Estimate]:
+        measured: Evaluation = await self._trainer.evaluate(subjects, evidence, frames)
+        self._owed += measured.images * self._image_cost
+        self._evaluate_wall_s += measured.wall_s
+        return measured.accuracy
+
+
+def _by_camera(accuracy: Mapping[tuple[str, CameraId], Estimate], job: JobId) -> dict[CameraId, Estimate]:
+    return {camera: estimate for (subject, camera), estimate in accuracy.items() if subject == job}

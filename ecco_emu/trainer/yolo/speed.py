@@ -1,0 +1,78 @@
+"""How fast this machine trains, measures and exports: what ``dilation: auto`` is worked out from."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+import torch
+
+from ecco_emu.core.frames import Image
+from ecco_emu.core.ids import model_hash
+from ecco_emu.trainer.backend import LabelledImage, Speed
+from ecco_emu.trainer.yolo import student
+from ecco_emu.trainer.yolo.detect import detect
+from ecco_emu.trainer.yolo.pictures import fitted, stack
+from ecco_emu.trainer.yolo.session import SETTLING_PICTURES
+from ecco_emu.trainer.yolo.steps import default_precision, renew_statistics
+
+_INFER_S = 0.6
+_TRAIN_S = 1.5
+"""Each measurement goes on for at least this many seconds of the wall. Evaluation gets less of them, because
+it is the smaller part of a micro-window."""
+_MOST_PICTURES = 16
+"""In a measured step, where the scenario's steps have more: a picture's time hardly depends on the number."""
+
+
+def measure_speed(
+    ready: student.Student,
+    trained: student.Student,
+    pictures: Sequence[LabelledImage],
+    step: Callable[[Sequence[LabelledImage]], object],
+    *,
+    batch: int,
+    gpus: int,
+) -> Speed:
+    """``ready`` is run, and ``trained`` is trained by ``step``: a micro-window of one step of these pictures.
+
+    A step of the scenario has ``batch`` pictures on each of ``gpus``. Every ``step`` renews batch norm's
+    statistics on its pictures, as a micro-window does at its end. A real micro-window has many steps and
+    renews them once, so that part is measured by itself and taken off.
+    """
+    images = [image for image, _ in pictures]
+    # a first run and a first step allocate; they are short and not measured
+    detect(ready.model, images[:1], ready.size)
+    infer_s = _seconds(lambda: detect(ready.model, images, ready.size), _INFER_S) / len(images)
+    count = max(gpus, min(gpus * batch, _MOST_PICTURES))
+    drawn = [pictures[place % len(pictures)] for place in range(count)]
+    step(drawn[:gpus])
+    settle_s = _settle_seconds(trained, images)
+    step_s = _seconds(lambda: step(drawn), _TRAIN_S) / count
+    return Speed(
+        train_images_per_s=1 / max(step_s - settle_s, step_s / 2),
+        inference_images_per_s=1 / infer_s,
+        micro_s=SETTLING_PICTURES * settle_s,
+        export_s=_seconds(lambda: model_hash(student.to_bytes(trained.model, trained.size)), 0.0),
+    )
+
+
+def _settle_seconds(trained: student.Student, images: Sequence[Image]) -> float:
+    """Seconds for each picture that batch norm's statistics are renewed on."""
+    device = next(trained.model.parameters()).device
+    batch = stack([fitted(image, trained.size)[0] for image in images]).to(device)
+    started = time.perf_counter()
+    renew_statistics(trained.model, [batch], default_precision(device))
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return (time.perf_counter() - started) / len(images)
+
+
+def _seconds(work: Callable[[], object], least_s: float) -> float:
+    """Seconds of the wall that ``work`` takes, repeated until ``least_s`` are over."""
+    done, started = 0, time.perf_counter()
+    while True:
+        work()
+        done += 1
+        elapsed = time.perf_counter() - started
+        if elapsed >= least_s:
+            return elapsed / done
