@@ -37,7 +37,8 @@ class DriftResponse:
 
 @dataclass(frozen=True, slots=True)
 class UnnoticedDrift:
-    """A change of weather after which no detector raised an alarm and the server split nobody off."""
+    """A change of weather, not for the better, after which no detector raised an alarm and the server did not
+    split the camera off."""
 
     camera: str
     t: float
@@ -149,19 +150,17 @@ def unnoticed_drifts(metrics: RunMetrics) -> list[UnnoticedDrift]:
 def _unnoticed(camera: CameraMetrics) -> list[UnnoticedDrift]:
     noticed = [drift.t for drift in camera.drifts]
     noticed += [stay.end for stay in camera.memberships if stay.ended_by == "drop" and stay.end is not None]
-    changes = camera.weather_changes
-    ends = [*(change.t for change in changes[1:]), math.inf]
-    return [
-        UnnoticedDrift(
-            camera=camera.id,
-            t=change.t,
-            weather=change.weather,
-            map_before=_before(camera, change.t),
-            map_after=camera.curve.lowest(change.t, min(end, change.t + AFTER_DRIFT_S)),
-        )
-        for change, end in zip(changes, ends, strict=False)  # without changes there is an end all the same
-        if not any(change.t <= t < end for t in noticed)
-    ]
+    found = []
+    for change, following in pairwise([*camera.weather_changes, None]):
+        assert change is not None
+        end = math.inf if following is None else following.t
+        before = _before(camera, change.t)
+        after = camera.curve.lowest(change.t, min(end, change.t + AFTER_DRIFT_S))
+        # fog that lifts is no drift: the student does better in the new weather
+        better = before is not None and after is not None and after > before
+        if not better and not any(change.t <= t < end for t in noticed):
+            found.append(UnnoticedDrift(camera.id, change.t, change.weather, before, after))
+    return found
 
 
 def _before(camera: CameraMetrics, t: float) -> float | None:

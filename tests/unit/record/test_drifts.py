@@ -164,10 +164,12 @@ def test_a_drift_that_nobody_noticed_is_named_with_what_it_cost() -> None:
             weather(20, "day"),
             weather(20, "fog", "b"),
             alarm(19.9, "b"),
-            alarm(21, "a"),
+            weather(30, "rain"),
+            alarm(31, "a"),
             measured(0, 2, 0.6),
             measured(2, 20, 0.1),
-            measured(20, 30, 0.3),
+            measured(20, 30, 0.3),  # the fog lifts, which nobody needs to notice
+            measured(30, 40, 0.1),
         ]
     )
     first, second = unnoticed_drifts(metrics)
