@@ -77,7 +77,18 @@ def check(
     files: bool = True,
     trace_check: semantics.TraceCheck | None = None,
 ) -> list[Problem]:
-    """Every problem in these files, warnings too; all of them can run when there are only warnings."""
+    """Every problem in these files; empty when all of them can run."""
+    found = examine(paths, files=files, trace_check=trace_check)
+    return [problem for problem in found if problem.severity == "error"]
+
+
+def examine(
+    paths: Iterable[str | os.PathLike[str]],
+    *,
+    files: bool = True,
+    trace_check: semantics.TraceCheck | None = None,
+) -> list[Problem]:
+    """Every problem in these files, and the warnings of those that can run."""
     problems: list[Problem] = []
     for path in paths:
         try:
