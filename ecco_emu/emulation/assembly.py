@@ -6,6 +6,7 @@ the dilation, the network, then the server and the cameras in it (``system``).
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import secrets
 from collections.abc import AsyncIterator, Callable
@@ -28,6 +29,7 @@ from ecco_emu.record.qlog import QlogFolder
 from ecco_emu.record.rundir import RunDirectory
 from ecco_emu.scenario import schema
 from ecco_emu.server.models import ModelStore
+from ecco_emu.tasks.detection import load_metric
 from ecco_emu.transport.adapter import Listener
 
 
@@ -49,7 +51,11 @@ async def build(
     async with AsyncExitStack() as stack:
         # before anything is started: children inherit no priority (they are told theirs), threads would
         stack.enter_context(raised_priority())
-        workers = await start_workers(scenario, student, stack, progress)
+        late = asyncio.create_task(asyncio.to_thread(_import_late, scenario))
+        try:
+            workers = await start_workers(scenario, student, stack, progress)
+        finally:
+            await late
         clock = RunClock(workers.dilation)
         progress(f"building the network (one emulated second lasts {clock.dilation:g} s)")
         lab = await stack.enter_async_context(open_lab(lab_spec(scenario, clock.dilation)))
@@ -84,6 +90,20 @@ async def build(
                 system.targets.follow(replay.on, _last_second(replay, clock))
         emit(run_started(scenario, engine=lab.engine, dilation=clock.dilation))
         yield system
+
+
+def _import_late(scenario: schema.Scenario) -> None:
+    """Imports the modules that a run needs only later, while its processes start.
+
+    Later would be too late: an import in the run holds up the event loop for as long as it takes.
+    """
+    import scipy.special  # noqa: F401 - decisions with confidence (``control.evidence``)
+
+    import netns.lab  # noqa: F401
+
+    load_metric()
+    if scenario.drift.detector != "oracle":
+        import river.drift  # noqa: F401
 
 
 def _last_second(replay: Replay, clock: RunClock) -> Callable[[], float]:

@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass
 
 from ecco_emu.scenario import schema
+from ecco_emu.server.measuring import MOST_CHARGED
 
 HEADROOM = 1.1
 """Room for measurements that lasted seconds on a machine that is never quite still (repeated, they differ by
@@ -18,14 +19,12 @@ a few per cent), and for the work that the model leaves out: weighing requests, 
 that still misses deadlines is ``degraded``."""
 PACKET_CPU_S = 140e-6
 """CPU to send, shape, relay and receive one datagram with its share of acks: 107 µs in the transport and 31
-µs in the relay (docs/notes/measurements.md). The only cost that is not measured anew, because measuring it takes
+in the relay (docs/notes/measurements.md). The only cost that is not measured anew, because measuring it takes
 a network; it is a few per cent of a run's work."""
 DATAGRAM_BITS = 1200 * 8
 REMEASURED = 1.4
 """Of a micro-window's evaluation frames, how many a model is run on: all after training, and before it the
 part that arrived since, while the detections of the others are at hand."""
-MOST_CHARGED = 0.5
-"""Of a micro-window's budget that evaluation may take; the rest is owed to the next."""
 REFERENCE_PX = 320 * 192
 
 

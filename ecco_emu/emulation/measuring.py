@@ -27,7 +27,7 @@ from ecco_emu.core.ids import CameraId, ModelHash
 from ecco_emu.emulation.stretches import Stretch, frames_of, stretches
 from ecco_emu.record.metrics import RunMetrics
 from ecco_emu.tasks.detection import DetectionAccuracy, Detections, Labels, mean_average_precision
-from ecco_emu.trainer.client import MIN_SCORE
+from ecco_emu.trainer.backend import MIN_SCORE
 from ecco_emu.world.source import World
 
 MOST_BYTES = 8e9

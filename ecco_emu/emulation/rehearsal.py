@@ -27,8 +27,8 @@ from ecco_emu.video.decoder import decode
 from ecco_emu.video.encoder import SegmentEncoder
 from ecco_emu.world.source import World
 
-PICTURES = 16
-"""Most pictures that training and evaluation are measured with: one batch of evaluation."""
+PICTURES = 12
+"""Most pictures that training and evaluation are measured with."""
 CAMERAS = 8
 """Most cameras that they are taken from, spread over the list."""
 SEGMENT_FRAMES = 5

@@ -11,13 +11,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import importlib
 import multiprocessing
 import os
 import signal
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from ecco_emu.core.errors import HostError
 
@@ -73,6 +74,11 @@ class WorkerProcess:
             if process.is_alive():
                 process.kill()
                 process.join(timeout=5)
+
+
+def run_by_name(module: str, function: str, args: tuple[object, ...]) -> Any:
+    """Runs a function of a module that only the child is to import, because it imports heavy libraries."""
+    return getattr(importlib.import_module(module), function)(*args)
 
 
 def settle_child(parent_pid: int, niceness: int, environment: dict[str, str]) -> None:

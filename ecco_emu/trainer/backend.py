@@ -22,6 +22,13 @@ from ecco_emu.tasks.detection import Labels, Sample
 REFERENCE_SIZE = frames.REFERENCE_SIZE
 """The image that GPU budgets are counted in."""
 
+MIN_SCORE = 0.001
+"""Where accuracy is measured, detections with a lower confidence are not reported. So low, because mAP counts
+unsure detections too."""
+LIVE_MIN_SCORE = 0.05
+"""The same for the frames that cameras look at in a run, where unsure detections decide nothing but cost much
+(docs/notes/trainer.md)."""
+
 LabelledImage = tuple[Image, Labels]
 """A picture (height, width, 3) with its labels, boxes in the picture's pixels."""
 

@@ -7,7 +7,6 @@ is raised again here.
 
 from __future__ import annotations
 
-import importlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,20 +14,21 @@ from typing import Any
 
 from ecco_emu.core.frames import Image
 from ecco_emu.core.ids import CameraId, JobId, ModelHash
-from ecco_emu.host.workers import WorkerProcess
+from ecco_emu.host.workers import WorkerProcess, run_by_name
 from ecco_emu.scenario.sections.trainer import TrainerSection
 from ecco_emu.tasks.detection import Detections, Labels, Sample
-from ecco_emu.trainer.backend import DeviceInfo, LabelledImage, Settings, Speed, TrainResult
+from ecco_emu.trainer.backend import (
+    LIVE_MIN_SCORE,
+    DeviceInfo,
+    LabelledImage,
+    Settings,
+    Speed,
+    TrainResult,
+)
 
 TRAINING_NICENESS = 0
 INFERENCE_NICENESS = -5
 """Below training's, because cameras must look at a frame before the next is due."""
-MIN_SCORE = 0.001
-"""Where accuracy is measured, detections with a lower confidence are not reported. So low, because mAP counts
-unsure detections too."""
-LIVE_MIN_SCORE = 0.05
-"""The same for the frames that cameras look at in a run, where unsure detections decide nothing but cost much
-(docs/notes/trainer.md)."""
 
 
 class TrainingClient:
@@ -190,14 +190,10 @@ class _TorchWorker:
         self._worker = WorkerProcess(what, niceness=niceness, environment=environment)
 
     async def start(self, *args: object) -> Any:
-        return await self._worker.call(_in_child, self._module, "start", args)
+        return await self._worker.call(run_by_name, self._module, "start", args)
 
     async def call(self, method: str, *args: object) -> Any:
-        return await self._worker.call(_in_child, self._module, "call", (method, *args))
+        return await self._worker.call(run_by_name, self._module, "call", (method, *args))
 
     def close(self) -> None:
         self._worker.close()
-
-
-def _in_child(module: str, function: str, args: tuple[object, ...]) -> Any:
-    return getattr(importlib.import_module(module), function)(*args)

@@ -23,7 +23,8 @@ from ecco_emu.host.workers import WorkerProcess
 from ecco_emu.scenario.sections.world import Weather
 from ecco_emu.study.tables import Table
 from ecco_emu.tasks.detection import Detections, Labels, estimate, match_frames
-from ecco_emu.trainer.client import MIN_SCORE, InferenceClient
+from ecco_emu.trainer.backend import MIN_SCORE
+from ecco_emu.trainer.client import InferenceClient
 
 WINDOW_S = 16.0
 FRAMES = 32

@@ -11,7 +11,7 @@ from ultralytics.utils.nms import non_max_suppression
 
 from ecco_emu.core.frames import Image
 from ecco_emu.tasks.detection import MAX_DETECTIONS, Detections
-from ecco_emu.trainer.client import MIN_SCORE
+from ecco_emu.trainer.backend import MIN_SCORE
 from ecco_emu.trainer.yolo.pictures import Fit, fitted, stack
 
 _OVERLAP = 0.7

@@ -29,7 +29,8 @@ RESERVE_BYTES = 256 << 20
 
 def _available_bytes() -> int:
     """The kernel's estimate of the memory that can be allocated without swapping."""
-    return int(psutil.virtual_memory().available)
+    available: int = psutil.virtual_memory().available
+    return available
 
 
 @dataclass(slots=True)

@@ -16,8 +16,8 @@ from ecco_emu.trainer.yolo.pictures import fitted, stack
 from ecco_emu.trainer.yolo.session import SETTLING_PICTURES
 from ecco_emu.trainer.yolo.steps import default_precision, renew_statistics
 
-_INFER_S = 0.6
-_TRAIN_S = 1.5
+_INFER_S = 0.5
+_TRAIN_S = 1.2
 """Each measurement goes on for at least this many seconds of the wall. Evaluation gets less of them, because
 it is the smaller part of a micro-window."""
 _MOST_PICTURES = 16
@@ -46,7 +46,7 @@ def measure_speed(
     count = max(gpus, min(gpus * batch, _MOST_PICTURES))
     drawn = [pictures[place % len(pictures)] for place in range(count)]
     step(drawn[:gpus])
-    settle_s = _settle_seconds(trained, images)
+    settle_s = _settle_seconds(trained, images[:count])
     step_s = _seconds(lambda: step(drawn), _TRAIN_S) / count
     return Speed(
         train_images_per_s=1 / max(step_s - settle_s, step_s / 2),

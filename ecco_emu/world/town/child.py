@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ecco_emu.core.frames import Image
 from ecco_emu.scenario.sections.world import TownSection
 from ecco_emu.tasks.detection import Labels
-from ecco_emu.world.town.renderer import TownRenderer
 from ecco_emu.world.town.views import View
 from ecco_emu.world.town.weather import Conditions
+
+if TYPE_CHECKING:
+    from ecco_emu.world.town.renderer import TownRenderer
 
 Size = tuple[int, int]
 
@@ -16,6 +20,9 @@ _renderers: dict[Size, TownRenderer] = {}
 
 def open_town(town: TownSection, seed: int, sizes: list[Size]) -> None:
     """Builds the town, once for every size of picture."""
+    # here, because the parent imports this module too and needs no Panda3D
+    from ecco_emu.world.town.renderer import TownRenderer
+
     for size in sizes:
         _renderers[size] = TownRenderer(town, seed, size)
 

@@ -23,7 +23,7 @@ from ecco_emu.record.metrics import RunMetrics
 from ecco_emu.record.rundir import RunDirectory
 from ecco_emu.scenario import loading
 from ecco_emu.tasks.detection import Detections, Labels
-from ecco_emu.trainer.client import MIN_SCORE
+from ecco_emu.trainer.backend import MIN_SCORE
 from ecco_emu.world.source import ConditionChange, World
 from tests.unit.record.synthetic import started
 

@@ -10,11 +10,18 @@ from contextlib import asynccontextmanager
 import numpy as np
 import pytest
 
+from ecco_emu.control.evidence import Evidence
 from ecco_emu.core.errors import ScenarioError
 from ecco_emu.core.ids import CameraId, JobId, ModelHash, model_hash
 from ecco_emu.scenario.sections.trainer import TrainerSection
 from ecco_emu.tasks.detection import CLASSES
-from ecco_emu.trainer.backend import BadStudentError, NoSamplesError, UnknownModelError
+from ecco_emu.trainer.backend import (
+    LIVE_MIN_SCORE,
+    MIN_SCORE,
+    BadStudentError,
+    NoSamplesError,
+    UnknownModelError,
+)
 from ecco_emu.trainer.client import InferenceClient, TrainingClient
 from ecco_emu.trainer.teacher import OracleTeacher, YoloTeacher
 from ecco_emu.trainer.yolo import student
@@ -99,11 +106,13 @@ async def test_equal_seeds_train_alike_and_speed_is_measured(weights: bytes) -> 
             await client.start()
             await client.add_model(model, weights)
             if measure:
-                speed = await client.calibrate()
-                assert min(speed.train_images_per_s, speed.inference_images_per_s) > 0
+                pictures = [(each.image, each.labels) for each in samples("b", 3)]
+                speed = await client.calibrate(model, pictures)
+                assert 0 < speed.train_images_per_s < speed.inference_images_per_s
+                assert min(speed.micro_s, speed.export_s) > 0
             await client.add_samples(samples("a", 12))
             await client.create_job(JOB, model)
-            return (await client.train(JOB, [A], 6)).losses
+            return (await client.train(JOB, [Evidence(A)], 6)).losses
 
     assert await losses(measure=True) == await losses(measure=False)
 
@@ -120,8 +129,20 @@ async def test_the_cameras_inference(weights: bytes) -> None:
         found = await client.detect(model, images)
         assert len(found) == 2
         assert all((each.classes < len(CLASSES)).all() for each in found)
+        everything = await client.detect(model, images, min_score=MIN_SCORE)
+        # live, only the detections that are sure enough; where accuracy is measured, all
+        for live, full in zip(found, everything, strict=True):
+            assert len(live) == (full.scores > LIVE_MIN_SCORE).sum()
+            assert (full.scores > MIN_SCORE).all()
         assert [len(each) for each in await client.detect(model, images, min_score=0.99)] == [0, 0]
-        assert await client.calibrate() > 0
+        # another size of input finds other boxes, in the picture's own pixels all the same
+        [small] = await client.detect(model, images[:1], size=(64, 64), min_score=MIN_SCORE)
+        assert not np.array_equal(small.boxes, everything[0].boxes)
+        assert (small.boxes[:, [0, 2]] <= 128).all()
+        assert (small.boxes[:, [1, 3]] <= 96).all()
+        await client.remove_model(model)
+        with pytest.raises(UnknownModelError):
+            await client.detect(model, images)
     finally:
         await client.close()
         await client.close()

@@ -1,0 +1,284 @@
+"""``dilation: auto``: the model of a run's work, and the rehearsal that feeds it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ecco_emu.core.frames import Frame, Image
+from ecco_emu.core.ids import CameraId, ModelHash, model_hash
+from ecco_emu.emulation import workers
+from ecco_emu.emulation.calibration import (
+    HEADROOM,
+    REMEASURED,
+    HostSpeed,
+    background_load,
+    choose_dilation,
+    micro_window_s,
+    trainer_load,
+)
+from ecco_emu.emulation.manifest import manifest
+from ecco_emu.emulation.rehearsal import PICTURES, drifting, rehearse, take_pictures
+from ecco_emu.scenario import schema
+from ecco_emu.scenario.loading import from_mapping
+from ecco_emu.tasks.detection import Detections, Labels
+from ecco_emu.trainer.backend import DeviceInfo, LabelledImage, Speed
+from ecco_emu.world.source import ConditionChange
+
+STUDENT = b"a student"
+ENOUGH = 12
+SPEED = HostSpeed(
+    train_images_per_s=10.0,
+    infer_images_per_s=25.0,
+    edge_images_per_s=20.0,
+    cores=2,
+    trainer_threads=1,
+    micro_s=1.0,
+    export_s=0.25,
+    render_s=0.01,
+    codec_s=0.01,
+    metric_s=0.02,
+)
+FAST = HostSpeed(1e6, 1e6, 1e6, 64, 63, 0.0, 0.0, 0.0, 0.0, 0.0)
+
+
+def scenario(**changes: object) -> schema.Scenario:
+    return from_mapping(
+        {
+            "version": 1,
+            "name": "two",
+            "windows": {"count": 2, "length": "20s", "micro": "2s"},
+            "trainer": {
+                "gpus": 2,
+                "gpu_speed": 20,
+                "batch": 4,
+                "eval_frames": 20,
+                "window_frames": 32,
+                "evaluation_cost": 0.25,
+            },
+            "network": {"bottleneck": {"rate": "960kbit"}},
+            "world": {
+                "town": {
+                    "districts": [
+                        {
+                            "name": "all",
+                            "center": ["0m", "0m"],
+                            "radius": "100m",
+                            "weather": [{"at": "0s", "is": "day"}],
+                        }
+                    ]
+                }
+            },
+            "drift": {"infer_fps": 4},
+            "cameras": [
+                {"id": f"cam{number}", "at": ["0m", "0m"], "source": {"look_at": ["9m", "0m"], "fps": 5}}
+                for number in (1, 2)
+            ],
+            **changes,
+        },
+        files=False,
+    )
+
+
+# -- the model --
+
+
+def test_a_micro_window_trains_on_what_evaluation_leaves_of_its_budget() -> None:
+    # 2 GPUs * 20 images/s * 2 s = 80 reference images. 28 frames cost 7 of them, 73 are 9 steps of 8 images:
+    # 7.2 s of training, 1 s besides, 28 frames at 25 a second.
+    assert micro_window_s(scenario(), SPEED, 28.0) == pytest.approx(7.2 + 1.0 + 28 / 25)
+
+
+def test_evaluation_takes_half_of_the_budget_at_most_and_a_step_is_always_taken() -> None:
+    assert micro_window_s(scenario(), SPEED, 1000.0) == pytest.approx(4.0 + 1.0 + 40.0)
+    small = scenario(trainer={"gpus": 2, "gpu_speed": 1, "batch": 4, "evaluation_cost": 1.0})
+    assert micro_window_s(small, SPEED, 4.0) == pytest.approx(0.8 + 1.0 + 0.16)
+
+
+def test_a_windows_first_micro_window_is_the_dearest() -> None:
+    usual = REMEASURED * 20
+    first = micro_window_s(scenario(), SPEED, usual + 2 * 32) + 2 * 0.25
+    assert first > micro_window_s(scenario(), SPEED, usual)
+    assert trainer_load(scenario(), SPEED, drifting=2) == pytest.approx(first / 2)
+
+
+def test_the_rest_of_a_run_is_frames_and_packets() -> None:
+    # Each camera: 4 frames a second at 20 a second, 5 frames a second of 20 ms, a metric of 20 ms every 2 s;
+    # 960 kbit/s are 100 packets of 140 us.
+    assert background_load(scenario(), SPEED) == pytest.approx(2 * (0.2 + 0.1 + 0.01) + 0.014)
+    large = [
+        {"id": "cam1", "at": ["0m", "0m"], "source": {"look_at": ["9m", "0m"], "fps": 5, "size": [640, 384]}}
+    ]
+    assert background_load(scenario(cameras=large), SPEED) == pytest.approx(0.2 + 0.4 + 0.01 + 0.014)
+
+
+def test_the_slower_of_training_and_the_rest_sets_the_pace_with_a_tenth_of_room() -> None:
+    load = trainer_load(scenario(), SPEED, 2)
+    assert choose_dilation(scenario(), SPEED, 2) == pytest.approx(load * HEADROOM, abs=0.1)
+    assert HEADROOM <= 1.1
+    slow = replace(SPEED, edge_images_per_s=0.5)
+    assert choose_dilation(scenario(), slow, 2) == pytest.approx(
+        background_load(scenario(), slow) * HEADROOM, abs=0.1
+    )
+    assert choose_dilation(scenario(), FAST, 2) == 1.0
+
+
+def test_training_and_the_rest_add_up_only_where_they_share_a_core() -> None:
+    training, rest = trainer_load(scenario(), SPEED, 2), background_load(scenario(), SPEED)
+    alone = choose_dilation(scenario(), replace(SPEED, cores=1), 2)
+    assert alone == pytest.approx((training + rest) * HEADROOM, abs=0.1)
+
+
+# -- the rehearsal --
+
+
+@dataclass
+class FakeWorld:
+    """Every camera has fog from 16 s on; frames are grey."""
+
+    asked: list[tuple[str, int]] = field(default_factory=list)
+    changes: Sequence[ConditionChange] = (
+        ConditionChange(0.0, "all", "day"),
+        ConditionChange(16.0, "all", "fog"),
+    )
+    steady: set[str] = field(default_factory=set)
+
+    async def start(self) -> None:
+        pass
+
+    async def close(self) -> None:
+        pass
+
+    async def frame(self, camera: CameraId, index: int) -> Frame:
+        self.asked.append((camera, index))
+        return Frame(camera, index, index / 5, np.full((192, 320, 3), 90, np.uint8))
+
+    def labels(self, camera: CameraId, index: int) -> Labels:
+        return Labels(np.array([[9, 9, 40, 40]], np.float32), np.array([0]))
+
+    def condition_changes(self, camera: CameraId) -> Sequence[ConditionChange]:
+        return self.changes[:1] if camera in self.steady else self.changes
+
+
+@dataclass
+class FakeTrainer:
+    """Measures until the cameras' inference has looked at enough frames meanwhile."""
+
+    inference: FakeInference
+    calibrated: list[tuple[ModelHash, int]] = field(default_factory=list)
+    models: list[ModelHash] = field(default_factory=list)
+
+    async def start(self) -> DeviceInfo:
+        return DeviceInfo(device="cpu", gpus=2, virtual=True, precision="float32", threads=1)
+
+    async def add_model(self, model: ModelHash, weights: bytes) -> None:
+        self.models.append(model)
+
+    async def calibrate(self, model: ModelHash, pictures: Sequence[LabelledImage]) -> Speed:
+        self.calibrated.append((model, len(pictures)))
+        await self.inference.enough.wait()
+        return Speed(8.0, 20.0, micro_s=0.5, export_s=0.1)
+
+    async def close(self) -> None:
+        pass
+
+
+@dataclass
+class FakeInference:
+    models: list[ModelHash] = field(default_factory=list)
+    seen: list[ModelHash] = field(default_factory=list)
+    enough: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def start(self) -> None:
+        pass
+
+    async def add_model(self, model: ModelHash, weights: bytes) -> None:
+        self.models.append(model)
+
+    async def detect(self, model: ModelHash, images: Sequence[Image]) -> list[Detections]:
+        self.seen += [model] * len(images)
+        if len(self.seen) >= ENOUGH:
+            self.enough.set()
+        await asyncio.sleep(0)
+        return [Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, int))]
+
+    async def close(self) -> None:
+        pass
+
+
+async def test_pictures_are_of_every_camera_in_every_weather_that_the_run_has() -> None:
+    world = FakeWorld()
+    pictures = await take_pictures(scenario(), world)
+    # the middles of 0 to 16 s and of 16 to 40 s, at 5 frames a second
+    assert [(each.frame.camera, each.frame.index) for each in pictures] == [
+        ("cam1", 40),
+        ("cam2", 40),
+        ("cam1", 140),
+        ("cam2", 140),
+    ]
+    many = [
+        {"id": f"c{number}", "at": ["0m", "0m"], "source": {"look_at": ["9m", "0m"]}} for number in range(22)
+    ]
+    assert len(await take_pictures(scenario(cameras=many), world)) == PICTURES
+
+
+async def test_training_is_measured_while_the_cameras_side_works_on_other_frames() -> None:
+    world, inference = FakeWorld(), FakeInference()
+    trainer = FakeTrainer(inference)
+    pictures = await take_pictures(scenario(), world)
+    first = len(world.asked)
+    speed = await rehearse(scenario(), pictures, ModelHash("m"), trainer, inference, world, threads=1)
+    assert trainer.calibrated == [("m", 4)]
+    assert len(inference.seen) >= ENOUGH
+    frames = world.asked[first:]
+    assert len(set(frames)) == len(frames)  # none is rendered already, or rendering would cost nothing
+    assert not {(each.frame.camera, each.frame.index) for each in pictures} & set(frames)
+    assert (speed.train_images_per_s, speed.infer_images_per_s, speed.trainer_threads) == (8.0, 20.0, 1)
+    assert min(speed.render_s, speed.codec_s, speed.metric_s, 1 / speed.edge_images_per_s) > 0
+
+
+def test_cameras_drift_whose_condition_changes_in_the_run() -> None:
+    assert drifting(scenario(), FakeWorld()) == 2
+    assert drifting(scenario(), FakeWorld(steady={"cam2"})) == 1
+    after_the_run = (ConditionChange(0.0, "all", "day"), ConditionChange(41.0, "all", "fog"))
+    assert drifting(scenario(), FakeWorld(changes=after_the_run)) == 2  # none, so each might be the one
+
+
+@pytest.mark.parametrize("given", [None, 8.0])
+async def test_with_a_given_dilation_nothing_is_measured(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, given: float | None
+) -> None:
+    world, inference = FakeWorld(), FakeInference()
+    trainer = FakeTrainer(inference)
+    monkeypatch.setattr(workers, "TrainingClient", lambda *_, **__: trainer)
+    monkeypatch.setattr(workers, "InferenceClient", lambda: inference)
+    monkeypatch.setattr(workers, "open_world", lambda _: world)
+    asked = scenario() if given is None else scenario(clock={"dilation": given})
+    async with AsyncExitStack() as stack:
+        made = await workers.start_workers(asked, STUDENT, stack, lambda _: None)
+    # both know the student in any case: a run's first frame must not wait for it to be built
+    assert trainer.models == inference.models == [model_hash(STUDENT)]
+    record = manifest(
+        asked,
+        source="python",
+        engine="relay",
+        dilation=made.dilation,
+        device=made.device,
+        student=model_hash(STUDENT),
+        speed=made.speed,
+    )
+    json.dumps(record)
+    if given is None:
+        assert trainer.calibrated
+        assert record["dilation_is"] == "measured"
+        assert record["measured_speeds"]["train_images_per_s"] == 8.0
+    else:
+        assert (made.dilation, trainer.calibrated, world.asked, inference.seen) == (8.0, [], [], [])
+        assert (record["dilation_is"], record["measured_speeds"]) == ("given", None)
