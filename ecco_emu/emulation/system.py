@@ -147,7 +147,10 @@ class System:
 
         ``first`` is the student that all cameras began with.
         """
-        sights = {CameraId(camera.id): Sight(camera.source.fps) for camera in self._scenario.cameras}
+        sights = {
+            CameraId(camera.id): Sight(camera.source.fps, camera.source.infer_size)
+            for camera in self._scenario.cameras
+        }
         plan = run_stretches(metrics, self._world, first, list(sights), end)
         return await StudentMeter(self._world, self._inference, files, sights).measure(plan, end, progress)
 
