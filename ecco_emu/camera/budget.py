@@ -12,11 +12,13 @@ def segment_budget_bits(
     """Bits for a segment of ``duration_s``, so that sending keeps up with the rate that transport allows.
 
     The encoder tracks that rate by compression alone (paper, section 3.2.2). The segment gets the whole
-    allowed rate, less the rate that would send the waiting bytes within ``max_backlog_s``. So an empty queue
-    gives the allowed rate, and a queue of ``max_backlog_s`` at that rate gives ``MIN_SEGMENT_BITS``.
+    allowed rate, less the rate that would send the waiting bytes within ``max_backlog_s``, or within the
+    segment's own duration if that is longer. So an empty queue gives the allowed rate, and a queue of that
+    many seconds at that rate gives ``MIN_SEGMENT_BITS``.
 
     >>> segment_budget_bits(allowed_bps=400e3, backlog_bytes=0, duration_s=1.0)
     400000.0
     """
-    spare_bits = allowed_bps * duration_s - backlog_bytes * 8 * duration_s / max_backlog_s
+    backlog_s = max(max_backlog_s, duration_s)
+    spare_bits = allowed_bps * duration_s - backlog_bytes * 8 * duration_s / backlog_s
     return max(MIN_SEGMENT_BITS, spare_bits)

@@ -3,14 +3,17 @@
 Three coroutines under one task group share the state of ``Camera``: ``_stay_connected`` (messages from and to
 the server), ``_watch`` (inference and drift, paper, section 2.1) and ``_stream`` (sampling, encoding and
 sending, section 3.2). All times are emulated seconds.
+
+A camera in a job goes on watching. When its data drifts again it asks again, with fresh time and place, and
+streams on meanwhile: the frames are evidence for whichever job takes it.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from typing import Literal
 
+from ecco_emu.camera.asking import REQUEST_FRAMES, Asking, RecentFrames, spread
 from ecco_emu.camera.ports import CameraPorts
 from ecco_emu.camera.streaming import SegmentSender
 from ecco_emu.camera.students import StudentCache
@@ -33,6 +36,7 @@ from ecco_emu.core.messages import (
     Assignment,
     NeedModel,
     NewStudent,
+    Refused,
     Register,
     Released,
     RetrainingRequest,
@@ -45,10 +49,11 @@ from ecco_emu.scenario.sections.cameras import CameraSection
 from ecco_emu.transport.adapter import Peer
 from ecco_emu.transport.events import ConnectionClosed, MessageReceived
 
-REQUEST_FRAMES = 8
-"""Frames in a retraining request: the subset on which Algorithm 2 compares models (line 5)."""
 REQUEST_BITS = 300_000
-"""Size of these frames together."""
+"""Size of a request's frames together."""
+PLAN_CHECK_S = 1.0
+"""Between two frames that are further apart, the camera looks so often whether it is to sample at another
+rate."""
 RECONNECT_S = 1.0
 """Pause before a camera whose connection closed connects again."""
 
@@ -69,7 +74,11 @@ class Camera:
         self._ports = ports
         self._rule = rule
         self._students = StudentCache(student)
-        self._drift = make_watch(scenario.drift, lambda t: ports.source.condition(self.id, t))
+        self._drift = make_watch(
+            scenario.drift,
+            lambda t: ports.source.condition(self.id, t),
+            lambda t: ports.source.settled(self.id, t),
+        )
         self._sender = SegmentSender(
             self.id,
             clock=ports.clock,
@@ -77,20 +86,21 @@ class Camera:
             deadline_s=scenario.transport.segment_deadline,
             emit=ports.emit,
         )
-        self._recent: deque[Frame] = deque(maxlen=REQUEST_FRAMES)
+        self._recent = RecentFrames()
+        self._asking = Asking()
         self._infer_fps = scenario.drift.infer_fps
         self._peer: Peer | None = None
         self._plan: TransmissionPlan | None = None
         self._streaming = asyncio.Event()
-        self._requested = False
         self._fetch_started = 0.0
 
     @property
     def state(self) -> Literal["idle", "requesting", "streaming"]:
-        """Idle: in no job. Requesting: it asked for retraining and has no answer. Streaming: in a job."""
+        """Idle: in no job. Requesting: it asked for retraining and has no answer. Streaming: in a job, even
+        while it asks again."""
         if self._plan is not None:
             return "streaming"
-        return "requesting" if self._requested else "idle"
+        return "requesting" if self._asking.asked else "idle"
 
     @property
     def running(self) -> ModelHash:
@@ -137,7 +147,7 @@ class Camera:
         # This connection may be a new one after an outage: whatever the old one had begun is begun again.
         if self._plan is not None:
             peer.set_alpha(self._plan.alpha)
-        if self._requested:
+        if self._asking.asked:
             await self._send_request()
         self._fetch()
         while True:
@@ -158,15 +168,18 @@ class Camera:
                     self._upload(ModelHash(model))
                 case Released():
                     self._release()
+                case Refused(retry_s=retry_s):
+                    # The usual level is not learnt anew: that would take the bad level for usual.
+                    self._asking.refused(self._ports.clock.now(), retry_s)
         except ProtocolError as error:  # one bad message is dropped; the connection and the camera go on
             self._trouble(str(error))
 
     def _assign(self, assignment: Assignment) -> None:
-        self._requested = False
+        if self._asking.assigned():
+            self._drift.answered(self._ports.clock.now())
         source = self._camera.source
-        self._plan = self._rule.plan(
-            assignment.c, assignment.p, assignment.members, CameraLimits(source.fps, *source.size)
-        )
+        limits = CameraLimits(source.fps, *source.size, camera=self.id)
+        self._plan = self._rule.plan(assignment.c, assignment.p, assignment.members, limits)
         if (peer := self.peer) is not None:
             peer.set_alpha(self._plan.alpha)
         self._streaming.set()
@@ -174,10 +187,11 @@ class Camera:
 
     def _release(self) -> None:
         self._plan = None
-        self._requested = False
         self._streaming.clear()
         # The job ended with the scene as it is: what the student sees now is its usual level from here on.
-        self._drift.relearn(self._ports.clock.now())
+        # Not so when the data has drifted again: the server may not have known, and it answers every request.
+        if self._asking.drift is None:
+            self._drift.relearn(self._ports.clock.now())
         self._configured()
 
     def _configured(self) -> None:
@@ -192,6 +206,7 @@ class Camera:
                 width=plan.width if plan is not None else width,
                 height=plan.height if plan is not None else height,
                 alpha=plan.alpha if plan is not None else 0.0,
+                weight=plan.weight if plan is not None else 0.0,
             )
         )
 
@@ -214,16 +229,17 @@ class Camera:
         peer.send(CONTROL, encode(NeedModel(model)))
 
     async def _weights_arrived(self, model: ModelHash, weights: bytes) -> None:
-        self._students.arrived(model, weights)
-        await self._run_student(model, transferred=len(weights))
+        if self._students.arrived(model, weights):
+            await self._run_student(model, transferred=len(weights))
         self._fetch()
 
     async def _run_student(self, model: ModelHash, transferred: int) -> None:
         # Loaded first, so that frames which arrive meanwhile are still looked at by the old student.
+        before = self.running
         await self._ports.detector.add_model(model, self._weights(model))
         self._students.run(model)
         now = self._ports.clock.now()
-        self._drift.relearn(now)
+        self._drift.switch(now)
         self._ports.emit(
             StudentRunning(
                 t=now,
@@ -233,6 +249,7 @@ class Camera:
                 transfer_s=now - self._fetch_started if transferred else 0.0,
             )
         )
+        await self._ports.detector.remove_model(before)
 
     def _upload(self, model: ModelHash) -> None:
         weights = self._students.weights(model)
@@ -252,29 +269,52 @@ class Camera:
         ticks = FrameTicks.at_rate(self._camera.source.fps, self._infer_fps)
         while True:
             frame = await self._take(ticks)
-            self._recent.append(frame)
+            self._recent.add(frame)
             model = self.running  # before the await: another student may run by the time the result is there
-            [seen] = await self._ports.detector.detect(model, [frame.image])
+            size = self._camera.source.infer_size
+            [seen] = await self._ports.detector.detect(model, [frame.image], size=size)
             self._ports.observe(self.id, frame.index, model, seen)
-            # A camera in a job does not ask again: the server notices its next drift at a window's end
-            # (Algorithm 2, lines 16-17). The detector takes the frame in any case.
-            if self._drift.update(frame.t, seen.scores) and self.state == "idle":
-                await self._request(frame.t)
+            if self._drift.update(frame.t, seen.scores):
+                self._noticed(frame.t)
+            await self._ask_if_due(frame.t)
 
-    async def _request(self, t: float) -> None:
-        self._requested = True
+    def _noticed(self, t: float) -> None:
+        self._asking.noticed(self._drift.since, t)
         self._ports.emit(
-            DriftNoticed(t=t, camera=self.id, detector=self._drift.name, statistic=self._drift.value)
+            DriftNoticed(
+                t=t,
+                camera=self.id,
+                detector=self._drift.name,
+                statistic=self._drift.value,
+                since=self._drift.since,
+            )
         )
-        await self._send_request()
+
+    async def _ask_if_due(self, t: float) -> None:
+        drift = self._asking.drift
+        if drift is None:
+            return
+        if self._asking.retries(t) and not self._drift.lasts:
+            self._asking.forget()
+            self._drift.over(t)
+        elif self._asking.due(t, len(self._recent.since(drift.frames_from))):
+            drift.asked = True
+            await self._send_request()
 
     async def _send_request(self) -> None:
-        frames = list(self._recent)
+        drift = self._asking.drift
+        assert drift is not None
+        # Only frames since the drift began: older ones would say that the student still fits.
+        frames = spread(self._recent.since(drift.frames_from), REQUEST_FRAMES)
         segment = await self._sender.encode_request(frames, self._infer_fps, REQUEST_BITS)
         if (peer := self.peer) is None:  # ``_converse`` sends it as soon as there is a connection
             return
+        if self._asking.drift is not drift or not drift.asked:  # answered while the frames were encoded
+            return
         now = self._ports.clock.now()
-        request = RetrainingRequest(self.id, now, self._position(now), self.running, segment)
+        request = RetrainingRequest(
+            self.id, now, self._position(now), self.running, since=drift.since, frames=segment
+        )
         peer.send(CONTROL, encode(request))
         self._ports.emit(RequestSent(t=now, camera=self.id, model=self.running))
 
@@ -282,6 +322,7 @@ class Camera:
 
     async def _stream(self) -> None:
         ticks: FrameTicks | None = None
+        newest = -1
         while True:
             plan = self._plan
             if plan is None:
@@ -291,17 +332,36 @@ class Camera:
                 await self._streaming.wait()
                 continue
             if ticks is None or ticks.fps != plan.fps:
-                ticks = FrameTicks.at_rate(self._camera.source.fps, plan.fps)
-            frame = await self._take(ticks)
-            await self._sender.offer(frame, plan, self.peer)
+                ticks = FrameTicks.at_rate(self._camera.source.fps, plan.fps, after=newest)
+            index, due = self._next(ticks)
+            if await self._other_rate_before(due, plan.fps):
+                continue
+            newest = index
+            await self._sender.offer(await self._ports.source.frame(self.id, index), plan, self.peer)
+
+    async def _other_rate_before(self, due: float, fps: float) -> bool:
+        """Sleeps until ``due``. True as soon as the camera samples at another rate than ``fps``, or stops."""
+        clock = self._ports.clock
+        while True:
+            # Also for a frame that is late already: others must have their turn.
+            await clock.sleep_until(min(due, clock.now() + PLAN_CHECK_S))
+            if self._plan is None or self._plan.fps != fps:
+                return True
+            if clock.now() >= due:
+                return False
 
     async def _take(self, ticks: FrameTicks) -> Frame:
+        index, due = self._next(ticks)
+        await self._ports.clock.sleep_until(due)
+        return await self._ports.source.frame(self.id, index)
+
+    def _next(self, ticks: FrameTicks) -> tuple[int, float]:
+        """The next frame's index and time."""
         index, due, missed = ticks.next(self._ports.clock.now())
         # The host was too slow for these frames. The run counts that and goes on with the newest one.
         if missed:
             self._ports.missed_deadline(f"{self.id}: {missed} frames of its frame clock")
-        await self._ports.clock.sleep_until(due)
-        return await self._ports.source.frame(self.id, index)
+        return index, due
 
     def _position(self, t: float) -> tuple[float, float]:
         """Where the camera is, as its own positioning would tell it: x and y in metres."""

@@ -27,6 +27,8 @@ class FrameSource(Protocol):
 
     def condition(self, camera: CameraId, t: float) -> str: ...
 
+    def settled(self, camera: CameraId, t: float) -> bool: ...
+
 
 class CameraInference(Protocol):
     """The cameras' inference: the chip in each camera that runs its student. Not the edge server's GPUs."""

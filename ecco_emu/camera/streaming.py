@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from ecco_emu.camera.budget import segment_budget_bits
 from ecco_emu.control.transmission import TransmissionPlan
@@ -19,11 +20,24 @@ from ecco_emu.video.messages import to_message
 from ecco_emu.video.segmenter import Segmenter
 
 
-class SegmentSender:
-    """Collects frames into one-second segments and sends each segment with a deadline.
+def segment_deadline(captured: float, duration_s: float, deadline_s: float) -> float:
+    """When a segment of ``duration_s`` must have arrived; its last frame was captured at ``captured``.
 
-    ``deadline_s`` counts from the capture of a segment's first frame. Encoding runs in a thread. Each segment
-    is reported to ``emit`` when it is sent and when its outcome is known.
+    It can be sent once its last frame is there, and its bits are ``duration_s`` of the allowed rate. So a
+    segment of several seconds takes as long on its way: with no more time than a segment of one second has,
+    it would be late by construction.
+
+    >>> segment_deadline(10.0, 1.0, 4.0), segment_deadline(10.0, 8.0, 4.0)
+    (14.0, 21.0)
+    """
+    return captured + deadline_s + max(0.0, duration_s - 1.0)
+
+
+class SegmentSender:
+    """Collects frames into segments and sends each segment with a deadline (``segment_deadline``).
+
+    Encoding runs in a thread. Each segment is reported to ``emit`` when it is sent and when its outcome is
+    known.
     """
 
     def __init__(
@@ -57,21 +71,26 @@ class SegmentSender:
         """Takes the next sampled frame; sends a segment when it is complete. Without ``peer`` it is lost."""
         if self._segmenter is None:
             self._segmenter = Segmenter(plan.fps)
-        # A new plan may end the segment in hand, and this frame may be a whole segment: up to two to send.
-        for frames in (self._segmenter.reconfigure(plan.fps), self._segmenter.add(frame)):
-            if frames is not None:
-                await self._send(frames, plan, peer)
+        # A new plan may end the segment in hand, whose frames were taken at the old rate. And this frame may
+        # be a whole segment.
+        fps = self._segmenter.fps
+        if (cut := self._segmenter.reconfigure(plan.fps)) is not None:
+            await self._send(cut, replace(plan, fps=fps), peer)
+        if (finished := self._segmenter.add(frame)) is not None:
+            await self._send(finished, plan, peer)
 
     async def _send(self, frames: Sequence[Frame], plan: TransmissionPlan, peer: Peer | None) -> None:
         # Without a connection a segment is not kept: it would be past its deadline before there is one.
         if peer is None:
             self._report("lost", self._next_sequence(), len(frames), 0)
             return
-        # A segment that was ended early lasts less than a second, and so does its part of the rate.
+        # A segment that was ended early lasts less than a second, and so does its part of the rate; at less
+        # than a frame a second it lasts longer.
+        duration_s = len(frames) / plan.fps
         budget = segment_budget_bits(
             allowed_bps=peer.allowed_rate_bps,
             backlog_bytes=peer.video_backlog_bytes,
-            duration_s=len(frames) / plan.fps,
+            duration_s=duration_s,
         )
         encoder = self._encoder_for(plan)
         images = [frame.image for frame in frames]
@@ -88,7 +107,8 @@ class SegmentSender:
         if peer.closed:  # the connection ended while the segment was encoded
             self._report("lost", sequence, len(frames), len(data))
             return
-        peer.send_video(data, frames[0].t + self._deadline_s, settled)
+        deadline = segment_deadline(frames[-1].t, duration_s, self._deadline_s)
+        peer.send_video(data, deadline, settled)
 
     async def encode_request(self, frames: Sequence[Frame], fps: float, bits: int) -> Segment:
         """The frames of a retraining request as one segment of about ``bits``, at the camera's own size."""

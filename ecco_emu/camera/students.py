@@ -21,32 +21,35 @@ class StudentCache:
         self._files: OrderedDict[ModelHash, bytes] = OrderedDict({self.running: running})
         self._capacity = max(2, capacity)  # the running student and the one that replaces it
         self._wanted: ModelHash | None = None
+        self._superseded = False
+        """The file on its way is not to be run: the server has announced a student since that is here."""
         self.fetching: ModelHash | None = None
 
     def weights(self, model: ModelHash) -> bytes | None:
         return self._files.get(model)
 
     def announce(self, model: ModelHash) -> bool:
-        """The server announces a student to run. True if its file is here already and it can be run now."""
-        if model in self._files:
-            self._wanted = None
-            return True
-        self._wanted = model
-        return False
+        """The server announces a student to run. True if it is to be run now: its file is here, and it does
+        not run already."""
+        here = model in self._files
+        self._superseded = here
+        self._wanted = None if here else model
+        return here and model != self.running
 
     def next_fetch(self) -> ModelHash | None:
         """The student to ask the server for now; None if none is wanted or one is on its way."""
         if self._wanted is None or self.fetching is not None:
             return None
         self.fetching = self._wanted
+        self._superseded = False
         return self.fetching
 
     def forget_fetch(self) -> None:
         """The connection is gone, and with it the file that was on its way. It is still wanted."""
         self.fetching = None
 
-    def arrived(self, model: ModelHash, weights: bytes) -> None:
-        """Keeps a file that arrived.
+    def arrived(self, model: ModelHash, weights: bytes) -> bool:
+        """Keeps a file that arrived. True if it is to be run.
 
         Raises ``ProtocolError`` for a file that was not asked for or does not have the hash it claims.
         """
@@ -59,6 +62,7 @@ class StudentCache:
             self._wanted = None
         self._files[model] = weights
         self._trim()
+        return not self._superseded
 
     def run(self, model: ModelHash) -> None:
         """``model``, whose file is here, runs from now on."""

@@ -12,12 +12,17 @@ class FrameTicks:
 
     clock_fps: float
     stride: int = 1
+    after: int = -1
+    """Only frames after this one are taken."""
     _last: int = -1
 
     @classmethod
-    def at_rate(cls, clock_fps: float, fps: float) -> FrameTicks:
-        """Ticks with the whole stride that comes nearest to ``fps``; never faster than the clock itself."""
-        return cls(clock_fps, max(1, round(clock_fps / fps)))
+    def at_rate(cls, clock_fps: float, fps: float, after: int = -1) -> FrameTicks:
+        """Ticks with the whole stride that comes nearest to ``fps``; never faster than the clock itself.
+
+        A camera whose rate changes gives its last frame as ``after``, so that its frames go on rising.
+        """
+        return cls(clock_fps, max(1, round(clock_fps / fps)), after)
 
     @property
     def fps(self) -> float:
@@ -32,7 +37,8 @@ class FrameTicks:
         # their frames at the same times. 1e-9: a frame that is late by a whole period is missed, even if
         # rounding makes it a little less.
         due = self.stride * math.ceil((now * self.clock_fps - self.stride) / self.stride + 1e-9)
-        following = self._last + self.stride if self._last >= 0 else max(0, due)
+        first = max(0, due, self.stride * (self.after // self.stride + 1))
+        following = self._last + self.stride if self._last >= 0 else first
         index = max(following, due, 0)
         missed = (index - following) // self.stride
         self._last = index

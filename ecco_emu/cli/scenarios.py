@@ -24,7 +24,7 @@ def check(
     from ecco_emu.emulation.topology import trace_problem
     from ecco_emu.scenario import loading
 
-    problems = loading.check(scenarios, trace_check=trace_problem)
+    problems = loading.examine(scenarios, trace_check=trace_problem)
     errors = [problem for problem in problems if problem.severity == "error"]
     if as_json:
         print(json.dumps([asdict(problem) for problem in problems]))

@@ -11,7 +11,11 @@ streams. Its alarm therefore only raises a suspicion, which the level of the val
 
 "Low" means that the mean of the last ``recent_s`` seconds is below the reference by a margin. The reference
 is the usual level since the last ``reset``. A rise is never drift. After an alarm there is no other one until
-``reset``, which the camera calls when it begins to run a new student, or until ``rearm_s`` have passed.
+``reset``, which the camera calls when it begins to run a new student, until ``resume``, or until ``rearm_s``
+after ``answered``.
+
+An alarm comes seconds after the drift. ``onset`` says when the drift began: frames from before it say nothing
+of the drifted data.
 """
 
 from __future__ import annotations
@@ -75,11 +79,20 @@ class DriftParameters:
     memory_s: float = 60.0
     """Time constant with which the reference forgets."""
     rearm_s: float = 60.0
-    """After an alarm without a ``reset``, the reference is learnt anew when this long has passed."""
+    """When an alarm was answered and no ``reset`` followed, the reference is learnt anew after this long."""
+    onset_s: float = 15.0
+    """The onset is looked for so long before the alarm."""
+    onset_fall: float = 0.7
+    """A value is likelier from after the onset when it has fallen by more than this part of the whole fall.
+    With 0.5 an onset too early is as likely as one too late; a larger part makes too early rare."""
 
     def __post_init__(self) -> None:
-        if min(self.recent_s, self.memory_s, self.rearm_s) <= 0 or self.warm_up_values < 2:
-            raise ValueError("recent_s, memory_s and rearm_s must be positive and warm_up_values at least 2")
+        if min(self.recent_s, self.memory_s, self.rearm_s, self.onset_s) <= 0 or self.warm_up_values < 2:
+            raise ValueError(
+                "recent_s, memory_s, rearm_s and onset_s must be positive and warm_up_values at least 2"
+            )
+        if not 0 < self.onset_fall < 1:
+            raise ValueError(f"onset_fall is a part of the fall, between 0 and 1, got {self.onset_fall}")
         not_negative = (
             *(self.warm_up_s, self.cooldown_s, self.confirm_s, self.insist_s, self.suspect_s),
             *(self.margin, self.margin_errors, self.margin_most),
@@ -112,6 +125,8 @@ class DriftDetector:
     ) -> None:
         self.name = name
         self.parameters = parameters or DriftParameters()
+        self.onset = math.nan
+        """When the drift of the last alarm began; NaN before the first alarm."""
         self.reset(-math.inf)
 
     @property
@@ -137,6 +152,14 @@ class DriftDetector:
             return 0.0
         return min(0.9, max(0.0, self._covariance / self._variance))
 
+    @property
+    def low(self) -> bool:
+        """Whether the recent mean is below the reference by more than half the margin: the drift of an alarm
+        is not over."""
+        if not self._recent:  # a new student has just begun: nothing is known yet
+            return self._phase is Phase.ALARMED
+        return self._mean - self.statistic > self._margin() / 2
+
     def reset(self, t: float) -> None:
         """A new student runs since ``t``: the reference is learnt anew."""
         self._phase = Phase.WARM_UP
@@ -144,6 +167,8 @@ class DriftDetector:
         self._ignore_until = t + self.parameters.cooldown_s
         self._began: float | None = None
         self._recent: deque[tuple[float, float]] = deque()
+        self._past: deque[tuple[float, float]] = deque()
+        """The values of the last ``onset_s``."""
         self._count = 0
         self._mean = 0.0
         self._variance = 0.0
@@ -153,6 +178,37 @@ class DriftDetector:
         self._low_since: float | None = None
         self._suspect_until = -math.inf
         self._rearm_at = math.inf
+        self._switched = False
+        """Whether another student than the reference's runs."""
+
+    def switch(self, t: float) -> None:
+        """A new student runs since ``t``, which was trained before anybody knew of a fall that is going on.
+
+        A student that arrives in the middle of a fall must not make the camera forget it. So the reference is
+        kept while values are low, and while an alarm has no answer; the new student is held to it. Otherwise
+        this is a ``reset``.
+        """
+        if self._low_since is None or self._rearm_at < math.inf:
+            self.reset(t)
+        else:
+            self._ignore_until = t + self.parameters.cooldown_s
+            self._recent.clear()
+            self._switched = True
+
+    def answered(self, t: float) -> None:
+        """Somebody deals with the alarm: after ``rearm_s`` the level of the values is taken for usual."""
+        if self._phase is Phase.ALARMED:
+            self._rearm_at = t + self.parameters.rearm_s
+
+    def resume(self, t: float) -> None:
+        """The fall is over, and nobody need answer the alarm: another fall is another drift."""
+        if self._switched:
+            self.reset(t)
+        elif self._phase is Phase.ALARMED:
+            self._phase = Phase.WATCHING
+            self._test = make_change_test(self.name)
+            self._low_since = None
+            self._rearm_at = math.inf
 
     def update(self, t: float, value: float) -> bool:
         """Takes one frame's confidence at emulated ``t``. True means drift, now confirmed.
@@ -161,12 +217,14 @@ class DriftDetector:
         """
         if t >= self._rearm_at:
             self.reset(t)
-        if self._phase is Phase.ALARMED or t < self._ignore_until or not math.isfinite(value):
+        if t < self._ignore_until or not math.isfinite(value):
             return False
         if self._began is None:
             self._began = self._last_t = t
-        self._test.update(value)
         self._remember(t, value)
+        if self._phase is Phase.ALARMED:
+            return False
+        self._test.update(value)
         if self._phase is Phase.WARM_UP:
             self._learn(t, value)
             if t - self._began >= self.parameters.warm_up_s and self._count >= self.parameters.warm_up_values:
@@ -178,6 +236,10 @@ class DriftDetector:
         margin = self._margin()
         below = self._mean - self.statistic
         self._low_since = (self._low_since if self._low_since is not None else t) if below > margin else None
+        if self._switched and self._low_since is None:
+            # The new student ended the fall: its own level is learnt.
+            self.reset(t)
+            return False
         # Falling needs the whole margin, recovering half of it: a value between the two changes nothing.
         if self._test.drift_detected:
             self._phase = Phase.SUSPECT
@@ -198,8 +260,24 @@ class DriftDetector:
         if self._mean - self._mean_since(t - self.parameters.confirm_s / 2) <= margin / 2:
             return False
         self._phase = Phase.ALARMED
-        self._rearm_at = t + self.parameters.rearm_s
+        self.onset = self._fall_began(t)
         return True
+
+    def _fall_began(self, t: float) -> float:
+        """When the values changed from the reference to the present level: the likeliest moment (CUSUM).
+
+        The last value that is still near the reference is a poor guess, because single values are noisy. All
+        values of ``onset_s`` together say more: the sum of their distances below a bar between both levels,
+        counted back from the newest value, is largest where the fall began.
+        """
+        present = self._mean_since(t - self.parameters.recent_s / 2)
+        bar = self._mean - self.parameters.onset_fall * (self._mean - present)
+        total, most, began = 0.0, 0.0, t
+        for at, value in reversed(self._past):
+            total += bar - value
+            if total > most:
+                most, began = total, at
+        return began
 
     def _margin(self) -> float:
         """How far below the reference the recent mean must be, so that a fall is large and not chance."""
@@ -221,6 +299,9 @@ class DriftDetector:
         self._recent.append((t, value))
         while self._recent[0][0] <= t - self.parameters.recent_s:
             self._recent.popleft()
+        self._past.append((t, value))
+        while self._past[0][0] <= t - self.parameters.onset_s:
+            self._past.popleft()
 
     def _learn(self, t: float, value: float) -> None:
         """Updates the reference: mean, variance, and covariance of neighbouring values."""

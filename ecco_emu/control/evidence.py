@@ -48,7 +48,7 @@ class Estimate:
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class AccuracyDifference:
     """A difference of accuracies with its standard error. Without replicates the error is unknown."""
 
     value: float
@@ -71,7 +71,7 @@ class Difference:
         return self.value - _t_quantile(self.freedom, confidence) * self.error
 
 
-def paired(first: Estimate, second: Estimate) -> Difference:
+def paired(first: Estimate, second: Estimate) -> AccuracyDifference:
     """``first - second`` of two models on the same frames, cut into the same blocks.
 
     Raises ``ValueError`` when they were not measured on as many frames and blocks.
@@ -80,10 +80,10 @@ def paired(first: Estimate, second: Estimate) -> Difference:
         raise ValueError("a paired difference needs both accuracies on the same frames")
     value = first.value - second.value
     gaps = [a - b for a, b in zip(first.replicates, second.replicates, strict=True)]
-    return Difference(value, _jackknife_error(gaps), max(1, len(gaps) - 1))
+    return AccuracyDifference(value, _jackknife_error(gaps), max(1, len(gaps) - 1))
 
 
-def two_sample(first: Estimate, second: Estimate, between: float = 0.0) -> Difference:
+def two_sample(first: Estimate, second: Estimate, between: float = 0.0) -> AccuracyDifference:
     """``first - second`` of accuracies that were measured on different frames.
 
     ``between`` is a standard deviation that is known beforehand, of what separates the two sets of frames and
@@ -92,14 +92,14 @@ def two_sample(first: Estimate, second: Estimate, between: float = 0.0) -> Diffe
     value = first.value - second.value
     errors = _jackknife_error(first.replicates), _jackknife_error(second.replicates)
     if errors[0] is None or errors[1] is None:
-        return Difference(value, None)
+        return AccuracyDifference(value, None)
     variances = errors[0] ** 2, errors[1] ** 2
     total = sum(variances) + between**2
     spread = sum(
         variance**2 / (len(each.replicates) - 1)
         for variance, each in zip(variances, (first, second), strict=True)
     )
-    return Difference(value, math.sqrt(total), total**2 / spread if spread else math.inf)
+    return AccuracyDifference(value, math.sqrt(total), total**2 / spread if spread else math.inf)
 
 
 def blocks(frames: int) -> list[range]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Literal
 
-from ecco_emu.control.evidence import Difference, Estimate, two_sample
+from ecco_emu.control.evidence import AccuracyDifference, Estimate, two_sample
 from ecco_emu.core.ids import CameraId, JobId, natural
 
 SCENE_NOISE = 0.04
@@ -86,7 +86,7 @@ def candidates(
 class Weighed:
     """A candidate job for a request."""
 
-    gain: Difference | None
+    gain: AccuracyDifference | None
     """Accuracy of the job's model minus that of the request's own model, on the request's frames (line 6).
     None where these frames hold no object: nothing can be said of either."""
     trained: int
@@ -110,10 +110,10 @@ class JoinRule:
     trial: int = 3
     """Micro-windows that a job must have trained before "no gain" is an answer."""
 
-    def joins(self, gain: Difference) -> bool:
+    def joins(self, gain: AccuracyDifference) -> bool:
         return gain.value >= self.min_gain and gain.lower(self.confidence) >= min(0.0, self.min_gain)
 
-    def no_better(self, gain: Difference) -> bool:
+    def no_better(self, gain: AccuracyDifference) -> bool:
         """Has the group's model nothing to offer to a newcomer, whose own model it should beat by now?"""
         return gain.value < self.min_gain
 
@@ -148,7 +148,7 @@ class SplitRule:
     confidence: float = 0.99
     """How sure it must be that accuracy fell at all, one-sided, 0.5 to 1."""
 
-    def fell(self, drop: Difference) -> bool:
+    def fell(self, drop: AccuracyDifference) -> bool:
         """Has a member's accuracy under the group's model fallen, and do the frames support it?"""
         return drop.value > self.threshold and drop.lower(self.confidence) >= 0
 
@@ -157,7 +157,7 @@ def drops(
     previous: Mapping[CameraId, Estimate | None],
     current: Mapping[CameraId, Estimate],
     scene_noise: float = SCENE_NOISE,
-) -> dict[CameraId, Difference]:
+) -> dict[CameraId, AccuracyDifference]:
     """By how much each member's accuracy under the group's model fell since the last window.
 
     A member that was measured in only one of the two windows is left out: it has just joined, or none of its

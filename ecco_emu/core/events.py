@@ -228,6 +228,9 @@ class CameraConfigured(Event, frozen=True, kw_only=True, tag="camera_configured"
     height: int
     alpha: float
     """The additive increase of GAIMD, in packets per round-trip time (paper section 3.2.2)."""
+    weight: float | None = None
+    """The camera's part of the bandwidth relative to the other cameras', whatever the mapping to alpha: p/n
+    where the policy follows the GPU. None in logs of earlier releases."""
 
 
 class Accuracy(Event, frozen=True, kw_only=True, tag="accuracy"):

@@ -12,6 +12,10 @@ from ecco_emu.core.ids import CameraId
 Image = npt.NDArray[np.uint8]
 """Height x width x 3, RGB."""
 
+REFERENCE_SIZE = (320, 192)
+"""Width and height in pixels of the image that GPU budgets are counted in. Training on a picture costs its
+pixels over this image's: convolutions take time in proportion to pixels."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:

@@ -13,6 +13,16 @@ ModelHash = NewType("ModelHash", str)
 """Sixteen hex digits of the SHA-256 of a student's safetensors file."""
 
 
+def natural(name: str) -> tuple[str | int, ...]:
+    """A sort key under which job2 comes before job10: runs of digits count as numbers.
+
+    >>> sorted(["job10", "job2"], key=natural)
+    ['job2', 'job10']
+    """
+    # split around the digits, text and number take turns, so that two keys never compare one with the other
+    return tuple(int(part) if place % 2 else part for place, part in enumerate(re.split(r"([0-9]+)", name)))
+
+
 def model_hash(weights: bytes) -> ModelHash:
     """The name of a student: the first 64 bits of its file's SHA-256, as hex.
 
@@ -20,13 +30,3 @@ def model_hash(weights: bytes) -> ModelHash:
     file that arrived is the one that was asked for.
     """
     return ModelHash(hashlib.sha256(weights).hexdigest()[:16])
-
-
-def natural(name: str) -> tuple[str | int, ...]:
-    """A key that sorts names as people do: job2 before job10.
-
-    >>> sorted(["job10", "job2"], key=natural)
-    ['job2', 'job10']
-    """
-    # text and numbers take turns, and text comes first, so two keys never compare a number with a text
-    return tuple(int(part) if part.isdigit() else part for part in re.split(r"([0-9]+)", name))

@@ -44,7 +44,12 @@ class MeasuringInference(Protocol):
     async def remove_model(self, model: ModelHash) -> None: ...
 
     async def detect(
-        self, model: ModelHash, images: Sequence[Image], *, min_score: float
+        self,
+        model: ModelHash,
+        images: Sequence[Image],
+        *,
+        size: tuple[int, int] | None = None,
+        min_score: float,
     ) -> list[Detections]: ...
 
 
@@ -124,20 +129,29 @@ class _View:
     labels: list[Labels]
 
 
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """How a camera looks: its frame clock, and the size in which its student sees the pictures."""
+
+    fps: float
+    size: tuple[int, int] | None = None
+    """Width and height in pixels; None: the size that the student was made for."""
+
+
 class StudentMeter:
-    """Measures students by their stretches. ``fps`` is the frame clock of every camera."""
+    """Measures students by their stretches, each in the size in which its camera runs it."""
 
     def __init__(
         self,
         world: World,
         inference: MeasuringInference,
         files: StudentFiles,
-        fps: Mapping[CameraId, float],
+        sights: Mapping[CameraId, Sight],
     ) -> None:
         self._world = world
         self._inference = inference
         self._files = files
-        self._fps = fps
+        self._sights = sights
 
     async def measure(
         self, plan: Sequence[Stretch], t: float, progress: Callable[[int, int], None]
@@ -159,7 +173,7 @@ class StudentMeter:
                 for model in _models(stretch):
                     progress(done, of)
                     done += 1
-                    found = await self._accuracy(model, view)
+                    found = await self._accuracy(model, view, self._sights[stretch.camera].size)
                     missing += found is None
                     events += _events(stretch, model, found, len(view.frames), t) if found else []
         finally:
@@ -171,7 +185,7 @@ class StudentMeter:
 
     async def _view(self, stretch: Stretch) -> _View:
         camera = stretch.camera
-        indices = frames_of(stretch, self._fps[camera], lambda t: self._world.settled(camera, t))
+        indices = frames_of(stretch, self._sights[camera].fps, lambda t: self._world.settled(camera, t))
         view = _View([], [])
         for index in indices:
             view.frames.append(await self._world.frame(camera, index))
@@ -179,7 +193,9 @@ class StudentMeter:
             view.labels.append(self._world.labels(camera, index))
         return view
 
-    async def _accuracy(self, model: ModelHash, view: _View) -> DetectionAccuracy | None:
+    async def _accuracy(
+        self, model: ModelHash, view: _View, size: tuple[int, int] | None
+    ) -> DetectionAccuracy | None:
         """None if the student's file is gone."""
         try:
             weights = await asyncio.to_thread(self._files.read, model)
@@ -191,7 +207,7 @@ class StudentMeter:
             images = [frame.image for frame in view.frames]
             for place in range(0, len(images), BATCH):
                 seen += await self._inference.detect(
-                    model, images[place : place + BATCH], min_score=MIN_SCORE
+                    model, images[place : place + BATCH], size=size, min_score=MIN_SCORE
                 )
         finally:
             await self._inference.remove_model(model)

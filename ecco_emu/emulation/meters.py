@@ -88,7 +88,8 @@ class ShareTargets:
     """How much of the bottleneck each camera should get now: weighted max-min fairness over those that
     stream.
 
-    A camera's weight is the alpha that it was given, its cap the rate of its uplink. Both follow the events.
+    A camera's weight is p/n, which it reports whatever its alpha was made of it, and its cap the rate of its
+    uplink. Both follow the events.
     """
 
     def __init__(self, scenario: schema.Scenario) -> None:
@@ -109,7 +110,7 @@ class ShareTargets:
     def see(self, event: AnyEvent) -> None:
         match event:
             case CameraConfigured():
-                self._weights[event.camera] = event.alpha
+                self._weights[event.camera] = event.alpha if event.weight is None else event.weight
             case FaultApplied():
                 self._see_fault(event)
 

@@ -38,7 +38,7 @@ T = TypeVar("T")
 
 
 @dataclass(slots=True)
-class Picture:
+class RehearsalPicture:
     """A frame of the run to come, with its truth."""
 
     frame: Frame
@@ -59,7 +59,7 @@ def drifting(scenario: schema.Scenario, world: World) -> int:
     return len(changing) or len(scenario.cameras)
 
 
-async def take_pictures(scenario: schema.Scenario, world: World) -> list[Picture]:
+async def take_pictures(scenario: schema.Scenario, world: World) -> list[RehearsalPicture]:
     """A few frames of a few cameras, from the middle of every stretch of one condition."""
     cameras = _spread([camera.id for camera in scenario.cameras], CAMERAS)
     fps = {camera.id: camera.source.fps for camera in scenario.cameras}
@@ -72,13 +72,13 @@ async def take_pictures(scenario: schema.Scenario, world: World) -> list[Picture
     for name, t in _spread(wanted, PICTURES):
         camera = CameraId(name)
         frame = await world.frame(camera, int(t * fps[name]))
-        pictures.append(Picture(frame, world.labels(camera, frame.index)))
+        pictures.append(RehearsalPicture(frame, world.labels(camera, frame.index)))
     return pictures
 
 
 async def rehearse(
     scenario: schema.Scenario,
-    pictures: Sequence[Picture],
+    pictures: Sequence[RehearsalPicture],
     student: ModelHash,
     trainer: TrainerBackend,
     inference: InferenceClient,
@@ -136,7 +136,7 @@ class _Background:
     inference: InferenceClient
     world: World
     student: ModelHash
-    pictures: Sequence[Picture]
+    pictures: Sequence[RehearsalPicture]
     sizes: Mapping[str, tuple[int, int]]
     rendering: _Cost = field(default_factory=_Cost)
     looking: _Cost = field(default_factory=_Cost)

@@ -16,7 +16,7 @@ from ecco_emu.core.ids import CameraId, ModelHash
 from ecco_emu.emulation.accuracy import LiveAccuracy
 from ecco_emu.emulation.connections import SERVER_PORT, dialled
 from ecco_emu.emulation.injector import FaultInjector
-from ecco_emu.emulation.measuring import Measured, StudentFiles, StudentMeter, run_stretches
+from ecco_emu.emulation.measuring import Measured, Sight, StudentFiles, StudentMeter, run_stretches
 from ecco_emu.emulation.meters import HealthMeter, ShareTargets, TrafficMeter
 from ecco_emu.emulation.topology import SERVER
 from ecco_emu.emulation.workers import Workers
@@ -147,9 +147,12 @@ class System:
 
         ``first`` is the student that all cameras began with.
         """
-        fps = {CameraId(camera.id): camera.source.fps for camera in self._scenario.cameras}
-        plan = run_stretches(metrics, self._world, first, list(fps), end)
-        return await StudentMeter(self._world, self._inference, files, fps).measure(plan, end, progress)
+        sights = {
+            CameraId(camera.id): Sight(camera.source.fps, camera.source.infer_size)
+            for camera in self._scenario.cameras
+        }
+        plan = run_stretches(metrics, self._world, first, list(sights), end)
+        return await StudentMeter(self._world, self._inference, files, sights).measure(plan, end, progress)
 
     def _camera(self, camera: CameraSection, student: bytes, workers: Workers) -> Camera:
         @asynccontextmanager

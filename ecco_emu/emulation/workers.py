@@ -10,7 +10,7 @@ from typing import Any
 
 from ecco_emu.core.ids import CameraId, model_hash
 from ecco_emu.emulation.calibration import HostSpeed, choose_dilation
-from ecco_emu.emulation.rehearsal import Picture, drifting, rehearse, take_pictures
+from ecco_emu.emulation.rehearsal import RehearsalPicture, drifting, rehearse, take_pictures
 from ecco_emu.scenario import schema
 from ecco_emu.trainer.backend import DeviceInfo, TeacherHost, TrainerBackend
 from ecco_emu.trainer.client import InferenceClient, TrainingClient
@@ -78,7 +78,7 @@ async def _start_inference(inference: InferenceClient, student: bytes) -> None:
     await inference.add_model(model_hash(student), student)
 
 
-async def _start_world(scenario: schema.Scenario, world: World) -> Sequence[Picture]:
+async def _start_world(scenario: schema.Scenario, world: World) -> Sequence[RehearsalPicture]:
     await world.start()
     return await take_pictures(scenario, world) if scenario.clock.dilation == "auto" else ()
 

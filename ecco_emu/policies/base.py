@@ -8,9 +8,10 @@ from typing import ClassVar, Protocol, runtime_checkable
 
 from ecco_emu.control.allocator import Allocator
 from ecco_emu.control.lifecycle import JobProgress, RecoveryRule
+from ecco_emu.control.sampling import SamplingTable
 from ecco_emu.control.shares import AlphaMapping
-from ecco_emu.control.transmission import TransmissionRule
-from ecco_emu.core.ids import JobId
+from ecco_emu.control.transmission import DEFAULT_PIXELS_PER_LEVEL, TransmissionRule
+from ecco_emu.core.ids import CameraId, JobId
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,10 @@ class PolicySetup:
     """beta of Eq. 1."""
     recovery: RecoveryRule = field(default_factory=RecoveryRule)
     """When a job has done its work."""
+    pixels_per_s_per_level: float = DEFAULT_PIXELS_PER_LEVEL
+    """Pixels per emulated second that one GPU micro-window per retraining window can train on."""
+    tables: Mapping[CameraId, SamplingTable] = field(default_factory=dict)
+    """Sampling tables of the cameras that have one."""
     mapping: AlphaMapping = "linear"
     """From GPU share to GAIMD's alpha, for policies that send in proportion to it."""
 

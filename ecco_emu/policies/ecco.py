@@ -23,7 +23,11 @@ class EccoPolicy:
     def __init__(self, setup: PolicySetup) -> None:
         self._setup = setup
         self._memory = GainMemory()
-        self.transmission: TransmissionRule = GpuProportional(mapping=setup.mapping)
+        self.transmission: TransmissionRule = GpuProportional(
+            mapping=setup.mapping,
+            tables=setup.tables,
+            pixels_per_s_per_level=setup.pixels_per_s_per_level,
+        )
 
     def ends(self, job: JobProgress) -> str | None:
         return self._setup.recovery.ends(job)

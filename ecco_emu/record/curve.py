@@ -18,7 +18,7 @@ from typing import Protocol
 from ecco_emu.core import events as ev
 from ecco_emu.record.series import between, latest
 
-Line = list[tuple[float, float | None, str]]
+CurveLine = list[tuple[float, float | None, str]]
 """Points ``(t, mAP, student)`` to draw; at None the line is broken."""
 
 
@@ -45,7 +45,7 @@ class AccuracyCurve(Protocol):
         """
         ...
 
-    def line(self) -> Line:
+    def line(self) -> CurveLine:
         """The curve's points, in order of time."""
         ...
 
@@ -85,7 +85,7 @@ class GlimpsedCurve:
                 return rest[place].t
         return None
 
-    def line(self) -> Line:
+    def line(self) -> CurveLine:
         return [(each.t, each.map, each.model) for each in self._glimpses]
 
     def _from(self, t0: float, t1: float) -> list[ev.Accuracy]:
@@ -132,8 +132,8 @@ class MeasuredCurve:
                 return max(step.start, asked)
         return None
 
-    def line(self) -> Line:
-        points: Line = []
+    def line(self) -> CurveLine:
+        points: CurveLine = []
         for step, following in pairwise([*self._steps, None]):
             assert step is not None
             points += [(step.start, step.map, step.model), (step.end, step.map, step.model)]

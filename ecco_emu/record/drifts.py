@@ -22,7 +22,7 @@ newest frames, so that a fall takes some seconds to show."""
 
 
 @dataclass(frozen=True, slots=True)
-class Response:
+class DriftResponse:
     """The answer to one drift of a camera. Times are emulated seconds."""
 
     drift_t: float
@@ -37,7 +37,8 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class UnnoticedDrift:
-    """A change of weather after which no detector raised an alarm and the server split nobody off."""
+    """A change of weather, not for the better, after which no detector raised an alarm and the server did not
+    split the camera off."""
 
     camera: str
     t: float
@@ -85,7 +86,7 @@ def responses(
     observed_s: float,
     threshold: float = RESPONSE_THRESHOLD,
     measurements: int = RESPONSE_MEASUREMENTS,
-) -> list[Response]:
+) -> list[DriftResponse]:
     """One for each drift of the camera, in order. The run was observed until ``observed_s``."""
     # without any drift in the log there may still be requests
     starts = drift_times(camera) or [request.t for request in camera.requests]
@@ -95,17 +96,17 @@ def responses(
     for start, end in pairwise([*starts, math.inf]):
         asked_t = next((t for t in asked if start <= t < end), None)
         if asked_t is None:
-            found.append(Response(start, None))
+            found.append(DriftResponse(start, None))
             continue
         answered = camera.curve.reached(asked_t, end, threshold, measurements)
         if answered is not None:
-            found.append(Response(start, asked_t, response_s=answered - asked_t))
+            found.append(DriftResponse(start, asked_t, response_s=answered - asked_t))
         else:
-            found.append(Response(start, asked_t, censored_s=max(0.0, min(end, observed_s) - asked_t)))
+            found.append(DriftResponse(start, asked_t, censored_s=max(0.0, min(end, observed_s) - asked_t)))
     return found
 
 
-def run_responses(metrics: RunMetrics) -> dict[str, list[Response]]:
+def run_responses(metrics: RunMetrics) -> dict[str, list[DriftResponse]]:
     """By camera. The run's own threshold counts."""
     started = metrics.started
     threshold = started.response_threshold if started else RESPONSE_THRESHOLD
@@ -129,7 +130,7 @@ class ResponseStatistics:
     fewer than half came back."""
 
 
-def response_statistics(found: Sequence[Response]) -> ResponseStatistics:
+def response_statistics(found: Sequence[DriftResponse]) -> ResponseStatistics:
     answered = [each.response_s for each in found if each.response_s is not None]
     censored = [each.censored_s for each in found if each.censored_s is not None]
     return ResponseStatistics(
@@ -149,19 +150,17 @@ def unnoticed_drifts(metrics: RunMetrics) -> list[UnnoticedDrift]:
 def _unnoticed(camera: CameraMetrics) -> list[UnnoticedDrift]:
     noticed = [drift.t for drift in camera.drifts]
     noticed += [stay.end for stay in camera.memberships if stay.ended_by == "drop" and stay.end is not None]
-    changes = camera.weather_changes
-    ends = [*(change.t for change in changes[1:]), math.inf]
-    return [
-        UnnoticedDrift(
-            camera=camera.id,
-            t=change.t,
-            weather=change.weather,
-            map_before=_before(camera, change.t),
-            map_after=camera.curve.lowest(change.t, min(end, change.t + AFTER_DRIFT_S)),
-        )
-        for change, end in zip(changes, ends, strict=False)  # without changes there is an end all the same
-        if not any(change.t <= t < end for t in noticed)
-    ]
+    found = []
+    for change, following in pairwise([*camera.weather_changes, None]):
+        assert change is not None
+        end = math.inf if following is None else following.t
+        before = _before(camera, change.t)
+        after = camera.curve.lowest(change.t, min(end, change.t + AFTER_DRIFT_S))
+        # fog that lifts is no drift: the student does better in the new weather
+        better = before is not None and after is not None and after > before
+        if not better and not any(change.t <= t < end for t in noticed):
+            found.append(UnnoticedDrift(camera.id, change.t, change.weather, before, after))
+    return found
 
 
 def _before(camera: CameraMetrics, t: float) -> float | None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from ecco_emu.core import events as ev
 from ecco_emu.record.drifts import (
-    Response,
+    DriftResponse,
     drift_times,
     map_after_drift,
     map_before_drift,
@@ -149,7 +149,7 @@ def _accuracy_source(metrics: RunMetrics) -> str | None:
     return "glimpses" if any(camera.accuracy for camera in cameras) else None
 
 
-def _response(metrics: RunMetrics, found: Sequence[Response]) -> dict[str, Any]:
+def _response(metrics: RunMetrics, found: Sequence[DriftResponse]) -> dict[str, Any]:
     started = metrics.started
     return {
         "threshold": started.response_threshold if started else None,
@@ -172,7 +172,7 @@ def _job(job: JobMetrics) -> dict[str, Any]:
     }
 
 
-def _camera(camera: CameraMetrics, metrics: RunMetrics, responses: Sequence[Response]) -> dict[str, Any]:
+def _camera(camera: CameraMetrics, metrics: RunMetrics, responses: Sequence[DriftResponse]) -> dict[str, Any]:
     streaming = [traffic for traffic in camera.traffic if traffic.target_bps > 0]
     return {
         "map": camera_map_by_window(camera, metrics),

@@ -40,9 +40,9 @@ def load(
     """Reads, changes and checks a scenario.
 
     ``overrides`` are texts ``dotted.path=value``, as for ``--set``. ``seed``, ``dilation`` and ``policy`` are
-    applied after them and win. With ``files=False`` the files of weights and traces need not exist, for
-    commands that do not use them. ``trace_check`` checks the content of traces. Relative paths start at the
-    scenario's folder or, in ``overrides``, at the current one; all paths come out absolute.
+    applied after them and win. With ``files=False`` the files of weights, traces and tables need not be
+    there, for commands that do not use them. ``trace_check`` checks the content of traces. Relative paths
+    start at the scenario's folder or, in ``overrides``, at the current one; all paths come out absolute.
 
     Raises ``InvalidScenario`` with every problem there is.
     """
@@ -77,7 +77,18 @@ def check(
     files: bool = True,
     trace_check: semantics.TraceCheck | None = None,
 ) -> list[Problem]:
-    """Every problem in these files, warnings too; all of them can run when there are only warnings."""
+    """Every problem in these files; empty when all of them can run."""
+    found = examine(paths, files=files, trace_check=trace_check)
+    return [problem for problem in found if problem.severity == "error"]
+
+
+def examine(
+    paths: Iterable[str | os.PathLike[str]],
+    *,
+    files: bool = True,
+    trace_check: semantics.TraceCheck | None = None,
+) -> list[Problem]:
+    """Every problem in these files, and the warnings of those that can run."""
     problems: list[Problem] = []
     for path in paths:
         try:
@@ -120,7 +131,8 @@ def _read(file: FilePath) -> tuple[str, Problem | None]:
 
 
 def _absolute_paths(document: Document, folder: FilePath) -> None:
-    """Makes paths of weights and traces absolute: a run directory's scenario.yaml works from any folder."""
+    """Makes paths of weights, traces and tables absolute: a run directory's scenario.yaml works from any
+    folder."""
 
     def is_teacher(value: str) -> bool:
         return os.sep in value or value.endswith((".pt", ".safetensors"))
@@ -128,6 +140,11 @@ def _absolute_paths(document: Document, folder: FilePath) -> None:
     places: list[tuple[Path, Callable[[str], bool]]] = [
         (("trainer", "student"), profiles.looks_like_path),
         (("trainer", "teacher"), is_teacher),
+        (("trainer", "table"), profiles.looks_like_table_path),
+    ]
+    places += [
+        (("cameras", index, "source", "table"), profiles.looks_like_table_path)
+        for index in range(_cameras(document))
     ]
     places += [(path, profiles.looks_like_trace_path) for path in _trace_places(document)]
     for path, is_path in places:
@@ -143,15 +160,17 @@ def _absolute_paths(document: Document, folder: FilePath) -> None:
 
 def _trace_places(document: Document) -> Iterator[Path]:
     """The paths at which a trace's name can stand: as ``trace`` itself, or as the ``file`` of its mapping."""
-    data = document.data if isinstance(document.data, dict) else {}
-    cameras = data.get("cameras")
     links: list[Path] = [("network", name) for name in ("bottleneck", "uplink", "downlink")]
-    links += [
-        ("cameras", index, "uplink") for index in range(len(cameras) if isinstance(cameras, list) else 0)
-    ]
+    links += [("cameras", index, "uplink") for index in range(_cameras(document))]
     for link in links:
         yield (*link, "trace")
         yield (*link, "trace", "file")
+
+
+def _cameras(document: Document) -> int:
+    data = document.data if isinstance(document.data, dict) else {}
+    cameras = data.get("cameras")
+    return len(cameras) if isinstance(cameras, list) else 0
 
 
 def _validated(

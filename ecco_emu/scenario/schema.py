@@ -12,7 +12,10 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from ecco_emu.control.lifecycle import RecoveryRule
+from ecco_emu.control.sampling import SamplingTable, pixels_per_level
+from ecco_emu.core.ids import CameraId
 from ecco_emu.policies.base import PolicySetup
+from ecco_emu.scenario import profiles
 from ecco_emu.scenario.sections.base import Strict, Whole
 from ecco_emu.scenario.sections.cameras import CameraSection
 from ecco_emu.scenario.sections.clock import ClockSection
@@ -77,8 +80,24 @@ class Scenario(Strict):
             size_weight=self.policy.size_weight,
             fairness=self.policy.fairness,
             recovery=RecoveryRule(self.grouping.recovered, self.grouping.flat_gain),
+            pixels_per_s_per_level=self.pixels_per_s_per_level,
+            tables=self.sampling_tables(),
             mapping=self.transport.mapping,
         )
+
+    def sampling_tables(self) -> dict[CameraId, SamplingTable]:
+        """By camera that has one: the sampling table that it or trainer.table names.
+
+        Raises ``ScenarioError`` for a file that is gone or wrong.
+        """
+        named = {camera.id: camera.source.table or self.trainer.table for camera in self.cameras}
+        files = {name: profiles.sampling_table(name) for name in set(named.values()) if name is not None}
+        return {CameraId(camera): files[name] for camera, name in named.items() if name is not None}
+
+    @property
+    def pixels_per_s_per_level(self) -> float:
+        """Pixels per emulated second that one GPU micro-window per retraining window can train on."""
+        return pixels_per_level(self.trainer.gpu_speed, self.windows.micro, self.windows.length)
 
     def uplink_of(self, camera: CameraSection) -> UplinkSection:
         """The camera's uplink: network.uplink with the keys that the camera overrides."""

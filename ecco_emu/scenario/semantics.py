@@ -131,8 +131,8 @@ def _length(value: object) -> float | None:
 
 
 def findings(draft: Draft, *, files: bool = True, trace_check: TraceCheck | None = None) -> Iterator[Finding]:
-    """Everything wrong between the parts. ``files``: look for the student's and teacher's weights and for
-    traces too, and ask ``trace_check`` about the latter."""
+    """Everything wrong between the parts. ``files``: look for the student's and teacher's weights, for traces
+    and for sampling tables too, and ask ``trace_check`` about traces."""
     yield from _camera_names(draft)
     yield from _town_camera_places(draft)
     yield from _camera_rates(draft)
@@ -141,6 +141,7 @@ def findings(draft: Draft, *, files: bool = True, trace_check: TraceCheck | None
     yield from _expectations(draft)
     if files:
         yield from _traces(draft, trace_check)
+        yield from _tables(draft)
         if draft.trainer is not None:
             yield from _weights(draft.trainer)
 
@@ -303,6 +304,21 @@ def _traces(draft: Draft, check: TraceCheck | None) -> Iterator[Finding]:
             wrong = str(error)
         if wrong is not None:
             yield (*path, "trace"), wrong
+
+
+def _tables(draft: Draft) -> Iterator[Finding]:
+    named: list[tuple[Path, str | None]] = [
+        (("cameras", index, "source", "table"), camera.source.table)
+        for index, camera in _present(draft.cameras)
+    ]
+    if draft.trainer is not None:
+        named.append((("trainer", "table"), draft.trainer.table))
+    for path, name in named:
+        if name is not None:
+            try:
+                profiles.sampling_table(name)
+            except ScenarioError as error:
+                yield path, str(error)
 
 
 def _expectations(draft: Draft) -> Iterator[Finding]:

@@ -16,7 +16,7 @@ from ecco_emu.scenario import schema
 from ecco_emu.server.cameras import ConnectedCameras
 from ecco_emu.server.groups import Groups
 from ecco_emu.server.intake import Intake
-from ecco_emu.server.jobs import Request
+from ecco_emu.server.jobs import CameraRequest
 from ecco_emu.server.measuring import Measuring
 from ecco_emu.server.models import ModelStore
 from ecco_emu.server.ports import ServerPorts
@@ -52,7 +52,7 @@ class Admission:
         self._ports = ports
         self._arrived: dict[CameraId, RetrainingRequest] = {}
         self._arrival = asyncio.Event()
-        self.waiting: dict[CameraId, Request] = {}
+        self.waiting: dict[CameraId, CameraRequest] = {}
         """Requests that were weighed without a decision."""
 
     def received(self, message: RetrainingRequest) -> None:
@@ -82,7 +82,7 @@ class Admission:
         for request in list(self.waiting.values()):
             await self._decide(request)
 
-    async def put(self, request: Request) -> None:
+    async def put(self, request: CameraRequest) -> None:
         """A camera that was split off its group asks anew (Algorithm 2, line 17)."""
         await self._ports.trainer.add_model(request.model, self._models.get(request.model))
         await self._decide(request)
@@ -101,13 +101,13 @@ class Admission:
         before = self.waiting.get(camera)
         # the frames that it brought are its evidence, whatever a camera says of their age
         since = min(message.since, message.frames.t0)
-        request = Request(camera, Metadata(message.t, message.at), model, since)
+        request = CameraRequest(camera, Metadata(message.t, message.at), model, since)
         if before is not None:  # it dialled again meanwhile: its wait goes on
             await self._forget(before)
             request.first_weighed, request.deferred = before.first_weighed, before.deferred
         await self._decide(request)
 
-    async def _decide(self, request: Request) -> None:
+    async def _decide(self, request: CameraRequest) -> None:
         now = self._ports.clock.now()
         if request.first_weighed is None:
             request.first_weighed = now
@@ -125,7 +125,7 @@ class Admission:
             await self._forget(request)
         self.waiting.pop(request.camera, None)
 
-    async def _weigh(self, request: Request) -> dict[JobId, Weighed]:
+    async def _weigh(self, request: CameraRequest) -> dict[JobId, Weighed]:
         """gain_j = Acc(model_j, frames) - Acc(request.model, frames) for every candidate job."""
         if not self._policy.grouping:
             return {}
@@ -147,7 +147,7 @@ class Admission:
             for job in near
         }
 
-    def _defer(self, request: Request, gains: dict[str, float]) -> None:
+    def _defer(self, request: CameraRequest, gains: dict[str, float]) -> None:
         request.deferred += 1
         self.waiting[request.camera] = request
         self._ports.emit(
@@ -160,6 +160,6 @@ class Admission:
         self._ports.emit(RequestRefused(t=self._ports.clock.now(), camera=camera, reason=reason))
         self._cameras.refuse(camera, reason, RETRY_S)
 
-    async def _forget(self, request: Request) -> None:
+    async def _forget(self, request: CameraRequest) -> None:
         """The trainer need not keep the request's own student any longer."""
         await self._ports.trainer.remove_model(request.model)

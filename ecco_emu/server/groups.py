@@ -17,7 +17,7 @@ from ecco_emu.core.events import (
 )
 from ecco_emu.core.ids import CameraId, ModelHash
 from ecco_emu.server.cameras import ConnectedCameras
-from ecco_emu.server.jobs import Job, JobBook, Member, Request
+from ecco_emu.server.jobs import CameraRequest, Job, JobBook, Member
 from ecco_emu.server.models import ModelStore
 from ecco_emu.server.ports import ServerPorts
 from ecco_emu.trainer.backend import BadStudentError
@@ -40,7 +40,7 @@ class Groups:
 
     # -- coming and going --
 
-    async def found(self, request: Request, gains: Mapping[str, float]) -> Job:
+    async def found(self, request: CameraRequest, gains: Mapping[str, float]) -> Job:
         """A job of its own for the request, starting from the student that it came with (line 11)."""
         job = self.jobs.create(request.model, self._ports.clock.now())
         await self._ports.trainer.create_job(job.id, request.model)
@@ -58,7 +58,7 @@ class Groups:
         self.send_assignments(self.jobs)
         return job
 
-    async def join(self, job: Job, request: Request, gains: Mapping[str, float]) -> None:
+    async def join(self, job: Job, request: CameraRequest, gains: Mapping[str, float]) -> None:
         """Adds the request to the job's group (line 9)."""
         self.jobs.join(job, Member(request))
         self._ports.emit(
@@ -147,7 +147,7 @@ class Groups:
         text = f"{job.id} goes on from its last good student {job.newest}: {why}"
         self._ports.emit(Trouble(t=self._ports.clock.now(), where="trainer", text=text))
 
-    def students_in_use(self, waiting: Iterable[Request]) -> set[ModelHash]:
+    def students_in_use(self, waiting: Iterable[CameraRequest]) -> set[ModelHash]:
         """Students that a job, a member, a request or a camera still needs."""
         used = set(self._cameras.running.values())
         for job in self.jobs:

@@ -11,7 +11,7 @@ from ecco_emu.core.ids import CameraId, JobId, ModelHash
 
 
 @dataclass(slots=True)
-class Request:
+class CameraRequest:
     """A camera without a job that asks for retraining, or was split off its group."""
 
     camera: CameraId
@@ -34,7 +34,7 @@ class Request:
 
 @dataclass(slots=True)
 class Member:
-    request: Request
+    request: CameraRequest
     """With which it came."""
     measured: Estimate | None = None
     """The group model's accuracy on it at the end of the last window; None before the first, and where its

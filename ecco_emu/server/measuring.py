@@ -15,7 +15,7 @@ from ecco_emu.core.clock import Clock
 from ecco_emu.core.ids import CameraId, JobId, ModelHash
 from ecco_emu.scenario import schema
 from ecco_emu.server.intake import Intake
-from ecco_emu.server.jobs import Job, Request
+from ecco_emu.server.jobs import CameraRequest, Job
 from ecco_emu.trainer.backend import Evaluation, TrainerBackend
 
 MOST_CHARGED = 0.5
@@ -76,7 +76,7 @@ class Measuring:
         return jobs, evaluation.get((own, camera))
 
     async def of_request(
-        self, subjects: Sequence[JobId], request: Request
+        self, subjects: Sequence[JobId], request: CameraRequest
     ) -> tuple[Mapping[JobId, Estimate], Estimate | None]:
         """Jobs' models and the request's own on the request's frames (Algorithm 2, lines 5 and 6)."""
         return await self.against(subjects, request.model, request.evidence)

@@ -16,7 +16,7 @@ from ecco_emu.scenario import schema
 from ecco_emu.server.admission import Admission
 from ecco_emu.server.cameras import ConnectedCameras
 from ecco_emu.server.groups import Groups
-from ecco_emu.server.jobs import Job, Member, Request
+from ecco_emu.server.jobs import CameraRequest, Job, Member
 from ecco_emu.server.measuring import Measuring
 from ecco_emu.server.models import ModelStore
 from ecco_emu.server.ports import ServerPorts
@@ -54,7 +54,7 @@ class Regrouping:
         await self._drop_lost_cameras()
         await self._measuring.hand_over()
         states: list[GroupState] = []
-        asking: list[Request] = []
+        asking: list[CameraRequest] = []
         for job in self._groups.jobs:
             measured = await self._measuring.at_window_end(job, start)
             job.map = _mean(measured)
@@ -84,7 +84,7 @@ class Regrouping:
 
     async def _part_with(
         self, job: Job, measured: Mapping[CameraId, Estimate], start: float
-    ) -> list[Request]:
+    ) -> list[CameraRequest]:
         """Takes out the members that the group's model does not fit; returns their new requests."""
         before = {camera: member.measured for camera, member in job.members.items()}
         drops = grouping.drops(before, measured, self._scene_noise)
@@ -118,14 +118,16 @@ class Regrouping:
                 unfit.append(camera)
         return unfit
 
-    def _anew(self, job: Job, member: Member, since: float, *, own: bool = False) -> Request:
+    def _anew(self, job: Job, member: Member, since: float, *, own: bool = False) -> CameraRequest:
         """The request of a member that leaves, with fresh time and place.
 
         It comes with the group's student, or with its ``own`` where the group's is no better.
         """
         model = member.request.model if own else job.newest
         now = self._ports.clock.now()
-        return Request(member.camera, Metadata(now, member.request.metadata.at), model, since, left=job.id)
+        return CameraRequest(
+            member.camera, Metadata(now, member.request.metadata.at), model, since, left=job.id
+        )
 
     async def _leave(self, camera: CameraId, reason: LeaveReason, drop: float | None) -> None:
         await self._groups.leave(camera, reason, drop)

@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Protocol
 
 from ecco_emu.control.evidence import Estimate, Evidence
+from ecco_emu.core import frames
 from ecco_emu.core.errors import EccoError, PeerError
 from ecco_emu.core.frames import Image
 from ecco_emu.core.ids import CameraId, JobId, ModelHash
 from ecco_emu.tasks.detection import Labels, Sample
 
-REFERENCE_SIZE = (320, 192)
-"""Width and height in pixels of the image that GPU budgets are counted in. Training on a picture costs its
-pixels over this image's: convolutions take time in proportion to pixels."""
+REFERENCE_SIZE = frames.REFERENCE_SIZE
+"""The image that GPU budgets are counted in."""
 
 MIN_SCORE = 0.001
 """Where accuracy is measured, detections with a lower confidence are not reported. So low, because mAP counts

@@ -1,5 +1,8 @@
 """Groups sampled frames into segments of about one emulated second (paper, section 4). Pure.
 
+At less than a frame a second a segment holds one frame and lasts until the next one is due: a longer wait for
+more frames would only make the first of them old.
+
 A segment is complete with its own last frame. To wait for the first frame of the next segment would add a
 sampling interval of delay, which is half a second at 2 frames per second.
 """

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ecco_emu.bench.control import joins, splits
 from ecco_emu.bench.control.joins import Joined
-from ecco_emu.bench.control.splits import Member
+from ecco_emu.bench.control.splits import CameraWindows
 from ecco_emu.core.ids import model_hash
 from ecco_emu.host.workers import WorkerProcess
 from ecco_emu.scenario.profiles import student_path
@@ -24,7 +24,7 @@ STUDENT = "yolo11n-town"
 @dataclass(frozen=True, slots=True)
 class ControlReport:
     host: str
-    members: tuple[Member, ...]
+    members: tuple[CameraWindows, ...]
     joined: tuple[Joined, ...]
 
     def tables(self) -> list[Table]:

@@ -22,7 +22,7 @@ from ecco_emu.policies.registry import make_policy
 from ecco_emu.scenario import schema
 from ecco_emu.scenario.loading import from_mapping
 from ecco_emu.scenario.sections.world import Weather
-from ecco_emu.server.jobs import Request
+from ecco_emu.server.jobs import CameraRequest
 from ecco_emu.server.models import ModelStore
 from ecco_emu.server.ports import ServerPorts
 from ecco_emu.server.server import EdgeServer
@@ -112,7 +112,7 @@ async def run(seed: int, alike: Weather, foreign: Weather, student: bytes, paint
             for camera in _VIEWS:
                 await trainer.add_samples([each for each in frames[camera] if each.t < 0])
                 # places within range of each other, so that accuracy alone can tell the fourth apart
-                request = Request(camera, Metadata(0.0, (0.0, 0.0)), model_hash(student), -REQUEST_S)
+                request = CameraRequest(camera, Metadata(0.0, (0.0, 0.0)), model_hash(student), -REQUEST_S)
                 await server.admission.put(request)
             await loop.run()
             groups = tuple(tuple(map(str, job.cameras)) for job in server.jobs)

@@ -15,7 +15,7 @@ from statistics import fmean
 import numpy as np
 
 from ecco_emu.bench.control.scenes import Shot, shoot
-from ecco_emu.control.evidence import Difference, Estimate, two_sample
+from ecco_emu.control.evidence import AccuracyDifference, Estimate, two_sample
 from ecco_emu.control.grouping import SCENE_NOISE, SplitRule
 from ecco_emu.core.ids import ModelHash
 from ecco_emu.core.random_streams import stream
@@ -37,7 +37,7 @@ _WEATHERS: tuple[Weather, ...] = ("day", "day", "day", "fog")
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class CameraWindows:
     """One camera's estimates under a student that stays the same."""
 
     town: int
@@ -101,7 +101,7 @@ async def measure(
     inference: InferenceClient,
     painter: WorkerProcess,
     progress: Callable[[str], None],
-) -> list[Member]:
+) -> list[CameraWindows]:
     """Renders and looks at every camera's four windows: about ten seconds a camera on one core."""
     members = []
     for town in range(cameras):
@@ -118,7 +118,7 @@ async def measure(
     return members
 
 
-def judge(members: Sequence[Member]) -> Splits:
+def judge(members: Sequence[CameraWindows]) -> Splits:
     """The rates of the rules that can be chosen, the paper's plain threshold and the default among them."""
     steady = [_pairs(member.day) for member in members]
     few = [_pairs(member.few) for member in members]
@@ -152,11 +152,11 @@ def judge(members: Sequence[Member]) -> Splits:
 Pair = tuple[Estimate | None, Estimate | None]
 
 
-def _member(town: int, truth: Sequence[Labels], found: Sequence[Detections]) -> Member:
+def _member(town: int, truth: Sequence[Labels], found: Sequence[Detections]) -> CameraWindows:
     windows = [slice(FRAMES * window, FRAMES * (window + 1)) for window in range(len(_WEATHERS))]
     random = stream(town, "bench control", "overlooked")
     day = windows[:3]
-    return Member(
+    return CameraWindows(
         town,
         day=tuple(_estimate(truth[w], found[w]) for w in day),
         few=tuple(_estimate(truth[w][-FEW * 4 :: 4], found[w][-FEW * 4 :: 4]) for w in day),
@@ -193,7 +193,7 @@ def _share(rule: SplitRule, scene_noise: float, pairs: Sequence[Pair]) -> float:
     return fmean(fell) if fell else 0.0
 
 
-def _drop(before: Estimate, after: Estimate, scene_noise: float) -> Difference:
+def _drop(before: Estimate, after: Estimate, scene_noise: float) -> AccuracyDifference:
     return two_sample(before, after, scene_noise)
 
 
@@ -201,7 +201,7 @@ def _deviation(pairs: Sequence[Pair]) -> float:
     return float(np.std([a.value - b.value for a, b in _known(pairs)]))
 
 
-def as_record(member: Member) -> dict[str, object]:
+def as_record(member: CameraWindows) -> dict[str, object]:
     """One camera's estimates as JSON values, without the quality of single frames."""
 
     def plain(value: Estimate | None) -> dict[str, object] | None:

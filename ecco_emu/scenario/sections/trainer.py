@@ -37,9 +37,9 @@ class TrainerSection(Strict):
     evaluation_cost: Annotated[Number, Field(ge=0, le=100)] = 0.3
     """Images of the GPUs' budget that measuring a model on one frame takes."""
     teacher_cost: Annotated[Number, Field(ge=0, le=1e4)] | None = None
-    """Images of the GPUs' budget that labelling one frame takes. Without it 0 for ``teacher: oracle``, which no
-    GPU computes, and else 10: a forward pass of YOLO11x (194.9 GFLOPs at 640 x 640) over a training step of
-    YOLO11n on the same picture (three times 6.5 GFLOPs)."""
+    """Images of the GPUs' budget that labelling one frame takes. Without it 0 for ``teacher: oracle``, which
+    no GPU computes, and else 10: a forward pass of YOLO11x (194.9 GFLOPs at 640 x 640) over a training step
+    of YOLO11n on the same picture (three times 6.5 GFLOPs)."""
     table: str | None = None
     """A sampling table: its name in profiles/tables/, or a path. Without it one is made from the budget."""
 

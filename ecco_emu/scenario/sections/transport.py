@@ -27,6 +27,7 @@ class TransportSection(Strict):
     """GAIMD's alpha of each camera's download. Students are large, and their acknowledgements queue behind
     video at the bottleneck: at 1, a quarter of a second's round trip leaves most of a downlink unused."""
     segment_deadline: Annotated[Time, Field(gt=0)] = 4.0
-    """The time from its capture in which a video segment must arrive; else it counts as late or lost."""
+    """The time from the capture of its last frame in which a video segment must arrive; else it counts as
+    late or lost. A segment that lasts more than a second has that much longer."""
     qlog: Annotated[bool, Field(strict=True)] = True
     """Writes a trace of every connection into the run's qlog/, for qvis: about 0.5 kB and 10 µs a packet."""

@@ -70,3 +70,21 @@ def test_the_cache_is_bounded_and_keeps_what_runs() -> None:
     assert students.running == MODELS[5]
     assert students.weights(students.running) == FILES[5]
     assert students.weights(ModelHash("0" * 16)) is None
+
+
+def test_the_running_student_is_not_to_be_run_again() -> None:
+    students = StudentCache(FILES[0])
+    assert not students.announce(MODELS[0])
+    assert students.next_fetch() is None
+
+
+def test_a_file_on_its_way_is_kept_and_not_run_when_the_server_went_back() -> None:
+    students = StudentCache(FILES[0])
+    students.announce(MODELS[1])
+    assert students.next_fetch() == MODELS[1]
+    assert not students.announce(MODELS[0])  # runs already
+    assert not students.arrived(MODELS[1], FILES[1])
+    assert students.announce(MODELS[1])  # but it is here when it is wanted after all
+    students.announce(MODELS[2])
+    assert students.next_fetch() == MODELS[2]
+    assert students.arrived(MODELS[2], FILES[2])

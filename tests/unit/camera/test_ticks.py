@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ecco_emu.camera.budget import MIN_SEGMENT_BITS, segment_budget_bits
+from ecco_emu.camera.streaming import segment_deadline
 from ecco_emu.camera.ticks import FrameTicks
 
 
@@ -40,3 +41,27 @@ def test_the_budget_is_what_congestion_control_allows_less_what_waits() -> None:
     assert segment_budget_bits(allowed_bps=400e3, backlog_bytes=0, duration_s=1.0) == 400e3
     assert segment_budget_bits(allowed_bps=400e3, backlog_bytes=25_000, duration_s=1.0) == 200e3
     assert segment_budget_bits(allowed_bps=400e3, backlog_bytes=10**6, duration_s=1.0) == MIN_SEGMENT_BITS
+
+
+def test_a_long_segment_waits_for_its_own_bytes_only() -> None:
+    """A queue of a segment's own length leaves nothing to spare, however long the segment is."""
+    assert segment_budget_bits(allowed_bps=100e3, backlog_bytes=0, duration_s=4.0) == 400e3
+    assert segment_budget_bits(allowed_bps=100e3, backlog_bytes=25_000, duration_s=4.0) == 200e3
+
+
+@pytest.mark.parametrize("duration_s", [0.2, 1.0, 3.0, 20.0])
+def test_no_segment_is_late_by_construction(duration_s: float) -> None:
+    """It can leave once its last frame is there, and its bits take its duration to send."""
+    assert segment_deadline(10.0, duration_s, 4.0) >= 10.0 + duration_s + 2.0
+    assert segment_deadline(10.0, duration_s, 4.0) <= 10.0 + max(1.0, duration_s) + 3.0
+
+
+@pytest.mark.parametrize("now", [10.41, 10.5, 10.61])
+@pytest.mark.parametrize("fps", [10.0, 5.0, 2.0, 1.0, 0.1])
+def test_a_change_of_rate_goes_on_after_the_last_frame(now: float, fps: float) -> None:
+    """It went back from frame 104 to 100."""
+    index, due, missed = FrameTicks.at_rate(10.0, fps, after=104).next(now)
+    assert index > 104
+    assert index % round(10.0 / fps) == 0
+    assert due == index / 10.0
+    assert missed == 0

@@ -1,6 +1,8 @@
 """Drift detection on synthetic confidence streams at 4 values a second."""
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -121,13 +123,115 @@ def test_one_drift_is_told_once_until_reset_and_the_reference_is_learnt_anew() -
     assert any(detector.update(120.0 + index / RATE_HZ, 0.15) for index in range(16))
 
 
-def test_an_alarm_nobody_answers_is_forgotten() -> None:
+def test_an_alarm_stands_until_it_is_answered() -> None:
+    """Else the camera would take the bad level for usual while its request is refused again and again."""
     detector = DriftDetector(parameters=DriftParameters(rearm_s=10.0))
     alarm = first_alarm(detector, step(0.6, 0.3), 60.0)
     assert alarm is not None
     assert not any(detector.update(alarm + index / RATE_HZ, 0.3) for index in range(1, 160))
+    assert detector.phase is Phase.ALARMED
+    assert detector.low
+    answered = alarm + 40.0
+    detector.answered(answered)
+    assert not any(detector.update(answered + index / RATE_HZ, 0.3) for index in range(160))
     assert detector.phase is Phase.WATCHING
     assert detector.reference == pytest.approx(0.3)
+
+
+def test_a_fall_that_is_over_is_no_drift_any_more_and_the_next_one_is() -> None:
+    detector = DriftDetector()
+    alarm = first_alarm(detector, step(0.6, 0.3), 60.0)
+    assert alarm is not None
+    assert not any(detector.update(alarm + index / RATE_HZ, 0.6) for index in range(1, 20))
+    assert not detector.low
+    detector.resume(alarm + 5.0)
+    assert detector.phase is Phase.WATCHING
+    assert detector.reference == pytest.approx(0.6, abs=0.05)
+    fall = alarm + 20.0
+    assert not any(detector.update(alarm + 5.0 + index / RATE_HZ, 0.6) for index in range(60))
+    assert any(detector.update(fall + index / RATE_HZ, 0.2) for index in range(16))
+    assert fall <= detector.onset <= fall + 0.5
+
+
+class TestAStudentThatArrivesDuringAFall:
+    """The server trained it without knowing of the fall: the camera must not forget it."""
+
+    def fallen(self, seconds: float) -> tuple[DriftDetector, float]:
+        """A detector ``seconds`` after a fall from 0.6 to 0.1 at 30 s, and the time."""
+        detector, now = DriftDetector(parameters=DriftParameters(confirm_s=2.0)), 0.0
+        for index in range(round((30.0 + seconds) * RATE_HZ)):
+            now = index / RATE_HZ
+            detector.update(now, 0.6 if now < 30.0 else 0.1)
+        return detector, now
+
+    def test_and_does_no_better_leaves_the_alarm_to_come(self) -> None:
+        detector, now = self.fallen(1.0)
+        detector.switch(now)
+        alarms = [i for i in range(1, 20) if detector.update(now + i / RATE_HZ, 0.1)]
+        assert len(alarms) == 1
+        assert 30.0 <= detector.onset <= 30.5
+
+    def test_and_sees_better_ends_it(self) -> None:
+        detector, now = self.fallen(1.0)
+        detector.switch(now)
+        assert not any(detector.update(now + i / RATE_HZ, 0.5) for i in range(1, 60))
+        assert detector.phase is Phase.WATCHING
+        assert detector.reference == pytest.approx(0.5)
+
+    def test_leaves_an_alarm_that_nobody_has_answered(self) -> None:
+        detector, now = self.fallen(4.0)
+        assert detector.phase is Phase.ALARMED
+        detector.switch(now)
+        assert detector.phase is Phase.ALARMED
+        assert detector.low
+        detector.answered(now + 1.0)
+        detector.switch(now + 2.0)  # the answer's student
+        assert detector.phase is Phase.WARM_UP
+
+    def test_after_the_suspicion_was_dropped_is_learnt_anew(self) -> None:
+        detector, now = self.fallen(0.0)
+        detector.switch(now)
+        assert detector.phase is Phase.WARM_UP
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+@pytest.mark.parametrize("after", [0.1, 0.3])
+@pytest.mark.parametrize("fade_s", [0.0, 1.0])
+def test_the_onset_is_near_the_drift_and_not_before_it(
+    name: DetectorName, after: float, fade_s: float
+) -> None:
+    """The alarm is 1 to 4 s late, and so is the first moment at which the recent mean is low, by a second."""
+
+    def faded(t: float) -> float:
+        part = min(1.0, (t - 30.0) / fade_s if fade_s else 1.0)
+        return 0.6 if t < 30.0 else 0.6 + (after - 0.6) * part
+
+    errors = []
+    for seed in range(20):
+        detector = DriftDetector(name)
+        alarm = first_alarm(detector, faded, 60.0, seed=seed)
+        assert alarm is not None
+        errors.append(detector.onset - 30.0)
+    assert min(errors) >= -0.25  # one value too early at most
+    assert 0.0 <= np.median(errors) <= 0.25 + fade_s
+    assert np.mean(np.array(errors) < 0) <= 0.05
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+def test_the_onset_on_streams_of_a_town(name: DetectorName) -> None:
+    recorded = json.loads(Path(__file__).with_name("town_confidence.json").read_text())
+    errors = []
+    for values in recorded["streams"].values():
+        detector = DriftDetector(name)
+        alarms = [
+            i / recorded["fps"] for i, v in enumerate(values) if detector.update(i / recorded["fps"], v)
+        ]
+        assert len(alarms) == 1
+        errors.append(detector.onset - recorded["onset_s"])
+        assert detector.onset <= alarms[0]
+    assert min(errors) >= 0.0
+    assert np.median(errors) <= 0.6
+    assert max(errors) <= 3.0
 
 
 def test_frames_of_the_old_student_right_after_a_reset_are_ignored() -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from ecco_emu.control.evidence import (
     BLOCKS,
-    Difference,
+    AccuracyDifference,
     Estimate,
     blocks,
     change_point,
@@ -50,12 +50,12 @@ def test_what_makes_a_frame_hard_for_both_models_cancels() -> None:
 
 
 def test_the_confidence_of_a_bound_is_students() -> None:
-    assert Difference(0.0, 1.0, freedom=7).lower(0.99) == pytest.approx(-2.998, abs=1e-3)
-    assert Difference(0.0, 1.0).lower(0.95) == pytest.approx(-1.645, abs=1e-3)
-    assert Difference(0.2, None).lower(0.5) == 0.2
-    assert Difference(0.2, None).lower(0.8) == -math.inf
+    assert AccuracyDifference(0.0, 1.0, freedom=7).lower(0.99) == pytest.approx(-2.998, abs=1e-3)
+    assert AccuracyDifference(0.0, 1.0).lower(0.95) == pytest.approx(-1.645, abs=1e-3)
+    assert AccuracyDifference(0.2, None).lower(0.5) == 0.2
+    assert AccuracyDifference(0.2, None).lower(0.8) == -math.inf
     with pytest.raises(ValueError, match="confidence"):
-        Difference(0.0, 1.0).lower(0.4)
+        AccuracyDifference(0.0, 1.0).lower(0.4)
 
 
 def test_one_frame_says_nothing_of_its_own_error() -> None:

@@ -1,6 +1,6 @@
 import pytest
 
-from ecco_emu.control.evidence import Difference, Estimate
+from ecco_emu.control.evidence import AccuracyDifference, Estimate
 from ecco_emu.control.grouping import (
     SCENE_NOISE,
     JobMetadata,
@@ -54,8 +54,8 @@ def test_a_job_has_members() -> None:
         JobMetadata({})
 
 
-def gain(value: float, error: float | None = 0.0) -> Difference:
-    return Difference(value, error, freedom=7)
+def gain(value: float, error: float | None = 0.0) -> AccuracyDifference:
+    return AccuracyDifference(value, error, freedom=7)
 
 
 def decided(rule: JoinRule = RULE, *, may_wait: bool = True, **gains: Weighed) -> tuple[Verdict, str | None]:
@@ -108,8 +108,8 @@ def test_a_member_measured_once_or_not_at_all_stays() -> None:
 
 
 def test_a_drop_needs_the_support_of_the_frames_unless_the_papers_threshold_is_asked_for() -> None:
-    drop = Difference(0.2, 0.15, freedom=7)
+    drop = AccuracyDifference(0.2, 0.15, freedom=7)
     assert not SplitRule(0.05, 0.99).fell(drop)
     assert SplitRule(0.05, 0.5).fell(drop)
     assert not SplitRule(0.25, 0.5).fell(drop)
-    assert not SplitRule().fell(Difference(0.2, None))
+    assert not SplitRule().fell(AccuracyDifference(0.2, None))

@@ -16,7 +16,7 @@ from ecco_emu.core.errors import EccoError, HostError
 from ecco_emu.core.frames import Frame, Image
 from ecco_emu.core.ids import CameraId, ModelHash
 from ecco_emu.emulation.emulation import Emulation
-from ecco_emu.emulation.measuring import Measured, StudentFiles, StudentMeter, run_stretches
+from ecco_emu.emulation.measuring import Measured, Sight, StudentFiles, StudentMeter, run_stretches
 from ecco_emu.emulation.stretches import MEASURED_FRAMES
 from ecco_emu.record.log import EventLog
 from ecco_emu.record.metrics import RunMetrics
@@ -33,6 +33,7 @@ BOX = np.array([[10, 10, 60, 60]], np.float32)
 TRUTH = Labels(BOX, np.zeros(1, np.int64))
 FOG_AT = 10.0
 FPS = 5.0
+SIGHT = Sight(FPS, (640, 384))
 
 
 class FogWorld:
@@ -72,9 +73,15 @@ class Inference:
         self.held.remove(model)
 
     async def detect(
-        self, model: ModelHash, images: Sequence[Image], *, min_score: float
+        self,
+        model: ModelHash,
+        images: Sequence[Image],
+        *,
+        size: tuple[int, int] | None = None,
+        min_score: float,
     ) -> list[Detections]:
         assert model in self.held
+        assert size == SIGHT.size
         self.scores.add(min_score)
         score, kind = np.ones(1, np.float32), np.zeros(1, np.int64)
         blind = [model == FIRST and bool(image.any()) for image in images]
@@ -107,7 +114,7 @@ async def measured(
     for event in events:
         files.see(event)
     plan = run_stretches(RunMetrics.of(events), cast(World, world), FIRST, cameras, 40.0)
-    meter = StudentMeter(cast(World, world), inference, files, dict.fromkeys(cameras, FPS))
+    meter = StudentMeter(cast(World, world), inference, files, dict.fromkeys(cameras, SIGHT))
     return await meter.measure(plan, 40.0, lambda done, of: None), world, inference
 
 
@@ -178,7 +185,7 @@ async def test_a_world_that_breaks_leaves_no_frame_behind(files: StudentFiles) -
     plan = run_stretches(RunMetrics.of(run(CAM)), cast(World, Broken()), FIRST, [CAM], 40.0)
     files.keep(FIRST)
     tasks = len(asyncio.all_tasks())
-    meter = StudentMeter(cast(World, Broken()), Inference(), files, {CAM: FPS})
+    meter = StudentMeter(cast(World, Broken()), Inference(), files, {CAM: SIGHT})
     with pytest.raises(HostError, match="renderer"):
         await meter.measure(plan, 40.0, lambda done, of: None)
     assert len(asyncio.all_tasks()) == tasks

@@ -6,6 +6,7 @@ import asyncio
 from typing import cast
 
 import pytest
+from msgspec.structs import replace
 
 from ecco_emu.core.events import CameraConfigured, FaultApplied
 from ecco_emu.core.faults import (
@@ -51,6 +52,15 @@ def test_shares_are_by_alpha_under_the_uplinks_caps() -> None:
     assert targets.now() == pytest.approx({"cam1": 500e3, "cam2": 500e3})
     targets.see(streams("cam1", 1.5))
     assert targets.now() == pytest.approx({"cam1": 750e3, "cam2": 250e3})
+
+
+def test_targets_follow_the_weight_whatever_alpha_was_made_of_it() -> None:
+    """With ``mapping: root`` alpha goes with the square of p/n, and so did the targets."""
+    targets = ShareTargets(scenario())
+    targets.see(fault(LinkSet("bottleneck", rate_bps=1e6)))
+    targets.see(replace(streams("cam1", 3 * 0.6**2), weight=0.6))
+    targets.see(replace(streams("cam2", 3 * 0.4**2), weight=0.4))
+    assert targets.now() == pytest.approx({"cam1": 600e3, "cam2": 400e3})
 
 
 def test_a_link_that_is_down_has_no_target() -> None:

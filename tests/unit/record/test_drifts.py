@@ -8,7 +8,7 @@ import pytest
 
 from ecco_emu.core import events as ev
 from ecco_emu.record.drifts import (
-    Response,
+    DriftResponse,
     map_after_drift,
     map_before_drift,
     mean_map_drifted,
@@ -108,11 +108,11 @@ def test_every_drift_has_its_answer_and_a_missing_one_is_censored() -> None:
         ]
     )
     assert responses(metrics.camera("a"), metrics.observed_s) == [
-        Response(10, 13, response_s=17),
-        Response(40, 45, censored_s=25),
-        Response(70, None),
+        DriftResponse(10, 13, response_s=17),
+        DriftResponse(40, 45, censored_s=25),
+        DriftResponse(70, None),
     ]
-    assert responses(metrics.camera("a"), metrics.observed_s, threshold=0.5)[0] == Response(
+    assert responses(metrics.camera("a"), metrics.observed_s, threshold=0.5)[0] == DriftResponse(
         10, 13, censored_s=27
     )
 
@@ -128,7 +128,7 @@ def test_a_split_by_the_server_stands_for_a_request() -> None:
             measured(25, 40, 0.5),
         ]
     )
-    assert responses(metrics.camera("a"), 40.0) == [Response(10, 20, response_s=5)]
+    assert responses(metrics.camera("a"), 40.0) == [DriftResponse(10, 20, response_s=5)]
     assert unnoticed_drifts(metrics) == []
 
 
@@ -139,13 +139,13 @@ def test_without_a_request_there_is_no_response() -> None:
 
 def test_a_request_without_any_drift_on_record_is_answered_too() -> None:
     metrics = RunMetrics.of([asks(10), accuracy(9, 0.1), accuracy(25, 0.4), accuracy(26, 0.4)])
-    assert responses(metrics.camera("a"), 26.0) == [Response(10, 10, response_s=15)]
+    assert responses(metrics.camera("a"), 26.0) == [DriftResponse(10, 10, response_s=15)]
 
 
 def test_a_median_that_counts_the_censored_is_kaplan_meiers() -> None:
     def statistics(answered: list[float], censored: list[float]):  # type: ignore[no-untyped-def]
-        found = [Response(0, 0, response_s=time) for time in answered]
-        return response_statistics(found + [Response(0, 0, censored_s=time) for time in censored])
+        found = [DriftResponse(0, 0, response_s=time) for time in answered]
+        return response_statistics(found + [DriftResponse(0, 0, censored_s=time) for time in censored])
 
     # survival after 2: 4/5; after 6: 4/5 * 2/3; after 9: 0. By hand, as in any textbook
     mixed = statistics([2.0, 6.0, 9.0], [3.0, 7.0])
@@ -164,10 +164,12 @@ def test_a_drift_that_nobody_noticed_is_named_with_what_it_cost() -> None:
             weather(20, "day"),
             weather(20, "fog", "b"),
             alarm(19.9, "b"),
-            alarm(21, "a"),
+            weather(30, "rain"),
+            alarm(31, "a"),
             measured(0, 2, 0.6),
             measured(2, 20, 0.1),
-            measured(20, 30, 0.3),
+            measured(20, 30, 0.3),  # the fog lifts, which nobody needs to notice
+            measured(30, 40, 0.1),
         ]
     )
     first, second = unnoticed_drifts(metrics)

@@ -97,3 +97,26 @@ def test_a_log_never_continues_another_runs(tmp_path: Path) -> None:
 def test_a_missing_log_is_said_to_be_missing(tmp_path: Path) -> None:
     with pytest.raises(ScenarioError, match="cannot read"):
         list(read(tmp_path / "none.jsonl"))
+
+
+def test_logs_of_earlier_releases_are_read(tmp_path: Path) -> None:
+    """Lines as version 0.1.0 wrote them, without the fields that came since."""
+    path = tmp_path / "events.jsonl"
+    path.write_text(
+        '{"t":0.0,"wall":0.1,"kind":"run_started","name":"x","policy":"ecco","engine":"relay","dilation":2.0,'
+        '"seed":1,"trainer":"yolo","gpus":1,"window_s":8.0,"micro_s":2.0,"windows":2,"cameras":["a"],'
+        '"bottleneck_bps":null}\n'
+        '{"t":3.0,"wall":6.0,"kind":"drift","camera":"a","detector":"adwin","statistic":0.3}\n'
+        '{"t":6.0,"wall":9.0,"kind":"micro_window","window":0,"index":2,"start":4.0,"job":"job1","steps":2,'
+        '"images":32,"losses":[1.0],"map_before":null,"map_after":0.2,"train_wall_s":3.0,"late":false}\n'
+        '{"t":8.0,"wall":16.0,"kind":"job_left","job":"job1","camera":"a","drop":0.2}\n'
+    )
+    begun, drift, micro, left = (event for event, _ in read(path))
+    assert isinstance(begun, ev.RunStarted)
+    assert (begun.response_threshold, begun.response_measurements) == (0.4, 2)
+    assert isinstance(drift, ev.DriftNoticed)
+    assert drift.since is None
+    assert isinstance(micro, ev.MicroWindow)
+    assert (micro.budget, micro.train_wall_s) == (0.0, 3.0)
+    assert isinstance(left, ev.JobLeft)
+    assert (left.reason, left.drop) == ("drop", 0.2)

@@ -142,7 +142,7 @@ def test_live_the_newest_glimpse_is_the_accuracy_and_after_measuring_the_measure
                 map=value,
                 map50=value,
                 frames=32,
-            )  # fmt: skip
+            )
         )
     assert metrics.camera("a").map == 0.3
     assert metrics.camera("a").map_at(1.0) == 0.6

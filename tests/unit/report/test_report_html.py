@@ -109,8 +109,8 @@ def test_the_story_tells_of_a_second_drift() -> None:
     told = words.story(RunMetrics.of(second_drift()))
     assert "Nobody noticed: cam3 turned to rain at 80 s (mAP 0.02 before, 0.02 after)." in told
     assert (
-        "Requests: cam1, cam2 and cam3 asked more than once; cam2 had to wait until a job's gain could be told; "
-        "cam3 had a request refused." in told
+        "Requests: cam1, cam2 and cam3 asked more than once; cam2 had to wait until a job's gain could be "
+        "told; cam3 had a request refused." in told
     )
     assert (
         "How groups changed: cam3 was in job1 until 53 s (left to ask again); cam2 was in job10 until 100 s "

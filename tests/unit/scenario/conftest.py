@@ -29,10 +29,12 @@ cameras:
 
 @pytest.fixture(autouse=True)
 def profiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Profiles with one (empty) student, so that the tests need no trained one, and the shipped traces."""
+    """Profiles with one (empty) student, so that the tests need no trained one, and the shipped traces and
+    tables."""
     folder = tmp_path / "profiles"
     folder.mkdir()
     (folder / "links").symlink_to(Path(__file__).parents[3] / "profiles" / "links")
+    (folder / "tables").symlink_to(Path(__file__).parents[3] / "profiles" / "tables")
     (folder / "students").mkdir()
     (folder / "students" / "yolo11n-town.safetensors").touch()
     monkeypatch.setenv("ECCO_EMU_PROFILES", str(folder))

@@ -27,7 +27,7 @@ from ecco_emu.core.frames import Frame
 from ecco_emu.core.ids import CameraId, JobId, ModelHash, model_hash
 from ecco_emu.core.messages import RetrainingRequest, Segment
 from ecco_emu.policies.registry import make_policy
-from ecco_emu.server.jobs import Job, Request
+from ecco_emu.server.jobs import CameraRequest, Job
 from ecco_emu.server.models import ModelStore
 from ecco_emu.server.ports import ServerPorts
 from ecco_emu.server.server import EdgeServer
@@ -83,7 +83,7 @@ class Bench:
         """A camera without a job asks. The job that it is in then; None while its request waits."""
         now = self.clock.now()
         drifted = now if since is None else since
-        await self.server.admission.put(Request(camera, Metadata(now, at), model, drifted))
+        await self.server.admission.put(CameraRequest(camera, Metadata(now, at), model, drifted))
         job = self.server.jobs.of(camera)
         return None if job is None else job.id
 
