@@ -20,6 +20,7 @@ from ecco_emu.core.ids import CameraId, ModelHash
 from ecco_emu.emulation.accuracy import SPAN_S
 from ecco_emu.emulation.calibration import REFERENCE_PX, HostSpeed
 from ecco_emu.scenario import schema
+from ecco_emu.scenario.sections.cameras import SourceSection
 from ecco_emu.tasks.detection import Detections, Labels, mean_average_precision
 from ecco_emu.trainer.backend import LabelledImage, Speed, TrainerBackend
 from ecco_emu.trainer.client import InferenceClient
@@ -88,8 +89,8 @@ async def rehearse(
     """Measures this host. ``student`` was added to both processes; the trainer has ``threads`` threads."""
     cores = len(os.sched_getaffinity(0))
     labelled: list[LabelledImage] = [(each.frame.image, each.labels) for each in pictures]
-    sizes = {camera.id: camera.source.size for camera in scenario.cameras}
-    background = _Background(scenario, inference, world, student, pictures, sizes)
+    sources = {camera.id: camera.source for camera in scenario.cameras}
+    background = _Background(scenario, inference, world, student, pictures, sources)
     training = asyncio.ensure_future(trainer.calibrate(student, labelled))
     if cores <= threads:  # one core for everything: beside each other, each would be counted twice
         await training
@@ -137,7 +138,7 @@ class _Background:
     world: World
     student: ModelHash
     pictures: Sequence[RehearsalPicture]
-    sizes: Mapping[str, tuple[int, int]]
+    sources: Mapping[str, SourceSection]
     rendering: _Cost = field(default_factory=_Cost)
     looking: _Cost = field(default_factory=_Cost)
     coding: _Cost = field(default_factory=_Cost)
@@ -158,9 +159,11 @@ class _Background:
         truth: list[Labels] = []
         found: list[Detections] = []
         for camera, index in itertools.islice(frames, SEGMENT_FRAMES):
-            width, height = self.sizes[camera]
+            source = self.sources[camera]
+            width, height = source.size
             frame = await self.rendering.of(self.world.frame(camera, index), width * height / REFERENCE_PX)
-            [seen] = await self.looking.of(self.inference.detect(self.student, [frame.image]), 1.0)
+            looking = self.inference.detect(self.student, [frame.image], size=source.infer_size)
+            [seen] = await self.looking.of(looking, 1.0)
             images.append(frame.image)
             truth.append(self.world.labels(camera, index))
             found.append(seen)

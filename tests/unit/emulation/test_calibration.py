@@ -202,7 +202,9 @@ class FakeInference:
     async def add_model(self, model: ModelHash, weights: bytes) -> None:
         self.models.append(model)
 
-    async def detect(self, model: ModelHash, images: Sequence[Image]) -> list[Detections]:
+    async def detect(
+        self, model: ModelHash, images: Sequence[Image], *, size: tuple[int, int] | None
+    ) -> list[Detections]:
         self.seen += [model] * len(images)
         if len(self.seen) >= ENOUGH:
             self.enough.set()
