@@ -26,8 +26,8 @@ MIN_SCORE = 0.001
 """Where accuracy is measured, detections with a lower confidence are not reported. So low, because mAP counts
 unsure detections too."""
 LIVE_MIN_SCORE = 0.01
-"""The same for the frames that cameras look at in a run: half of the time of non-maximum suppression. With 0.05
-another fifth would be saved, but a student that no longer fits would seem surer than it is, because drift
+"""The same for the frames that cameras look at in a run: non-maximum suppression takes half of the time. With
+0.05 it would be a quarter, but a student that no longer fits would seem surer than it is, because drift
 detection takes the mean of the detections that are left (docs/notes/trainer.md)."""
 
 LabelledImage = tuple[Image, Labels]

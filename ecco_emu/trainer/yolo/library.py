@@ -29,8 +29,7 @@ RESERVE_BYTES = 256 << 20
 
 def _available_bytes() -> int:
     """The kernel's estimate of the memory that can be allocated without swapping."""
-    available: int = psutil.virtual_memory().available
-    return available
+    return int(psutil.virtual_memory().available)
 
 
 @dataclass(slots=True)
