@@ -43,7 +43,7 @@ class _Entry:
 
     def size_bytes(self) -> int:
         tensors = (*self.ready.model.parameters(), *self.ready.model.buffers())
-        return len(self.file) + sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+        return len(self.file) + sum(int(tensor.numel() * tensor.element_size()) for tensor in tensors)
 
 
 class Library:
