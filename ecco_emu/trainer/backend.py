@@ -145,7 +145,7 @@ class TrainerBackend(Protocol):
         ...
 
     async def remove_model(self, model: ModelHash) -> None:
-        """One user less of a student's file, which is forgotten with the last; jobs that began from it go on."""
+        """One user less of a student's file, which is forgotten with the last. Jobs from it go on."""
         ...
 
     async def add_samples(self, samples: Sequence[Sample]) -> None:
@@ -168,7 +168,7 @@ class TrainerBackend(Protocol):
         ...
 
     async def train(self, job: JobId, evidence: Sequence[Evidence], images: float) -> TrainResult:
-        """One micro-window: all GPUs train ``job`` on samples of these cameras, none older than its ``since``.
+        """One micro-window: all GPUs train ``job`` on these cameras' samples, none older than ``since``.
 
         ``images`` is the budget, in images of ``REFERENCE_SIZE``; pictures are trained on at the size in
         which they arrived. The budget is cut to whole steps, but one step is taken at least. Raises

@@ -21,10 +21,31 @@ class TrainerSection(Strict):
     teacher: str = "oracle"
     """``oracle``: the world's own labels; otherwise a path to YOLO11x weights."""
     gpu_speed: Annotated[Number, Field(gt=0, le=1e6)] = 40.0
-    """Images of the world's size that one GPU trains on in an emulated second."""
+    """Images of 320x192 that one GPU trains on in an emulated second. Other sizes count by their pixels."""
     batch: Annotated[Whole, Field(ge=1, le=256)] = 4
     """Images per GPU in one step; G GPUs make steps of G times as many."""
     learning_rate: Annotated[Number, Field(gt=0, le=1)] = 0.0005
     """Learning rate of AdamW."""
-    eval_frames: Annotated[Whole, Field(ge=1, le=1000)] = 8
-    """How many of each camera's newest frames a job's accuracy is measured on."""
+    held_out: Annotated[Number, Field(gt=0, le=0.5)] = 0.25
+    """Least part of a camera's frames that is kept for measuring and never trained on. It is more, up to a
+    half, for a camera whose frames arrive slowly."""
+    eval_frames: Annotated[Whole, Field(ge=1, le=1000)] = 24
+    """Frames that a job is measured on before and after a micro-window: the newest of its cameras, equally
+    many of each, one at least."""
+    window_frames: Annotated[Whole, Field(ge=1, le=1000)] = 32
+    """Newest frames of each camera that its job is measured on at a window's end."""
+    evaluation_cost: Annotated[Number, Field(ge=0, le=100)] = 0.3
+    """Images of the GPUs' budget that measuring a model on one frame takes."""
+    teacher_cost: Annotated[Number, Field(ge=0, le=1e4)] | None = None
+    """Images of the GPUs' budget that labelling one frame takes. Without it 0 for ``teacher: oracle``, which no
+    GPU computes, and else 10: a forward pass of YOLO11x (194.9 GFLOPs at 640 x 640) over a training step of
+    YOLO11n on the same picture (three times 6.5 GFLOPs)."""
+    table: str | None = None
+    """A sampling table: its name in profiles/tables/, or a path. Without it one is made from the budget."""
+
+    @property
+    def label_cost(self) -> float:
+        """``teacher_cost``, or what stands for it."""
+        if self.teacher_cost is not None:
+            return self.teacher_cost
+        return 0.0 if self.teacher == "oracle" else 10.0

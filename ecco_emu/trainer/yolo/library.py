@@ -27,6 +27,7 @@ class Library:
         self._most_files, self._most_built = files, built
         self._files: OrderedDict[ModelHash, bytes] = OrderedDict()
         self._built: OrderedDict[ModelHash, Student] = OrderedDict()
+        self._users: dict[ModelHash, int] = {}
 
     def __contains__(self, model: ModelHash) -> bool:
         return model in self._files
@@ -34,6 +35,7 @@ class Library:
     def add(self, model: ModelHash, weights: bytes) -> None:
         """Keeps a student's file. Raises ``BadStudentError`` if it is no student or has another hash."""
         if model in self._files:
+            self._users[model] += 1
             self._files.move_to_end(model)
             return
         if model_hash(weights) != model:
@@ -41,8 +43,16 @@ class Library:
             raise BadStudentError(f"these weights hash to {model_hash(weights)}, not to {model}")
         self._keep_built(model, load(weights))
         self._files[model] = weights
+        self._users[model] = 1
         while len(self._files) > self._most_files:
-            self._files.popitem(last=False)
+            self._forget(next(iter(self._files)))
+
+    def remove(self, model: ModelHash) -> None:
+        """One user less of a student, which is forgotten with the last; nothing if it is not here."""
+        if model in self._users:
+            self._users[model] -= 1
+            if not self._users[model]:
+                self._forget(model)
 
     def fresh(self, model: ModelHash) -> Student:
         """A student that the caller may train: it shares nothing. Raises ``UnknownModelError``."""
@@ -62,6 +72,10 @@ class Library:
     def newest(self) -> ModelHash | None:
         """The student used most recently, None while there is none."""
         return next(reversed(self._files), None)
+
+    def _forget(self, model: ModelHash) -> None:
+        del self._files[model], self._users[model]
+        self._built.pop(model, None)
 
     def _weights(self, model: ModelHash) -> bytes:
         try:
