@@ -8,6 +8,10 @@ from pydantic import Field
 
 from ecco_emu.scenario.sections.base import Number, Strict, Whole
 
+MODEL_TEACHER_COST = 10.0
+"""194.9 GFLOPs, YOLO11x's forward pass, over 3 x 6.5, a training step of YOLO11n (forward, and twice as much
+backward), both on a picture of 640 x 640."""
+
 
 class TrainerSection(Strict):
     """The edge server's GPUs and models."""
@@ -34,18 +38,17 @@ class TrainerSection(Strict):
     many of each, one at least."""
     window_frames: Annotated[Whole, Field(ge=1, le=1000)] = 32
     """Newest frames of each camera that its job is measured on at a window's end."""
-    evaluation_cost: Annotated[Number, Field(ge=0, le=100)] = 0.3
+    evaluation_cost: Annotated[Number, Field(ge=0, le=100)] = 0.4
     """Images of the GPUs' budget that measuring a model on one frame takes."""
     teacher_cost: Annotated[Number, Field(ge=0, le=1e4)] | None = None
-    """Images of the GPUs' budget that labelling one frame takes. Without it 0 for ``teacher: oracle``, which no
-    GPU computes, and else 10: a forward pass of YOLO11x (194.9 GFLOPs at 640 x 640) over a training step of
-    YOLO11n on the same picture (three times 6.5 GFLOPs)."""
+    """Images of the GPUs' budget that labelling one frame takes. By default 0 for ``teacher: oracle``, which
+    no GPU computes, and 10 for a model: YOLO11x's forward pass over YOLO11n's training step, at one size."""
     table: str | None = None
     """A sampling table: its name in profiles/tables/, or a path. Without it one is made from the budget."""
 
     @property
     def label_cost(self) -> float:
-        """``teacher_cost``, or what stands for it."""
+        """``teacher_cost``, or its default for this teacher."""
         if self.teacher_cost is not None:
             return self.teacher_cost
-        return 0.0 if self.teacher == "oracle" else 10.0
+        return 0.0 if self.teacher == "oracle" else MODEL_TEACHER_COST

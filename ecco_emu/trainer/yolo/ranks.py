@@ -119,10 +119,11 @@ class Team:
         try:
             yield
         except (OSError, RuntimeError) as error:
-            # the kernel closes a dead process's connections a moment before it can be seen to have ended
-            wait([process.sentinel for process in self._processes], timeout=_REAP_S)
+            # A dead process's pipes close, its sentinel with them, a moment before it has an exit code.
+            closed = wait([process.sentinel for process in self._processes], timeout=_REAP_S)
             for rank, process in enumerate(self._processes, start=1):
-                if not process.is_alive():
+                if process.sentinel in closed:
+                    process.join(_REAP_S)
                     raise RankDiedError(
                         f"the training process of GPU {rank} (pid {process.pid}) died with exit code "
                         f"{process.exitcode}. If the kernel's log names it, memory ran out: free some, or "

@@ -6,7 +6,9 @@ A training loop of our own instead of ``YOLO.train``, which starts anew each tim
 
 from __future__ import annotations
 
+import math
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -99,7 +101,7 @@ class TrainingSession:
         self._trained.train()
         losses = [self._step(each) for each in steps]
         if settle_on:
-            self._settle(settle_on)
+            self._settle(settle_on, settling_size(steps))
         if self._ranks > 1:
             losses = _added(losses, self.device)
         return losses, time.perf_counter() - started
@@ -113,17 +115,25 @@ class TrainingSession:
             self._trained, self._loss_of, self._optimizer, prepared, self._precision, ranks=self._ranks
         )
 
-    def _settle(self, pictures: Sequence[LabelledImage]) -> None:
-        """Measures the statistics on pictures as cameras will give them to the student: at its input size,
-        whatever size the steps had."""
-        images = stack([fitted(image, self.size)[0] for image, _ in pictures]).to(self.device)
+    def _settle(self, pictures: Sequence[LabelledImage], size: tuple[int, int]) -> None:
+        images = stack([fitted(image, size)[0] for image, _ in pictures]).to(self.device)
         renew_statistics(self.model, torch.split(images, _SETTLING_BATCH), self._precision)
 
 
+def settling_size(steps: Sequence[GpuBatches]) -> tuple[int, int]:
+    """The size at which batch norm's statistics are measured: the one that most pixels were trained at.
+
+    Not the student's input size: statistics of small pictures that were enlarged to it do not fit weights
+    that were trained on them as they came.
+    """
+    pixels: Counter[tuple[int, int]] = Counter()
+    for each in steps:
+        pixels[each.size] += math.prod(each.size)
+    return max(pixels, key=lambda size: (pixels[size], size))
+
+
 def _distributed(model: DetectionModel, device: torch.device) -> DistributedDataParallel:
-    # buffers are batch norm's statistics, which no rank but the first needs
-    devices = [device.index] if device.type == "cuda" else None
-    return DistributedDataParallel(model, device_ids=devices, broadcast_buffers=False)
+    return DistributedDataParallel(model, device_ids=[device.index] if device.type == "cuda" else None)
 
 
 def _added(losses: list[float], device: torch.device) -> list[float]:

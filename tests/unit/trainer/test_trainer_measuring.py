@@ -10,7 +10,7 @@ import pytest
 from ecco_emu.control.evidence import paired
 from ecco_emu.core.frames import Image
 from ecco_emu.core.ids import CameraId, JobId, ModelHash
-from ecco_emu.tasks.detection import Detections, Labels, Sample
+from ecco_emu.tasks.detection import Detections, Sample
 from ecco_emu.trainer.measuring import Measurements, Subject
 from tests.unit.trainer.trainer_pictures import detections, labels
 
@@ -20,7 +20,7 @@ BOX = (10, 10, 50, 30)
 
 
 class Seers:
-    """``MODEL`` finds the box in every picture, a job in those that are bright; counts the pictures it saw."""
+    """``MODEL`` finds the box in every picture, a job in bright ones only; counts the pictures."""
 
     def __init__(self) -> None:
         self.seen: list[int] = []
