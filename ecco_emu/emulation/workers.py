@@ -44,7 +44,7 @@ async def start_workers(
     processes, so that they end with the run even when a later one fails to start.
     """
     progress("starting the trainer, the cameras' inference and the world")
-    trainer = TrainingClient(scenario.trainer, seed=scenario.seed)
+    trainer = TrainingClient(scenario.trainer, seed=scenario.seed, evidence_s=scenario.windows.length)
     stack.push_async_callback(trainer.close)
     inference = InferenceClient()
     stack.push_async_callback(inference.close)

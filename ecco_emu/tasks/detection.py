@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from ecco_emu.control.evidence import Estimate, blocks
 from ecco_emu.core.frames import Image
 from ecco_emu.core.ids import CameraId
 
@@ -27,6 +29,12 @@ COCO_CLASSES: Mapping[str, int] = {
 
 MAX_DETECTIONS = 100
 """Detections of an image beyond the best hundred are not counted, as in COCO."""
+
+SURE = 0.25
+"""Least confidence of the detections that a frame's F1 counts: the threshold at which Ultralytics shows a
+detection by default, so F1 tells of the boxes that a user of the camera would be shown."""
+_SAME = 0.5
+"""IoU from which a box and an object count as the same for F1."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,86 +108,115 @@ class DetectionAccuracy:
     objects: int
 
 
-def mean_average_precision(truth: Sequence[Labels], found: Sequence[Detections]) -> DetectionAccuracy:
-    """mAP of ``found`` (one per image) against ``truth`` (one per image, same order).
+@dataclass(frozen=True, slots=True, eq=False)
+class FrameMatches:
+    """How a frame's detections match its true objects: all of a frame that an accuracy is made from.
+
+    It is made once a frame, and any set of frames then has its mAP without matching anew.
+    """
+
+    objects: int
+    f1: float | None
+    """At IoU 0.5, of the detections that are ``SURE``; None for a frame without objects."""
+    by_class: tuple[Any, ...]
+    """faster-coco-eval's own record of the matches, one a class."""
+
+
+def match_frames(truth: Sequence[Labels], found: Sequence[Detections]) -> list[FrameMatches]:
+    """Matches ``found`` (one per image) with ``truth`` (one per image, same order).
 
     Boxes of one image must be in the same pixels. Raises ``ValueError`` if the lengths differ.
     """
     if len(truth) != len(found):
         raise ValueError(f"{len(truth)} images have labels but {len(found)} have detections")
-    objects = sum(len(labels) for labels in truth)
-    if objects == 0 or not any(len(detections) for detections in found):
-        return DetectionAccuracy(0.0, 0.0, objects)
-    precision = _precision(truth, found)
+    coco = load_metric()
+    frames = [
+        coco.FrameBoxes(labels.boxes, labels.classes, seen.boxes, seen.classes, seen.scores)
+        for labels, seen in zip(truth, found, strict=True)
+    ]
+    return [
+        FrameMatches(len(labels), _f1(labels, seen), matches)
+        for labels, seen, matches in zip(truth, found, coco.match(frames, len(CLASSES)), strict=True)
+    ]
+
+
+def accuracy_over(frames: Sequence[FrameMatches]) -> DetectionAccuracy:
+    """mAP over all these frames together."""
+    objects = sum(frame.objects for frame in frames)
+    if objects == 0:
+        return DetectionAccuracy(0.0, 0.0, 0)
+    precision = load_metric().precision([frame.by_class for frame in frames])
     return DetectionAccuracy(_mean(precision), _mean(precision[0]), objects)
 
 
-def load_metric() -> tuple[Any, Any]:
-    """Imports faster-coco-eval, and returns its data set's and its evaluation's class.
+def estimate(frames: Sequence[FrameMatches], times: Sequence[float]) -> Estimate | None:
+    """The mAP over frames in order of time, captured at ``times``, with its replicates.
+
+    None when no frame has an object: that says nothing of a model. A class that occurs in one block of frames
+    alone is not averaged in the replicate without that block. When *all* objects are in one block, the
+    replicate without it does not exist; then there are none, for the spread of the others would be too small.
+    """
+    whole = accuracy_over(frames)
+    if whole.objects == 0:
+        return None
+    parts = [[*frames[: left_out.start], *frames[left_out.stop :]] for left_out in blocks(len(frames))]
+    replicates = [accuracy_over(part) for part in parts]
+    complete = len(replicates) > 1 and all(each.objects for each in replicates)
+    return Estimate(
+        whole.map,
+        len(frames),
+        tuple(each.map for each in replicates) if complete else (),
+        tuple((t, frame.f1) for t, frame in zip(times, frames, strict=True) if frame.f1 is not None),
+    )
+
+
+def mean_average_precision(truth: Sequence[Labels], found: Sequence[Detections]) -> DetectionAccuracy:
+    """mAP of ``found`` (one per image) against ``truth`` (one per image, same order).
+
+    Boxes of one image must be in the same pixels. Raises ``ValueError`` if the lengths differ.
+    """
+    return accuracy_over(match_frames(truth, found))
+
+
+def load_metric() -> ModuleType:
+    """Imports faster-coco-eval, and returns the module that runs it (``tasks.coco``).
 
     The import takes 0.3 s. Cameras and renderers need labels but not the metric, so it is not at this
     module's top; a process that must not stall later calls this when it starts.
     """
-    from faster_coco_eval import COCO
-    from faster_coco_eval.core.faster_eval_api import COCOeval_faster
+    from ecco_emu.tasks import coco
 
-    return COCO, COCOeval_faster
+    return coco
 
 
-def _precision(truth: Sequence[Labels], found: Sequence[Detections]) -> npt.NDArray[np.float64]:
-    """COCO's precision table: IoU thresholds x recalls x classes, -1 where a class never occurs."""
-    COCO, COCOeval_faster = load_metric()  # noqa: N806 - classes
-    coco = COCO(_dataset(truth))
-    evaluation = COCOeval_faster(coco, coco.loadRes(_results(found)), iouType="bbox", print_function=_silent)
-    evaluation.params.maxDets = [MAX_DETECTIONS]
-    evaluation.params.areaRng = [[0, 1e10]]  # one range for all sizes: COCO's small/medium/large go unused
-    evaluation.params.areaRngLbl = ["all"]
-    evaluation.evaluate()
-    evaluation.accumulate()
-    table: npt.NDArray[np.float64] = np.asarray(evaluation.eval["precision"])
-    return table[:, :, :, 0, 0]
+def _f1(truth: Labels, found: Detections) -> float | None:
+    """F1 of a frame, all classes together; None without objects.
+
+    Matched as COCO does: the surest first, each with the free object of its class that it overlaps most.
+    """
+    if not len(truth):
+        return None
+    sure = [each for each in np.argsort(-found.scores, kind="stable") if found.scores[each] >= SURE]
+    overlaps = _overlaps(found.boxes[sure], truth.boxes)
+    overlaps[found.classes[sure][:, None] != truth.classes[None, :]] = 0.0
+    hits = 0
+    for row in overlaps:
+        best = int(row.argmax())
+        if row[best] >= _SAME:
+            overlaps[:, best] = 0.0  # taken; rows are views, so later detections see it
+            hits += 1
+    return 2 * hits / (len(sure) + len(truth))
+
+
+def _overlaps(first: npt.NDArray[np.float32], second: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    """IoU of every box of ``first`` (N, 4) with every one of ``second`` (M, 4), as (N, M)."""
+    one, other = first.astype(np.float64)[:, None], second.astype(np.float64)[None]
+    sides = np.minimum(one[..., 2:], other[..., 2:]) - np.maximum(one[..., :2], other[..., :2])
+    shared = np.prod(np.maximum(sides, 0.0), axis=-1)
+    areas = [np.prod(boxes[..., 2:] - boxes[..., :2], axis=-1) for boxes in (one, other)]
+    return np.asarray(shared / np.maximum(areas[0] + areas[1] - shared, 1e-9))
 
 
 def _mean(precision: npt.NDArray[np.float64]) -> float:
     valid = precision[precision > -1]
     return float(valid.mean()) if valid.size else 0.0
-
-
-def _dataset(truth: Sequence[Labels]) -> dict[str, Any]:
-    annotations: list[dict[str, Any]] = []
-    for image, labels in enumerate(truth, start=1):
-        for box, cls in zip(_xywh(labels.boxes), labels.classes.tolist(), strict=True):
-            annotations.append(
-                {
-                    "id": len(annotations) + 1,  # from 1: COCO takes id 0 for "unmatched"
-                    "image_id": image,
-                    "category_id": cls + 1,
-                    "bbox": box,
-                    "area": box[2] * box[3],
-                    "iscrowd": 0,
-                }
-            )
-    return {
-        "images": [{"id": image} for image in range(1, len(truth) + 1)],
-        "annotations": annotations,
-        "categories": [{"id": cls + 1, "name": name} for cls, name in enumerate(CLASSES)],
-    }
-
-
-def _results(found: Sequence[Detections]) -> list[dict[str, Any]]:
-    return [
-        {"image_id": image, "category_id": cls + 1, "bbox": box, "score": score}
-        for image, detections in enumerate(found, start=1)
-        for box, cls, score in zip(
-            _xywh(detections.boxes), detections.classes.tolist(), detections.scores.tolist(), strict=True
-        )
-    ]
-
-
-def _xywh(boxes: npt.NDArray[np.float32]) -> list[list[float]]:
-    corners = boxes.astype(np.float64).reshape(-1, 4)
-    return np.hstack([corners[:, :2], corners[:, 2:] - corners[:, :2]]).tolist()  # type: ignore[no-any-return]
-
-
-def _silent(*_: object) -> None:
-    """Drops the progress that faster-coco-eval prints, because stdout belongs to the command line."""

@@ -7,11 +7,13 @@ is raised again here.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ecco_emu.control.evidence import Evidence
 from ecco_emu.core.frames import Image
 from ecco_emu.core.ids import CameraId, JobId, ModelHash
 from ecco_emu.host.workers import WorkerProcess, run_by_name
@@ -20,6 +22,7 @@ from ecco_emu.tasks.detection import Detections, Labels, Sample
 from ecco_emu.trainer.backend import (
     LIVE_MIN_SCORE,
     DeviceInfo,
+    Evaluation,
     LabelledImage,
     Settings,
     Speed,
@@ -35,14 +38,20 @@ class TrainingClient:
     """The edge server's GPUs: one warm process that trains, measures and exports YOLO students.
 
     Implements ``TrainerBackend``, where the calls are described; here stands only the behaviour of this
-    backend. ``threads`` are torch's, by default one fewer than the host has processors.
+    backend. ``evidence_s`` is the age in emulated seconds up to which a frame is evidence: a camera that
+    sends few frames in that time has more of them held out. ``threads`` are torch's, by default one fewer
+    than the host has processors.
     """
 
-    def __init__(self, config: TrainerSection, *, seed: int, threads: int | None = None) -> None:
+    def __init__(
+        self, config: TrainerSection, *, seed: int, evidence_s: float = 20.0, threads: int | None = None
+    ) -> None:
         self._settings = Settings(
             gpus=config.gpus,
             batch=config.batch,
             learning_rate=config.learning_rate,
+            held_out=config.held_out,
+            held_out_span_s=evidence_s,
             seed=seed,
             # One processor is left to cameras and network: a training step waits for its slowest thread, and
             # with a thread on every processor, one of them busy otherwise, training ran at half the speed.
@@ -56,15 +65,17 @@ class TrainingClient:
         return info
 
     async def add_model(self, model: ModelHash, weights: bytes) -> None:
-        """Keeps a student's file; the 64 used most recently are kept."""
         await self._worker.call("add_model", model, weights)
 
-    async def has_model(self, model: ModelHash) -> bool:
-        return bool(await self._worker.call("has_model", model))
+    async def remove_model(self, model: ModelHash) -> None:
+        await self._worker.call("remove_model", model)
 
     async def add_samples(self, samples: Sequence[Sample]) -> None:
-        """Keeps labelled frames: the newest 400 of a camera, every fourth of them only for evaluation."""
+        """Keeps labelled frames: the newest 400 of a camera, and 1 GiB of pixels of all cameras."""
         await self._worker.call("add_samples", list(samples))
+
+    async def forget_samples(self, camera: CameraId, before: float = math.inf) -> None:
+        await self._worker.call("forget_samples", camera, before)
 
     async def create_job(self, job: JobId, start: ModelHash) -> None:
         await self._worker.call("create_job", job, start)
@@ -72,26 +83,25 @@ class TrainingClient:
     async def drop_job(self, job: JobId) -> None:
         await self._worker.call("drop_job", job)
 
-    async def train(self, job: JobId, cameras: Sequence[CameraId], images: int) -> TrainResult:
-        """One micro-window, in steps of ``batch * gpus`` images.
+    async def train(self, job: JobId, evidence: Sequence[Evidence], images: float) -> TrainResult:
+        """One micro-window, in steps of ``batch * gpus`` pictures of one size (``budget.steps_within``).
 
-        A step has an equal number of images of each camera, as far as possible, and newer samples are
+        A step has an equal number of pictures of each camera, as far as possible, and newer samples are
         drawn more often than older ones (``SampleStore.draw``).
         """
-        result: TrainResult = await self._worker.call("train", job, list(cameras), images)
+        result: TrainResult = await self._worker.call("train", job, list(evidence), images)
         return result
 
     async def evaluate(
-        self, subjects: Sequence[JobId | ModelHash], cameras: Sequence[CameraId]
-    ) -> dict[tuple[str, CameraId], float]:
-        """mAP on each camera's newest ``trainer.eval_frames`` held-out frames.
+        self, subjects: Sequence[JobId | ModelHash], evidence: Sequence[Evidence], frames: int
+    ) -> Evaluation:
+        """mAP on each camera's newest ``frames`` held-out frames that count.
 
-        While fewer than half as many are held out, the camera's newest samples of any kind stand in.
+        While fewer than half as many are held out, the camera's newest samples of any kind that count stand
+        in.
         """
-        accuracy: dict[tuple[str, CameraId], float] = await self._worker.call(
-            "evaluate", list(subjects), list(cameras)
-        )
-        return accuracy
+        measured: Evaluation = await self._worker.call("evaluate", list(subjects), list(evidence), frames)
+        return measured
 
     async def export(self, job: JobId) -> tuple[ModelHash, bytes]:
         exported: tuple[ModelHash, bytes] = await self._worker.call("export", job)

@@ -41,7 +41,7 @@ ADAPTER = "ecco_emu/transport/adapter/"
 """Where the transport meets asyncio, and nowhere else."""
 HEAVY = {"torch", "torchvision", "ultralytics"}
 METRIC = "faster_coco_eval"
-METRIC_LIVES_IN = "ecco_emu/tasks/detection.py"
+METRIC_LIVES_IN = "ecco_emu/tasks/coco.py"
 TORCH_LIVES_IN = "ecco_emu/trainer/yolo/"
 
 

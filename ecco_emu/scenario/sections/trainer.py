@@ -8,6 +8,10 @@ from pydantic import Field
 
 from ecco_emu.scenario.sections.base import Number, Strict, Whole
 
+MODEL_TEACHER_COST = 10.0
+"""194.9 GFLOPs, YOLO11x's forward pass, over 3 x 6.5, a training step of YOLO11n (forward, and twice as much
+backward), both on a picture of 640 x 640."""
+
 
 class TrainerSection(Strict):
     """The edge server's GPUs and models."""
@@ -34,7 +38,7 @@ class TrainerSection(Strict):
     many of each, one at least."""
     window_frames: Annotated[Whole, Field(ge=1, le=1000)] = 32
     """Newest frames of each camera that its job is measured on at a window's end."""
-    evaluation_cost: Annotated[Number, Field(ge=0, le=100)] = 0.3
+    evaluation_cost: Annotated[Number, Field(ge=0, le=100)] = 0.4
     """Images of the GPUs' budget that measuring a model on one frame takes."""
     teacher_cost: Annotated[Number, Field(ge=0, le=1e4)] | None = None
     """Images of the GPUs' budget that labelling one frame takes. Without it 0 for ``teacher: oracle``, which

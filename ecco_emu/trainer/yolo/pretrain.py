@@ -121,7 +121,8 @@ class Pretraining:
             chosen = self._random.choice(len(self.pool), self._batch, replace=False)
             pictures = [self.pool[index] for index in chosen]
             batch = training_batch(pictures, self._size, self._augmentation, self._random)
-            self.losses.append(step(self._model, self._loss_of, self._optimizer, batch, self.precision))
+            loss = step(self._model, self._loss_of, self._optimizer, [batch], self.precision)
+            self.losses.append(loss / self._batch)
             self.average.update(self._model)
             self.done += 1
 

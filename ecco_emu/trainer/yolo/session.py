@@ -6,8 +6,11 @@ A training loop of our own instead of ``YOLO.train``, which starts anew each tim
 
 from __future__ import annotations
 
+import math
 import time
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import nn
@@ -15,7 +18,7 @@ from torch.nn.parallel import DistributedDataParallel
 from ultralytics.nn.tasks import DetectionModel
 
 from ecco_emu.core.random_streams import stream
-from ecco_emu.trainer.backend import LabelledImage, TrainResult
+from ecco_emu.trainer.backend import LabelledImage
 from ecco_emu.trainer.yolo.pictures import Augmentation, fitted, stack, training_batch
 from ecco_emu.trainer.yolo.steps import (
     adamw,
@@ -29,15 +32,33 @@ ADAPTATION = Augmentation(flip=0.5, scale=0.15, translate=0.05, gain=0.1)
 """Milder than in pretraining, because retraining must learn one condition in few steps."""
 
 SETTLING_PICTURES = 24
-"""Newest pictures that batch norm's statistics are measured on when a micro-window ends: about 0.3 s."""
+"""Pictures of the last steps that batch norm's statistics are measured on when a micro-window ends."""
 _SETTLING_BATCH = 12
+
+
+@dataclass(frozen=True, slots=True)
+class GpuBatches:
+    """The pictures of one step."""
+
+    size: tuple[int, int]
+    """Width and height that all of them are fitted to."""
+    parts: Sequence[Sequence[LabelledImage]]
+    """One a GPU."""
+
+    def pictures(self) -> list[LabelledImage]:
+        return [picture for part in self.parts for picture in part]
+
+    def of_rank(self, rank: int, ranks: int) -> GpuBatches:
+        """The parts of the GPUs that a rank stands for."""
+        return GpuBatches(self.size, self.parts[rank::ranks])
 
 
 class TrainingSession:
     """Trains one student in micro-windows. Equal seeds and pictures give equal losses on one machine.
 
-    With several ``ranks`` every rank holds a session of the same name. Each sees its own part of each batch,
-    and they average their gradients through torch.distributed.
+    With several ``ranks`` every rank holds a session of the same name, which stands for the GPUs ``rank``,
+    ``rank + ranks``, ... They add up their gradients through torch.distributed. Chance is a GPU's own, so
+    that it does not matter which rank a GPU belongs to.
     """
 
     def __init__(
@@ -51,6 +72,7 @@ class TrainingSession:
         augmentation: Augmentation = ADAPTATION,
         device: torch.device | None = None,
         precision: torch.dtype | None = None,
+        gpus: int = 1,
         rank: int = 0,
         ranks: int = 1,
     ) -> None:
@@ -59,47 +81,62 @@ class TrainingSession:
         self.size = size
         self._precision = precision or default_precision(self.device)
         self._augmentation = augmentation
-        self._random = stream(seed, "training", name, rank)
+        self._random = [stream(seed, "training", name, gpu) for gpu in range(rank, gpus, ranks)]
         self._ranks = ranks
         freeze_projection(self.model)
         self._loss_of = self.model.init_criterion()
         self._optimizer = adamw(self.model, learning_rate)
         self._trained: nn.Module = self.model if ranks == 1 else _distributed(self.model, self.device)
 
-    def train_micro(self, batches: Sequence[Sequence[LabelledImage]]) -> TrainResult:
-        """One step per batch. A batch is for all GPUs together, or this rank's part of it."""
+    def train_micro(
+        self, steps: Sequence[GpuBatches], settle_on: Sequence[LabelledImage] = ()
+    ) -> tuple[list[float], float]:
+        """Takes these steps on this rank's GPUs.
+
+        Returns each step's loss, summed over the images of all ranks, and the seconds that it all took.
+        At the end batch norm's statistics are renewed on the pictures ``settle_on``. Only rank 0 needs that:
+        in training they are not read.
+        """
         started = time.perf_counter()
         self._trained.train()
-        losses = [self._step(pictures) for pictures in batches]
-        self._settle([picture for batch in batches for picture in batch][-SETTLING_PICTURES:])
+        losses = [self._step(each) for each in steps]
+        if settle_on:
+            self._settle(settle_on, settling_size(steps))
         if self._ranks > 1:
-            losses = _averaged(losses, self.device)
-        return TrainResult(
-            steps=len(losses),
-            images=sum(len(pictures) for pictures in batches),
-            losses=losses,
-            wall_s=time.perf_counter() - started,
+            losses = _added(losses, self.device)
+        return losses, time.perf_counter() - started
+
+    def _step(self, batches: GpuBatches) -> float:
+        prepared = [
+            training_batch(part, batches.size, self._augmentation, random)
+            for part, random in zip(batches.parts, self._random, strict=True)
+        ]
+        return step(
+            self._trained, self._loss_of, self._optimizer, prepared, self._precision, ranks=self._ranks
         )
 
-    def _step(self, pictures: Sequence[LabelledImage]) -> float:
-        batch = training_batch(pictures, self.size, self._augmentation, self._random)
-        return step(self._trained, self._loss_of, self._optimizer, batch, self._precision, ranks=self._ranks)
-
-    def _settle(self, pictures: Sequence[LabelledImage]) -> None:
-        images = stack([fitted(image, self.size)[0] for image, _ in pictures]).to(self.device)
+    def _settle(self, pictures: Sequence[LabelledImage], size: tuple[int, int]) -> None:
+        images = stack([fitted(image, size)[0] for image, _ in pictures]).to(self.device)
         renew_statistics(self.model, torch.split(images, _SETTLING_BATCH), self._precision)
 
 
-def steps_in(images: int, batch: int) -> int:
-    """The number of whole steps that a budget of images pays for, but one at least."""
-    return max(1, images // batch)
+def settling_size(steps: Sequence[GpuBatches]) -> tuple[int, int]:
+    """The size at which batch norm's statistics are measured: the one that most pixels were trained at.
+
+    Not the student's input size: statistics of small pictures that were enlarged to it do not fit weights
+    that were trained on them as they came.
+    """
+    pixels: Counter[tuple[int, int]] = Counter()
+    for each in steps:
+        pixels[each.size] += math.prod(each.size)
+    return max(pixels, key=lambda size: (pixels[size], size))
 
 
 def _distributed(model: DetectionModel, device: torch.device) -> DistributedDataParallel:
     return DistributedDataParallel(model, device_ids=[device.index] if device.type == "cuda" else None)
 
 
-def _averaged(losses: list[float], device: torch.device) -> list[float]:
-    total = torch.tensor(losses, device=device)
+def _added(losses: list[float], device: torch.device) -> list[float]:
+    total = torch.tensor(losses, dtype=torch.float64, device=device)
     torch.distributed.all_reduce(total)
-    return [float(loss) for loss in total / torch.distributed.get_world_size()]
+    return [float(loss) for loss in total]

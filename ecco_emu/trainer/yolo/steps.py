@@ -1,6 +1,9 @@
 """One training step and the optimizer that it needs: Ultralytics' loss in a loop of our own.
 
-The loss is summed over the batch, as Ultralytics has it.
+A step takes one batch a GPU. Each is normalised on its own, batch norm's statistics and the loss alike, and
+their gradients are added. That is the rule that Ultralytics trains by on several GPUs, so a step gives the
+same weights whether each GPU is real or all are virtual. (torch's SyncBatchNorm, the other way to make them
+alike, runs on no CPU, and it would leave the loss, which is divided by the objects of its batch, unlike.)
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from contextlib import AbstractContextManager
 
 import torch
 from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 from ultralytics.nn.tasks import DetectionModel
 from ultralytics.utils.loss import v8DetectionLoss
 
@@ -84,30 +88,46 @@ def step(
     model: nn.Module,
     loss_of: v8DetectionLoss,
     optimizer: torch.optim.Optimizer,
-    batch: Batch,
+    batches: Sequence[Batch],
     precision: torch.dtype,
     *,
     ranks: int = 1,
 ) -> float:
-    """One gradient step; returns the mean loss per image. The model must be in training mode.
+    """One gradient step on one batch a GPU; returns the sum of the images' losses.
 
-    The forward pass runs in ``precision``; loss, gradients and weights stay float32.
+    With several ``ranks``, these are the batches of this rank's GPUs. The forward pass runs in ``precision``;
+    loss, gradients and weights stay float32. The model must be in training mode.
     """
+    optimizer.zero_grad(set_to_none=True)
+    loss = 0.0
+    for number, batch in enumerate(batches, start=1):
+        with _exchange(model, now=number == len(batches)):  # once a step, in the last backward pass
+            loss += _add_gradients(model, loss_of, batch, precision, ranks)
+    nn.utils.clip_grad_norm_(model.parameters(), MAX_GRADIENT_NORM)
+    optimizer.step()
+    return loss
+
+
+def _add_gradients(
+    model: nn.Module, loss_of: v8DetectionLoss, batch: Batch, precision: torch.dtype, ranks: int
+) -> float:
     device = next(model.parameters()).device
     inputs = batch.on(device)
     with _forward_in(device, precision):
         outputs = model(inputs["img"])
-    outputs = {
-        name: _float32(value) for name, value in outputs.items()
-    }  # the loss loses too much in bfloat16
-    total = loss_of(outputs, inputs)[0].sum()
-    optimizer.zero_grad(set_to_none=True)
-    # DistributedDataParallel averages gradients over ranks, but the loss is a sum over images: times the
-    # number of ranks, the step is that of the whole batch in one process.
+    # the loss loses too much in bfloat16
+    outputs = {name: _float32(value) for name, value in outputs.items()}
+    total = loss_of(outputs, inputs)[0].sum()  # Ultralytics' loss is a sum over images
+    # DistributedDataParallel averages gradients over ranks: times their number it adds them, as one rank does
     (total * ranks).backward()
-    nn.utils.clip_grad_norm_(model.parameters(), MAX_GRADIENT_NORM)
-    optimizer.step()
-    return float(total.detach()) / len(inputs["img"])
+    return float(total.detach())
+
+
+def _exchange(model: nn.Module, *, now: bool) -> AbstractContextManager[object]:
+    """Whether backward passes exchange gradients with the other ranks, if there are any."""
+    if now or not isinstance(model, DistributedDataParallel):
+        return contextlib.nullcontext()
+    return model.no_sync()
 
 
 def _forward_in(device: torch.device, precision: torch.dtype) -> AbstractContextManager[object]:

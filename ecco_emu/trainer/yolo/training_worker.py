@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from ecco_emu.control.evidence import Estimate, Evidence
 from ecco_emu.core.frames import Image
 from ecco_emu.core.ids import CameraId, JobId, ModelHash, model_hash
 from ecco_emu.core.random_streams import stream
-from ecco_emu.tasks.detection import Labels, Sample, load_metric, mean_average_precision
+from ecco_emu.tasks.detection import Detections, Labels, Sample, load_metric
 from ecco_emu.trainer.backend import (
     DeviceInfo,
+    Evaluation,
     LabelledImage,
     NoSamplesError,
     Settings,
@@ -21,12 +25,14 @@ from ecco_emu.trainer.backend import (
     TrainResult,
     UnknownModelError,
 )
+from ecco_emu.trainer.budget import DrawnStep, steps_within
+from ecco_emu.trainer.measuring import Measurements, Subject
 from ecco_emu.trainer.samples import SampleStore
 from ecco_emu.trainer.yolo import student
 from ecco_emu.trainer.yolo.detect import detect
 from ecco_emu.trainer.yolo.library import Library
 from ecco_emu.trainer.yolo.ranks import Team, device_of
-from ecco_emu.trainer.yolo.session import TrainingSession, steps_in
+from ecco_emu.trainer.yolo.session import GpuBatches, TrainingSession
 from ecco_emu.trainer.yolo.speed import measure_speed
 from ecco_emu.trainer.yolo.steps import default_precision
 from ecco_emu.trainer.yolo.teacher_model import TeacherModel
@@ -39,14 +45,19 @@ class TrainingServer:
     """
 
     def __init__(self, settings: Settings) -> None:
-        torch.set_num_threads(settings.threads)
         real = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        ranks = settings.virtual_ranks or max(1, min(real, settings.gpus))
+        ranks = min(settings.virtual_ranks or max(1, real), settings.gpus)
+        torch.set_num_threads(max(1, settings.threads // ranks))
         self._settings = settings
         self._team = Team(ranks, settings)
         self._device = device_of(0)
         self._library = Library(self._device)
-        self._samples = SampleStore()
+        self._samples = SampleStore(
+            held_out=settings.held_out,
+            held_out_frames=settings.held_out_frames,
+            held_out_span_s=settings.held_out_span_s,
+        )
+        self._measurements = Measurements(self._detect)
         self._sessions: dict[JobId, TrainingSession] = {}
         self._random = stream(settings.seed, "trainer", "draw")
         self._teacher: TeacherModel | None = None
@@ -67,50 +78,57 @@ class TrainingServer:
     def add_model(self, model: ModelHash, weights: bytes) -> None:
         self._library.add(model, weights)
 
-    def has_model(self, model: ModelHash) -> bool:
-        return model in self._library
+    def remove_model(self, model: ModelHash) -> None:
+        self._library.remove(model)
+        if model not in self._library:
+            self._measurements.forget(subject=model)
 
     def add_samples(self, samples: Sequence[Sample]) -> None:
         self._samples.add(samples)
 
+    def forget_samples(self, camera: CameraId, before: float = math.inf) -> None:
+        self._samples.forget(camera, before)
+        self._measurements.forget(camera=camera)
+
     def create_job(self, job: JobId, start: ModelHash) -> None:
+        self.drop_job(job)
         self._sessions[job] = self._team.session(job, self._library.fresh(start))
 
     def drop_job(self, job: JobId) -> None:
+        self._measurements.forget(subject=job)
         if self._sessions.pop(job, None) is not None:
             self._team.drop(job)
 
-    def train(self, job: JobId, cameras: Sequence[CameraId], images: int) -> TrainResult:
+    def train(self, job: JobId, evidence: Sequence[Evidence], images: float) -> TrainResult:
         session = self._session(job)
-        batches: list[list[LabelledImage]] = []
-        for _ in range(steps_in(images, self.batch)):
-            drawn = self._samples.draw(cameras, self.batch, self._random)
-            batches.append([(sample.image, sample.labels) for sample in drawn])
-        if not batches[0]:
-            raise NoSamplesError(
-                f"job {job}: no sample to train on yet from {', '.join(cameras) or 'no camera'}"
-            )
-        return self._team.train(job, session, batches)
+        drawn = list(steps_within(self._samples, evidence, self.batch, images, self._random))
+        if not drawn:
+            cameras = ", ".join(each.camera for each in evidence) or "no camera"
+            raise NoSamplesError(f"job {job}: no sample to train on yet from {cameras}")
+        self._measurements.forget(subject=job)
+        losses, wall_s = self._team.train(job, session, [self._split(step) for step in drawn])
+        return TrainResult(
+            steps=len(drawn),
+            images=sum(len(step.samples) for step in drawn),
+            reference_images=math.fsum(step.cost for step in drawn),
+            losses=losses,
+            wall_s=wall_s,
+        )
 
-    def evaluate(
-        self, subjects: Sequence[JobId | ModelHash], cameras: Sequence[CameraId]
-    ) -> dict[tuple[str, CameraId], float]:
-        wanted = self._settings.eval_frames
-        by_camera = {camera: self._samples.evaluation(camera, wanted) for camera in cameras}
-        samples = [sample for camera in by_camera for sample in by_camera[camera]]
-        accuracy: dict[tuple[str, CameraId], float] = {}
+    def evaluate(self, subjects: Sequence[Subject], evidence: Sequence[Evidence], frames: int) -> Evaluation:
+        started = time.perf_counter()
         for subject in subjects:
-            # all cameras' frames in one call: full batches take less time than one batch a camera
-            runner = self._runner(subject)
-            found = detect(runner.model, [sample.image for sample in samples], runner.size)
-            start = 0
-            for camera, own in by_camera.items():
-                if own:
-                    truth = [sample.labels for sample in own]
-                    seen = found[start : start + len(own)]
-                    accuracy[subject, camera] = mean_average_precision(truth, seen).map
-                start += len(own)
-        return accuracy
+            self._check(subject)
+        samples = {
+            each.camera: self._samples.evaluation(each.camera, frames, each.since) for each in evidence
+        }
+        accuracy: dict[tuple[str, CameraId], Estimate] = {}
+        images = 0
+        for subject in subjects:
+            measured, run = self._measurements.measure(subject, samples)
+            accuracy |= {(subject, camera): each for camera, each in measured.items()}
+            images += run
+        return Evaluation(accuracy, images, time.perf_counter() - started)
 
     def export(self, job: JobId) -> tuple[ModelHash, bytes]:
         session = self._session(job)
@@ -126,7 +144,7 @@ class TrainingServer:
             self._library.ready(model),
             trained,
             pictures,
-            lambda drawn: self._team.train(name, session, [drawn]),
+            lambda drawn: self._team.train(name, session, [GpuBatches(trained.size, self._parts(drawn))]),
             batch=self._settings.batch,
             gpus=self._settings.gpus,
         )
@@ -151,12 +169,24 @@ class TrainingServer:
         except KeyError:
             raise UnknownModelError(f"there is no retraining job {job}") from None
 
-    def _runner(self, subject: JobId | ModelHash) -> student.Student:
-        """A job's student as it is now, or a student by its hash. Raises ``UnknownModelError``."""
+    def _split(self, step: DrawnStep) -> GpuBatches:
+        pictures = [(sample.image, sample.labels) for sample in step.samples]
+        return GpuBatches(step.size, self._parts(pictures))
+
+    def _parts(self, pictures: Sequence[LabelledImage]) -> list[Sequence[LabelledImage]]:
+        """Each GPU's pictures. Dealt out in turn, because those of one camera come one after the other."""
+        return [pictures[gpu :: self._settings.gpus] for gpu in range(self._settings.gpus)]
+
+    def _check(self, subject: Subject) -> None:
+        if subject not in self._sessions and ModelHash(subject) not in self._library:
+            raise UnknownModelError(f"there is neither a retraining job nor a student {subject}")
+
+    def _detect(self, subject: Subject, images: Sequence[Image]) -> list[Detections]:
         session = self._sessions.get(JobId(subject))
         if session is not None:
-            return student.Student(session.model, session.size)
-        return self._library.ready(ModelHash(subject))
+            return detect(session.model, images, session.size)
+        ready = self._library.ready(ModelHash(subject))
+        return detect(ready.model, images, ready.size)
 
 
 _server: TrainingServer | None = None
