@@ -378,8 +378,8 @@ async def test_measuring_is_charged_to_the_micro_windows_budget(bench: Bench) ->
     await bench.loop.run()
     [first, second, *_] = bench.record.of(MicroWindow)
     assert first.budget == 2 * 40 * 2.0  # GPUs x images a second x micro-window
-    assert first.charged == pytest.approx(8 * 0.3)  # eval_frames of the scenario, measured before
-    assert second.charged == pytest.approx(2 * 8 * 0.3)  # and after
+    assert first.charged == pytest.approx(8 * 0.4)  # eval_frames of the scenario, measured before
+    assert second.charged == pytest.approx(2 * 8 * 0.4)  # and after
     assert second.images == int(second.budget - second.charged)
 
 
