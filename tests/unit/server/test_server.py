@@ -424,6 +424,20 @@ async def test_a_member_that_asks_again_is_split_off_and_asks_with_fresh_time_an
     assert bench.job(CAM1) is old
 
 
+async def test_a_member_whose_group_model_still_fits_its_new_frames_stays(bench: Bench) -> None:
+    old = await bench.group(CAM1, CAM2, map=0.6)
+    await bench.end_window()
+    bench.trainer.accuracy[old.id, CAM2] = 0.58
+    await bench.arrive(request_message(CAM2))
+    assert bench.job(CAM2) is old
+    assert bench.record.of(JobLeft) == []
+    [refused] = bench.record.of(RequestRefused)
+    assert "as well as before (0.60, now 0.58)" in refused.reason
+    bench.trainer.accuracy[old.id, CAM2] = 0.1
+    await bench.arrive(request_message(CAM2))
+    assert bench.job(CAM2) is not old
+
+
 async def test_a_request_that_cannot_be_admitted_is_refused_in_words(bench: Bench) -> None:
     bench.trainer.refuses = "not a student"
     await bench.arrive(request_message(CAM1))
