@@ -9,12 +9,6 @@ from ecco_emu.transport import wire
 from ecco_emu.transport.ranges import RangeSet
 
 _ACK_EVERY = 2
-_ACK_INTERVAL_S = 0.0025
-_MOST_UNACKED = 10
-"""At high rates one acknowledgement in 2.5 ms, or for ten packets, is enough. At much longer intervals,
-window-limited flows send in bursts. Some of these bursts miss the moments when the queue is full, and the
-shares become wrong (tests/sim). The interval is half a millisecond shorter than the time between two reads of
-a busy socket (``adapter.port``), so that an acknowledgement is due at each read."""
 _EAGER_ACKS = 4
 """The first packets are acknowledged at once, so that the round-trip time is known early."""
 _MAX_RANGES = 256
@@ -31,17 +25,34 @@ class ReceivedPackets:
     An acknowledgement is due
 
     - at once for a packet that is out of order, for one after a pause of more than ``max_ack_delay_s`` (a
-      slow sender's second packet would be long in coming), for the first few packets, and when ten wait;
-    - otherwise for every second packet, but not within 2.5 ms of the last acknowledgement;
+      slow sender's second packet would be long in coming), for the first few packets, and when ``most_unacked``
+      wait;
+    - otherwise for every second packet, but not within ``interval_s`` of the last acknowledgement;
     - for a single packet after ``max_ack_delay_s``.
 
     RFC 9000 section 13.2.1 asks for the gaps, 13.2.2 for every second packet.
     """
 
-    __slots__ = ("_acked_s", "_floor", "_max_delay_s", "_newest_s", "_ranges", "_unacked", "due_s", "newest")
+    __slots__ = (
+        "_acked_s",
+        "_floor",
+        "_interval_s",
+        "_max_delay_s",
+        "_most_unacked",
+        "_newest_s",
+        "_ranges",
+        "_unacked",
+        "due_s",
+        "newest",
+    )
 
-    def __init__(self, max_delay_s: float, now: float) -> None:
+    def __init__(
+        self, max_delay_s: float, now: float, *, interval_s: float = 0.0025, most_unacked: int = 10
+    ) -> None:
+        """All times are emulated seconds; ``config.TransportConfig`` says what the last two are for."""
         self._max_delay_s = max_delay_s
+        self._interval_s = interval_s
+        self._most_unacked = most_unacked
         self._ranges = RangeSet()
         self._floor = 0
         self._newest_s = now
@@ -70,10 +81,10 @@ class ReceivedPackets:
             self._newest_s = now
         if eliciting:
             self._unacked += 1
-            if self._unacked >= _MOST_UNACKED or not in_order or paused or number < _EAGER_ACKS:
+            if self._unacked >= self._most_unacked or not in_order or paused or number < _EAGER_ACKS:
                 self.due_s = now
             elif self._unacked >= _ACK_EVERY:
-                self.due_s = max(now, self._acked_s + _ACK_INTERVAL_S)
+                self.due_s = max(now, self._acked_s + self._interval_s)
             elif self.due_s is None:
                 self.due_s = now + self._max_delay_s
         return newer

@@ -41,6 +41,14 @@ class TransportConfig:
     """Assumed until the first sample."""
     max_ack_delay_s: float = 0.025
     """Time for which a single packet's acknowledgement may wait (RFC 9000 section 18.2)."""
+    ack_interval_s: float = 0.0025
+    ack_packets: int = 10
+    """At high rates one acknowledgement in this time, or for so many packets, is sent. At much longer
+    intervals, window-limited flows send in bursts. Some of these bursts miss the moments when the queue is
+    full, and the shares become wrong (tests/sim). The interval is half a millisecond shorter than the time
+    between two reads of a busy socket (``adapter.port``), so that an acknowledgement is due at each read.
+    A receiver whose acknowledgements share a full link with its own video sends fewer
+    (``policies.steering``)."""
     max_probe_interval_s: float = 0.5
     """Limit of the doubling probe interval, so that a link that returns is noticed soon. On a path whose
     plain timeout is longer, that timeout is the limit."""

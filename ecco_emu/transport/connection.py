@@ -72,7 +72,12 @@ class Connection:
         self.peer_idle_s = 0.0
         """Server: the total time in which the peer had nothing to send, from its newest IDLE frame."""
         self._peer_seal: auth.Seal | None = None
-        self._received = ReceivedPackets(config.max_ack_delay_s, now)
+        self._received = ReceivedPackets(
+            config.max_ack_delay_s,
+            now,
+            interval_s=config.ack_interval_s,
+            most_unacked=config.ack_packets,
+        )
         self._outbox = Outbox(config, self.stats)
         self._inbox = Inbox(config, self.stats, self._outbox.announce)
         self._sender = Sender(config, self.stats, self._outbox, self._received, now, telemetry, entropy)

@@ -105,3 +105,22 @@ def test_what_only_acknowledges_is_not_acknowledged() -> None:
     received = established()
     received.note(10, False, 1.1)
     assert received.due_s is None
+
+
+def test_a_receiver_on_a_full_link_acknowledges_seldom() -> None:
+    """A download of 1000 packets a second, acknowledged as a run's cameras do."""
+
+    def acknowledgements(received: ReceivedPackets) -> int:
+        count = 0
+        for number in range(2000):
+            now = number / 1000
+            received.note(number, eliciting=True, now=now)
+            if received.due_s is not None and received.due_s <= now:
+                received.take(now)
+                count += 1
+        return count
+
+    often = acknowledgements(ReceivedPackets(MAX_DELAY_S, 0.0))
+    seldom = acknowledgements(ReceivedPackets(MAX_DELAY_S, 0.0, interval_s=0.025, most_unacked=100))
+    assert often > 600
+    assert seldom < 90
