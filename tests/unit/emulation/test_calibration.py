@@ -19,6 +19,7 @@ from ecco_emu.emulation.calibration import (
     HEADROOM,
     REMEASURED,
     HostSpeed,
+    background_duty,
     background_load,
     choose_dilation,
     micro_window_s,
@@ -134,6 +135,13 @@ def test_training_and_the_rest_add_up_only_where_they_share_a_core() -> None:
     training, rest = trainer_load(scenario(), SPEED, 2), background_load(scenario(), SPEED)
     alone = choose_dilation(scenario(), replace(SPEED, cores=1), 2)
     assert alone == pytest.approx((training + rest) * HEADROOM, abs=0.1)
+
+
+def test_beside_training_a_core_is_busy_for_the_rest_of_the_work() -> None:
+    load, rest = trainer_load(scenario(), SPEED, 2), background_load(scenario(), SPEED)
+    assert background_duty(scenario(), SPEED, 2) == pytest.approx(rest / load)
+    assert background_duty(scenario(), replace(SPEED, edge_images_per_s=0.5), 2) == 1.0
+    assert background_duty(scenario(), FAST, 2) < 0.05  # a second has to pass, whatever the host's speed
 
 
 # -- the rehearsal --
