@@ -1,8 +1,9 @@
 """The rehearsal before a run with ``dilation: auto``: its work, for a few seconds, on its own pictures.
 
-Speeds depend on the load and on the pictures. So the training process trains and measures, while a core beside
-it renders, looks at, encodes and decodes frames, one after the other and with the pauses that it has in a run.
-The frames are of the scenario's cameras, in the weathers that they will have, and the student is their first.
+Speeds depend on the load and on the pictures. So the training process trains and measures, while a core
+beside it renders, looks at, encodes and decodes frames, one after the other and with the pauses that it has
+in a run. The frames are of the scenario's cameras, in the weathers that they will have, and the student is
+their first.
 """
 
 from __future__ import annotations
