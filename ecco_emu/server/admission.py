@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from ecco_emu.control import grouping
-from ecco_emu.control.evidence import paired
-from ecco_emu.control.grouping import JoinRule, Metadata, Verdict, Weighed
+from ecco_emu.control.evidence import paired, two_sample
+from ecco_emu.control.grouping import JoinRule, Metadata, SplitRule, Verdict, Weighed
 from ecco_emu.core.errors import EccoError
 from ecco_emu.core.events import RequestDeferred, RequestReceived, RequestRefused
 from ecco_emu.core.ids import CameraId, JobId, ModelHash
@@ -42,6 +42,7 @@ class Admission:
         limits = scenario.grouping
         self._limits = limits
         self._rule = JoinRule(limits.min_gain, limits.join_confidence, limits.trial)
+        self._split = SplitRule(limits.drop_threshold, limits.split_confidence)
         self._most_wait_s = scenario.windows.length
         self._policy = policy
         self._groups = groups
@@ -95,17 +96,44 @@ class Admission:
         except EccoError as error:
             self._refuse(camera, str(error))
             return
-        # A member that asks again has drifted away from its group: a split and a new request. If the group's
-        # model still serves it best, it comes back as any other request would.
-        await self._groups.leave(camera, "asked again")
-        before = self.waiting.get(camera)
         # the frames that it brought are its evidence, whatever a camera says of their age
         since = min(message.since, message.frames.t0)
         request = CameraRequest(camera, Metadata(message.t, message.at), model, since)
+        if await self._stays(request):
+            await self._forget(request)
+            return
+        # A member that asks again has drifted away from its group: a split and a new request.
+        await self._groups.leave(camera, "asked again")
+        before = self.waiting.get(camera)
         if before is not None:  # it dialled again meanwhile: its wait goes on
             await self._forget(before)
             request.first_weighed, request.deferred = before.first_weighed, before.deferred
         await self._decide(request)
+
+    async def _stays(self, request: CameraRequest) -> bool:
+        """Has a member's detector been mistaken? Its place in the group is then confirmed.
+
+        A student that was delivered half trained is unsure of itself, and its confidence falls for many
+        reasons. The group's model knows better: the frames since the supposed drift must support that it
+        fell.
+        """
+        job = self._groups.jobs.of(request.camera)
+        if job is None:
+            return False
+        before = job.members[request.camera].measured
+        if before is None:  # it has just joined: there is nothing to compare with
+            return False
+        await self._measuring.hand_over()
+        now = await self._measuring.of_members_request(job, request)
+        if now is None or self._split.fell(two_sample(before, now, self._limits.scene_noise)):
+            return False
+        reason = (
+            f"the model of {job.id} fits its new frames as well as before "
+            f"({before.value:.2f}, now {now.value:.2f})"
+        )
+        self._ports.emit(RequestRefused(t=self._ports.clock.now(), camera=request.camera, reason=reason))
+        self._cameras.assign(job, [request.camera])
+        return True
 
     async def _decide(self, request: CameraRequest) -> None:
         now = self._ports.clock.now()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from ecco_emu.core.clock import Clock
 from ecco_emu.core.ids import CameraId, ModelHash
 from ecco_emu.core.messages import Assignment
@@ -40,10 +42,10 @@ class ConnectedCameras:
         lost = self._lost.get(camera)
         return 0.0 if lost is None else self._clock.now() - lost
 
-    def assign(self, job: Job) -> None:
-        """Tells a group's cameras its (c_j, p_j) and n_j."""
+    def assign(self, job: Job, cameras: Iterable[CameraId] | None = None) -> None:
+        """Tells a group's cameras its (c_j, p_j) and n_j; all of them, or ``cameras`` alone."""
         assignment = Assignment(job.id, c=job.c, p=min(1.0, job.p), members=len(job.members))
-        for camera in job.cameras:
+        for camera in job.cameras if cameras is None else cameras:
             if (session := self._sessions.get(camera)) is not None:
                 session.assign(assignment)
 

@@ -81,6 +81,11 @@ class Measuring:
         """Jobs' models and the request's own on the request's frames (Algorithm 2, lines 5 and 6)."""
         return await self.against(subjects, request.model, request.evidence)
 
+    async def of_members_request(self, job: Job, request: CameraRequest) -> Estimate | None:
+        """The group's model on the frames of a member that asks again; None if they hold no object."""
+        accuracy = await self._evaluate([job.id], [request.evidence], self._few)
+        return accuracy.get((job.id, request.camera))
+
     async def hand_over(self) -> None:
         """Labels all frames that arrived, and gives them to the trainer."""
         labelled = await self._intake.hand_over()

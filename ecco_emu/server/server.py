@@ -90,7 +90,7 @@ class EdgeServer:
                 self._cameras.registered(session, ModelHash(message.model))
                 job = self.jobs.of(session.camera)
                 if job is not None:  # a camera that comes back after an outage may have missed both
-                    self.groups.send_assignments([job])
+                    self._cameras.assign(job, [session.camera])
                     self.groups.offer(job, session.camera)
             case RetrainingRequest():
                 self.admission.received(message)

@@ -41,15 +41,14 @@ class TrainerSection(Strict):
     evaluation_cost: Annotated[Number, Field(ge=0, le=100)] = 0.4
     """Images of the GPUs' budget that measuring a model on one frame takes."""
     teacher_cost: Annotated[Number, Field(ge=0, le=1e4)] | None = None
-    """Images of the GPUs' budget that labelling one frame takes. Without it 0 for ``teacher: oracle``, which
-    no GPU computes, and else 10: a forward pass of YOLO11x (194.9 GFLOPs at 640 x 640) over a training step
-    of YOLO11n on the same picture (three times 6.5 GFLOPs)."""
+    """Images of the GPUs' budget that labelling one frame takes. By default 0 for ``teacher: oracle``, which
+    no GPU computes, and 10 for a model: YOLO11x's forward pass over YOLO11n's training step, at one size."""
     table: str | None = None
     """A sampling table: its name in profiles/tables/, or a path. Without it one is made from the budget."""
 
     @property
     def label_cost(self) -> float:
-        """``teacher_cost``, or what stands for it."""
+        """``teacher_cost``, or its default for this teacher."""
         if self.teacher_cost is not None:
             return self.teacher_cost
-        return 0.0 if self.teacher == "oracle" else 10.0
+        return 0.0 if self.teacher == "oracle" else MODEL_TEACHER_COST

@@ -91,8 +91,9 @@ class TrainingServer:
         self._measurements.forget(camera=camera)
 
     def create_job(self, job: JobId, start: ModelHash) -> None:
+        began = self._library.fresh(start)
         self.drop_job(job)
-        self._sessions[job] = self._team.session(job, self._library.fresh(start))
+        self._sessions[job] = self._team.session(job, began)
 
     def drop_job(self, job: JobId) -> None:
         self._measurements.forget(subject=job)

@@ -378,8 +378,8 @@ async def test_measuring_is_charged_to_the_micro_windows_budget(bench: Bench) ->
     await bench.loop.run()
     [first, second, *_] = bench.record.of(MicroWindow)
     assert first.budget == 2 * 40 * 2.0  # GPUs x images a second x micro-window
-    assert first.charged == pytest.approx(8 * 0.3)  # eval_frames of the scenario, measured before
-    assert second.charged == pytest.approx(2 * 8 * 0.3)  # and after
+    assert first.charged == pytest.approx(8 * 0.4)  # eval_frames of the scenario, measured before
+    assert second.charged == pytest.approx(2 * 8 * 0.4)  # and after
     assert second.images == int(second.budget - second.charged)
 
 
@@ -422,6 +422,20 @@ async def test_a_member_that_asks_again_is_split_off_and_asks_with_fresh_time_an
     assert (left.camera, left.job, left.reason) == (CAM2, old.id, "asked again")
     assert bench.job(CAM2) is not old
     assert bench.job(CAM1) is old
+
+
+async def test_a_member_whose_group_model_still_fits_its_new_frames_stays(bench: Bench) -> None:
+    old = await bench.group(CAM1, CAM2, map=0.6)
+    await bench.end_window()
+    bench.trainer.accuracy[old.id, CAM2] = 0.58
+    await bench.arrive(request_message(CAM2))
+    assert bench.job(CAM2) is old
+    assert bench.record.of(JobLeft) == []
+    [refused] = bench.record.of(RequestRefused)
+    assert "as well as before (0.60, now 0.58)" in refused.reason
+    bench.trainer.accuracy[old.id, CAM2] = 0.1
+    await bench.arrive(request_message(CAM2))
+    assert bench.job(CAM2) is not old
 
 
 async def test_a_request_that_cannot_be_admitted_is_refused_in_words(bench: Bench) -> None:

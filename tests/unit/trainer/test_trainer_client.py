@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -12,6 +13,7 @@ import pytest
 
 from ecco_emu.control.evidence import Evidence
 from ecco_emu.core.errors import ScenarioError
+from ecco_emu.core.frames import Frame
 from ecco_emu.core.ids import CameraId, JobId, ModelHash, model_hash
 from ecco_emu.scenario.sections.trainer import TrainerSection
 from ecco_emu.tasks.detection import CLASSES
@@ -29,6 +31,12 @@ from tests.unit.trainer.trainer_pictures import labels, samples
 
 A, B, NONE = CameraId("a"), CameraId("b"), CameraId("none")
 JOB = JobId("job-1")
+STEP = 4 * 128 * 96 / (320 * 192)
+"""Reference images that a step of four small pictures costs."""
+
+
+def of(*cameras: CameraId, since: float = -math.inf) -> list[Evidence]:
+    return [Evidence(camera, since) for camera in cameras]
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +54,16 @@ async def training(**config: object) -> AsyncIterator[TrainingClient]:
 
 
 @pytest.mark.parametrize(
-    "module", ["trainer.client", "tasks.detection", "trainer.teacher", "trainer.backend", "trainer.samples"]
+    "module",
+    [
+        "trainer.client",
+        "tasks.detection",
+        "trainer.teacher",
+        "trainer.backend",
+        "trainer.budget",
+        "trainer.measuring",
+        "trainer.samples",
+    ],
 )
 def test_the_event_loops_modules_do_not_import_torch(module: str) -> None:
     code = f"import sys, ecco_emu.{module}; print('torch' in sys.modules, 'ultralytics' in sys.modules)"
@@ -56,22 +73,30 @@ def test_the_event_loops_modules_do_not_import_torch(module: str) -> None:
 
 async def test_a_job_from_start_to_export(weights: bytes) -> None:
     model = model_hash(weights)
-    async with training(gpus=2, batch=2, eval_frames=4) as client:
+    async with training(gpus=2, batch=2) as client:
         info = await client.start()
         assert (info.device, info.gpus, info.virtual, info.threads) == ("cpu", 2, True, 1)
-        assert not await client.has_model(model)
         await client.add_model(model, weights)
-        assert await client.has_model(model)
         await client.create_job(JOB, model)
         with pytest.raises(NoSamplesError, match="job-1"):
-            await client.train(JOB, [A, B], 8)
+            await client.train(JOB, of(A, B), 8)
 
         await client.add_samples(samples("a", 20) + samples("b", 5, seed=1))
-        result = await client.train(JOB, [A, B, NONE], 13)
+        before = await client.evaluate([JOB], of(A, B, NONE), 4)
+        assert before.images == 8
+        result = await client.train(JOB, of(A, B, NONE), 3.9 * STEP)
         assert (result.steps, result.images, len(result.losses)) == (3, 12, 3)  # steps of 2 GPUs x 2 images
-        accuracy = await client.evaluate([JOB, model], [A, B, NONE])
-        assert set(accuracy) == {(JOB, A), (JOB, B), (model, A), (model, B)}
-        assert all(0 <= value <= 1 for value in accuracy.values())
+        assert result.reference_images == pytest.approx(3 * STEP)
+
+        measured = await client.evaluate([JOB, model], of(A, B, NONE), 4)
+        assert set(measured.accuracy) == {(JOB, A), (JOB, B), (model, A), (model, B)}
+        assert all(0 <= each.value <= 1 and each.frames == 4 for each in measured.accuracy.values())
+        assert all(len(each.replicates) == len(each.quality) == 4 for each in measured.accuracy.values())
+        assert measured.images == 16  # the job's student has changed, so all of its frames are new
+        assert (await client.evaluate([JOB], of(A, B), 4)).images == 0
+        recent = (await client.evaluate([JOB], of(A, since=1.5), 24)).accuracy[JOB, A]
+        assert recent.frames == 5  # of twenty, ten a second
+        assert min(t for t, _ in recent.quality) == 1.5
 
         trained, exported = await client.export(JOB)
         assert trained == model_hash(exported) != model
@@ -80,7 +105,29 @@ async def test_a_job_from_start_to_export(weights: bytes) -> None:
         await client.drop_job(JOB)
         await client.drop_job(JOB)
         with pytest.raises(UnknownModelError, match="job-1"):
-            await client.train(JOB, [A], 8)
+            await client.train(JOB, of(A), 8)
+
+
+async def test_what_is_given_back_is_gone(weights: bytes) -> None:
+    model = model_hash(weights)
+    async with training(batch=2) as client:
+        await client.start()
+        await client.add_model(model, weights)
+        await client.add_model(model, weights)
+        await client.add_samples(samples("a", 8))
+        await client.remove_model(model)
+        assert (await client.evaluate([model], of(A), 4)).images == 2  # the other user's
+        await client.create_job(JOB, model)
+        await client.remove_model(model)
+        with pytest.raises(UnknownModelError, match=model):
+            await client.evaluate([model], of(A), 4)
+        assert (await client.train(JOB, of(A), 1)).steps == 2  # the job that began from it goes on
+        await client.forget_samples(A, 0.6)
+        assert (await client.evaluate([JOB], of(A), 24)).accuracy[JOB, A].frames == 2
+        await client.forget_samples(A)
+        assert (await client.evaluate([JOB], of(A), 24)).accuracy == {}
+        with pytest.raises(NoSamplesError):
+            await client.train(JOB, of(A), 8)
 
 
 async def test_what_the_training_process_refuses(weights: bytes) -> None:
@@ -93,7 +140,7 @@ async def test_what_the_training_process_refuses(weights: bytes) -> None:
         with pytest.raises(UnknownModelError, match="ffffffffffffffff"):
             await client.create_job(JOB, ModelHash("f" * 16))
         with pytest.raises(UnknownModelError, match="ffffffffffffffff"):
-            await client.evaluate([ModelHash("f" * 16)], [A])
+            await client.evaluate([ModelHash("f" * 16)], of(A), 8)
         with pytest.raises(UnknownModelError, match="no teacher"):
             await client.label([np.zeros((96, 128, 3), np.uint8)])
 
@@ -112,7 +159,7 @@ async def test_equal_seeds_train_alike_and_speed_is_measured(weights: bytes) -> 
                 assert min(speed.micro_s, speed.export_s) > 0
             await client.add_samples(samples("a", 12))
             await client.create_job(JOB, model)
-            return (await client.train(JOB, [Evidence(A)], 6)).losses
+            return (await client.train(JOB, of(A), 3 * STEP / 2)).losses
 
     assert await losses(measure=True) == await losses(measure=False)
 
@@ -150,11 +197,12 @@ async def test_the_cameras_inference(weights: bytes) -> None:
 
 async def test_the_oracle_scales_its_labels_to_the_picture() -> None:
     truth = labels([(32, 24, 64, 48)], [1])
-    small = np.zeros((96, 160, 3), np.uint8)
-    assert await OracleTeacher(lambda camera, index: truth).label(A, 1, small) is truth
+    small, whole = (Frame(A, 1, 0.1, np.zeros(shape, np.uint8)) for shape in ((96, 160, 3), (192, 320, 3)))
+    assert await OracleTeacher(lambda camera, index: truth).label(A, [small]) == [truth]
     teacher = OracleTeacher(lambda camera, index: truth, lambda camera: (320, 192))
-    assert (await teacher.label(A, 1, small)).boxes.tolist() == [[16, 12, 32, 24]]
-    assert await teacher.label(A, 1, np.zeros((192, 320, 3), np.uint8)) is truth
+    halved, same = await teacher.label(A, [small, whole])
+    assert halved.boxes.tolist() == [[16, 12, 32, 24]]
+    assert same is truth
 
 
 def test_a_teacher_without_weights_says_what_to_do() -> None:
