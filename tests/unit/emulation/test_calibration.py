@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
+import sys
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
@@ -292,3 +294,10 @@ async def test_with_a_given_dilation_nothing_is_measured(
     else:
         assert (made.dilation, trainer.calibrated, world.asked, inference.seen) == (8.0, [], [], [])
         assert (record["dilation_is"], record["measured_speeds"]) == ("given", None)
+
+
+def test_what_the_command_imports_before_it_starts_the_processes_is_light() -> None:
+    heavy = ["torch", "panda3d", "river", "scipy", "pyroute2", "faster_coco_eval"]
+    code = f"import sys, ecco_emu.emulation.emulation; print([m for m in {heavy} if m in sys.modules])"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "[]"
