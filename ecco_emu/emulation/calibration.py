@@ -58,12 +58,21 @@ def choose_dilation(scenario: schema.Scenario, speed: HostSpeed, drifting: int) 
 
     ``drifting`` is the number of cameras whose condition changes in the run.
     """
+    return max(1.0, math.ceil(_load(scenario, speed, drifting) * HEADROOM * 10) / 10)
+
+
+def background_duty(scenario: schema.Scenario, speed: HostSpeed, drifting: int) -> float:
+    """The part of the time, above 0 and at most 1, in which a core beside training is busy in a run."""
+    free = max(1, speed.cores - speed.trainer_threads)
+    return min(1.0, background_load(scenario, speed) / free / max(1.0, _load(scenario, speed, drifting)))
+
+
+def _load(scenario: schema.Scenario, speed: HostSpeed, drifting: int) -> float:
+    """Wall seconds of work per emulated second."""
     training, rest = trainer_load(scenario, speed, drifting), background_load(scenario, speed)
     if speed.cores > speed.trainer_threads:  # side by side: the slower sets the pace
-        load = max(training, rest / (speed.cores - speed.trainer_threads))
-    else:
-        load = training + rest / speed.cores
-    return max(1.0, math.ceil(load * HEADROOM * 10) / 10)
+        return max(training, rest / (speed.cores - speed.trainer_threads))
+    return training + rest / speed.cores
 
 
 def trainer_load(scenario: schema.Scenario, speed: HostSpeed, drifting: int) -> float:

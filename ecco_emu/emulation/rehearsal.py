@@ -1,8 +1,9 @@
 """The rehearsal before a run with ``dilation: auto``: its work, for a few seconds, on its own pictures.
 
-Speeds depend on the load and on what there is to see. So the training process trains and measures, while the
-cores beside it render, look at, encode and decode frames one after the other, as in a run: the scenario's
-cameras, in the weathers that they will have, with the student that they begin with.
+Speeds depend on the load and on the pictures. So the training process trains and measures, while a core
+beside it renders, looks at, encodes and decodes frames, one after the other and with the pauses that it has
+in a run. The frames are of the scenario's cameras, in the weathers that they will have, and the student is
+their first.
 """
 
 from __future__ import annotations
@@ -13,12 +14,12 @@ import os
 import time
 from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Self, TypeVar
+from typing import TypeVar
 
 from ecco_emu.core.frames import Frame, Image
 from ecco_emu.core.ids import CameraId, ModelHash
 from ecco_emu.emulation.accuracy import SPAN_S
-from ecco_emu.emulation.calibration import REFERENCE_PX, HostSpeed
+from ecco_emu.emulation.calibration import REFERENCE_PX, HostSpeed, background_duty
 from ecco_emu.scenario import schema
 from ecco_emu.scenario.sections.cameras import SourceSection
 from ecco_emu.tasks.detection import Detections, Labels, mean_average_precision
@@ -34,6 +35,8 @@ CAMERAS = 8
 """Most cameras that they are taken from, spread over the list."""
 SEGMENT_FRAMES = 5
 SEGMENT_BITS = 300_000
+LOOKS_PER_STEP = 3.4
+"""A picture's part of a training step over looking at a picture: the forward pass is 29 % of the step."""
 
 T = TypeVar("T")
 
@@ -90,24 +93,12 @@ async def rehearse(
     cores = len(os.sched_getaffinity(0))
     labelled: list[LabelledImage] = [(each.frame.image, each.labels) for each in pictures]
     sources = {camera.id: camera.source for camera in scenario.cameras}
-    background = _Background(scenario, inference, world, student, pictures, sources)
+    background = _Background(scenario, inference, world, student, pictures, sources, cores, threads)
     training = asyncio.ensure_future(trainer.calibrate(student, labelled))
     if cores <= threads:  # one core for everything: beside each other, each would be counted twice
         await training
-    await background.run_beside(training)
-    trained = await training
-    return HostSpeed(
-        train_images_per_s=trained.train_images_per_s,
-        infer_images_per_s=trained.inference_images_per_s,
-        edge_images_per_s=1 / background.looking.mean_s,
-        cores=cores,
-        trainer_threads=threads,
-        micro_s=trained.micro_s,
-        export_s=trained.export_s,
-        render_s=background.rendering.mean_s,
-        codec_s=background.coding.mean_s,
-        metric_s=background.measuring.mean_s,
-    )
+    await background.run_beside(training, drifting(scenario, world))
+    return background.with_training(await training)
 
 
 @dataclass(slots=True)
@@ -139,20 +130,46 @@ class _Background:
     student: ModelHash
     pictures: Sequence[RehearsalPicture]
     sources: Mapping[str, SourceSection]
+    cores: int
+    threads: int
+    duty: float = 1.0
+    """The part of the time in which it works. In a run it has pauses, in which training is faster."""
     rendering: _Cost = field(default_factory=_Cost)
     looking: _Cost = field(default_factory=_Cost)
     coding: _Cost = field(default_factory=_Cost)
     measuring: _Cost = field(default_factory=_Cost)
+    _paused_at: float = 0.0
 
-    async def run_beside(self, training: asyncio.Future[Speed]) -> Self:
+    async def run_beside(self, training: asyncio.Future[Speed], drifting: int) -> None:
         """Goes on until ``training`` is done, for two segments at least: the first of each kind is slow."""
         rest = self._frames()
         await self._segment(rest)
+        self.duty = background_duty(self.scenario, self.with_training(self._guess()), drifting)
         self.rendering, self.looking, self.coding, self.measuring = _Cost(), _Cost(), _Cost(), _Cost()
+        self._paused_at = 0.0
         while True:
             await self._segment(rest)
             if training.done():
-                return self
+                return
+
+    def with_training(self, trained: Speed) -> HostSpeed:
+        return HostSpeed(
+            train_images_per_s=trained.train_images_per_s,
+            infer_images_per_s=trained.inference_images_per_s,
+            edge_images_per_s=1 / self.looking.mean_s,
+            cores=self.cores,
+            trainer_threads=self.threads,
+            micro_s=trained.micro_s,
+            export_s=trained.export_s,
+            render_s=self.rendering.mean_s,
+            codec_s=self.coding.mean_s,
+            metric_s=self.measuring.mean_s,
+        )
+
+    def _guess(self) -> Speed:
+        """Training's speed, as far as the cameras' inference tells. It only decides how long pauses are."""
+        looks_per_s = self.threads / self.looking.mean_s
+        return Speed(looks_per_s / LOOKS_PER_STEP, looks_per_s)
 
     async def _segment(self, frames: Iterator[tuple[CameraId, int]]) -> None:
         images: list[Image] = []
@@ -167,11 +184,19 @@ class _Background:
             images.append(frame.image)
             truth.append(self.world.labels(camera, index))
             found.append(seen)
+            await self._pause()
         alike = [image for image in images if image.shape == images[0].shape]
         pixels = sum(image.shape[0] * image.shape[1] for image in alike)
         await self.coding.of(asyncio.to_thread(_code, alike), pixels / REFERENCE_PX)
         watched = round(SPAN_S * self.scenario.drift.infer_fps)
         await self.measuring.of(asyncio.to_thread(_measure, truth, found, watched), 1.0)
+        await self._pause()
+
+    async def _pause(self) -> None:
+        """Rests for so long that the work since the last pause was ``duty`` of the time."""
+        worked = sum(cost.seconds for cost in (self.rendering, self.looking, self.coding, self.measuring))
+        await asyncio.sleep(max(0.0, worked - self._paused_at) * (1 / self.duty - 1))
+        self._paused_at = worked
 
     def _frames(self) -> Iterator[tuple[CameraId, int]]:
         """The frames that follow the pictures: of the same camera and weather, and not rendered yet."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
+import sys
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
@@ -19,6 +21,7 @@ from ecco_emu.emulation.calibration import (
     HEADROOM,
     REMEASURED,
     HostSpeed,
+    background_duty,
     background_load,
     choose_dilation,
     micro_window_s,
@@ -134,6 +137,13 @@ def test_training_and_the_rest_add_up_only_where_they_share_a_core() -> None:
     training, rest = trainer_load(scenario(), SPEED, 2), background_load(scenario(), SPEED)
     alone = choose_dilation(scenario(), replace(SPEED, cores=1), 2)
     assert alone == pytest.approx((training + rest) * HEADROOM, abs=0.1)
+
+
+def test_beside_training_a_core_is_busy_for_the_rest_of_the_work() -> None:
+    load, rest = trainer_load(scenario(), SPEED, 2), background_load(scenario(), SPEED)
+    assert background_duty(scenario(), SPEED, 2) == pytest.approx(rest / load)
+    assert background_duty(scenario(), replace(SPEED, edge_images_per_s=0.5), 2) == 1.0
+    assert background_duty(scenario(), FAST, 2) < 0.05  # a second has to pass, whatever the host's speed
 
 
 # -- the rehearsal --
@@ -284,3 +294,10 @@ async def test_with_a_given_dilation_nothing_is_measured(
     else:
         assert (made.dilation, trainer.calibrated, world.asked, inference.seen) == (8.0, [], [], [])
         assert (record["dilation_is"], record["measured_speeds"]) == ("given", None)
+
+
+def test_what_the_command_imports_before_it_starts_the_processes_is_light() -> None:
+    heavy = ["torch", "panda3d", "river", "scipy", "pyroute2", "faster_coco_eval"]
+    code = f"import sys, ecco_emu.emulation.emulation; print([m for m in {heavy} if m in sys.modules])"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "[]"
