@@ -7,7 +7,7 @@ MIN_SEGMENT_BITS = 12_000.0
 
 
 def segment_budget_bits(
-    *, allowed_bps: float, backlog_bytes: int, duration_s: float, max_backlog_s: float = 1.0
+    *, allowed_bps: float, backlog_bytes: float, duration_s: float, max_backlog_s: float = 1.0
 ) -> float:
     """Bits for a segment of ``duration_s``, so that sending keeps up with the rate that transport allows.
 

@@ -56,6 +56,8 @@ class SegmentSender:
         self._emit = emit
         self._segmenter: Segmenter | None = None
         self._encoder: SegmentEncoder | None = None
+        self._encoding_s = 0.0
+        """Emulated seconds that the last segment took."""
         self._sequence = 0
         self._ended = False
 
@@ -87,14 +89,19 @@ class SegmentSender:
         # A segment that was ended early lasts less than a second, and so does its part of the rate; at less
         # than a frame a second it lasts longer.
         duration_s = len(frames) / plan.fps
+        # Bytes that leave while the segment is encoded do not delay it. If they counted, every segment would
+        # be too small by the time that encoding takes, and the connection idle for as long.
+        allowed_bps = peer.allowed_rate_bps
         budget = segment_budget_bits(
-            allowed_bps=peer.allowed_rate_bps,
-            backlog_bytes=peer.video_backlog_bytes,
+            allowed_bps=allowed_bps,
+            backlog_bytes=max(0.0, peer.video_backlog_bytes - allowed_bps * self._encoding_s / 8),
             duration_s=duration_s,
         )
         encoder = self._encoder_for(plan)
         images = [frame.image for frame in frames]
+        began = self._clock.now()
         coded = await asyncio.to_thread(encoder.encode, images, round(budget))
+        self._encoding_s = self._clock.now() - began
         sequence = self._next_sequence()
         segment = to_message(coded, frames, sequence, self._frame_clock_fps)
         data = encode(segment)
@@ -103,7 +110,7 @@ class SegmentSender:
             if not self._ended:
                 self._report(outcome.outcome, sequence, len(frames), len(data))
 
-        self._report("sent", sequence, len(frames), len(data))
+        self._report("sent", sequence, len(frames), len(data), round(budget / 8))
         if peer.closed:  # the connection ended while the segment was encoded
             self._report("lost", sequence, len(frames), len(data))
             return
@@ -130,7 +137,9 @@ class SegmentSender:
         self._sequence += 1
         return self._sequence - 1
 
-    def _report(self, state: SegmentState, sequence: int, frames: int, size: int) -> None:
+    def _report(
+        self, state: SegmentState, sequence: int, frames: int, size: int, budget: int | None = None
+    ) -> None:
         self._emit(
             SegmentMoved(
                 t=self._clock.now(),
@@ -139,5 +148,6 @@ class SegmentSender:
                 state=state,
                 frames=frames,
                 bytes=size,
+                budget=budget,
             )
         )

@@ -271,7 +271,8 @@ class Traffic(Event, frozen=True, kw_only=True, tag="traffic"):
     goodput_bps: float
     """The rate at which the server received it. A packet that arrives twice counts once."""
     target_bps: float
-    """The camera's weighted max-min share of the bottleneck, at most its uplink's rate; 0 while idle."""
+    """The camera's weighted max-min share of the bottleneck, headers left out; 0 while idle. It is at most its
+    uplink's rate, and at most the rate that its encoder produces where the camera sends less than it may."""
     allowed_bps: float
     """The rate that congestion control allowed."""
     rtt_ms: float
@@ -295,6 +296,9 @@ class SegmentMoved(Event, frozen=True, kw_only=True, tag="segment"):
     state: SegmentState
     frames: int
     bytes: int
+    budget: int | None = None
+    """Bytes that congestion control allowed for it, when it is sent. With the finest quantiser an encoder may
+    have less to send."""
 
 
 class FaultApplied(Event, frozen=True, kw_only=True, tag="fault"):

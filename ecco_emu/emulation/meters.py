@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -14,7 +14,14 @@ import psutil
 
 from ecco_emu.control.shares import weighted_max_min
 from ecco_emu.core.clock import Clock
-from ecco_emu.core.events import AnyEvent, CameraConfigured, ClockReport, FaultApplied, Traffic
+from ecco_emu.core.events import (
+    AnyEvent,
+    CameraConfigured,
+    ClockReport,
+    FaultApplied,
+    SegmentMoved,
+    Traffic,
+)
 from ecco_emu.core.faults import (
     LinkBlackhole,
     LinkCliff,
@@ -31,6 +38,17 @@ from ecco_emu.transport.adapter import Peer
 
 TRAFFIC_PERIOD_S = 1.0
 HEALTH_PERIOD_WALL_S = 5.0
+VIDEO_PART = (1200 - 41) / (1200 + 42)
+"""Of a link's rate: a full packet has 41 bytes of header, tag and frame header in its 1200, and 42 bytes of
+Ethernet, IPv4 and UDP headers around them. Goodput counts the video alone, and so must its target."""
+LIMITED, UNLIMITED = 0.85, 0.93
+"""A camera limits itself when its segments take less than the first part of the bytes that congestion control
+allows them, and no longer when they take more than the second. The encoder aims at 0.97."""
+LIMITED_SEGMENTS = 5
+"""Segments over which that is judged."""
+SAME_LIMIT = 0.1
+"""A limit that moves by less than this stays as it is: targets that moved every second would never let
+congestion control settle."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +102,40 @@ class MeteredCamera(Protocol):
     def peer(self) -> Peer | None: ...
 
 
+class OwnLimit:
+    """Finds whether a camera limits itself, because its encoder has nothing more to send. Pure.
+
+    With the finest quantiser a few small frames take so many bits and no more.
+    """
+
+    def __init__(self) -> None:
+        self._sent: deque[tuple[float, int, int]] = deque(maxlen=LIMITED_SEGMENTS + 1)
+        self.rate_bps = math.inf
+        """The rate at which it sends then; infinite while it uses what congestion control allows."""
+
+    def update(self, t: float, size: int, budget: int) -> None:
+        """A segment of ``size`` bytes was sent at ``t``, which might have had ``budget``."""
+        self._sent.append((t, size, budget))
+        if len(self._sent) <= LIMITED_SEGMENTS:
+            return
+        took_s = t - self._sent[0][0]
+        newer = list(self._sent)[1:]  # those that were sent in ``took_s``
+        sizes, budgets = sum(each[1] for each in newer), sum(each[2] for each in newer)
+        if sizes >= (LIMITED if math.isinf(self.rate_bps) else UNLIMITED) * budgets or took_s <= 0:
+            self.rate_bps = math.inf
+            return
+        rate_bps = sizes * 8 / took_s
+        if math.isinf(self.rate_bps) or abs(rate_bps - self.rate_bps) > SAME_LIMIT * self.rate_bps:
+            self.rate_bps = rate_bps
+
+
 class ShareTargets:
     """How much of the bottleneck each camera should get now: weighted max-min fairness over those that
     stream.
 
-    A camera's weight is p/n, which it reports whatever its alpha was made of it, and its cap the rate of its
-    uplink. Both follow the events.
+    A camera's weight is p/n, which it reports whatever alpha was made of it. Its cap is the rate of its
+    uplink, or the rate that its encoder produces where that is less. All follow the events. Rates are those
+    of links, headers included.
     """
 
     def __init__(self, scenario: schema.Scenario) -> None:
@@ -102,6 +148,7 @@ class ShareTargets:
         """Links whose rate is capped, with the cap, by the index of the fault that does it."""
         self._followed: dict[str, Callable[[], float]] = {}
         self._weights: dict[str, float] = {}
+        self._limits: dict[str, OwnLimit] = {}
 
     def follow(self, on: str, rate_bps: Callable[[], float]) -> None:
         """A link whose rate changes by itself is as fast as ``rate_bps()`` says."""
@@ -111,6 +158,11 @@ class ShareTargets:
         match event:
             case CameraConfigured():
                 self._weights[event.camera] = event.alpha if event.weight is None else event.weight
+                if event.state == "idle":
+                    self._limits.pop(event.camera, None)
+            case SegmentMoved(state="sent", budget=int(budget)):
+                limit = self._limits.setdefault(event.camera, OwnLimit())
+                limit.update(event.t, event.bytes, budget)
             case FaultApplied():
                 self._see_fault(event)
 
@@ -147,7 +199,10 @@ class ShareTargets:
         """Target rate by camera, bit/s; 0 for those that do not stream."""
         cameras = list(self._caps)
         caps = [
-            0.0 if self._is_down(camera) else self._rate(camera, self._caps[camera]) for camera in cameras
+            0.0
+            if self._is_down(camera)
+            else min(self._rate(camera, self._caps[camera]), self._own_limit(camera))
+            for camera in cameras
         ]
         bottleneck = self._rate("bottleneck", self._capacity)
         weights = [self._weights.get(camera, 0.0) for camera in cameras]
@@ -156,6 +211,10 @@ class ShareTargets:
             bottleneck if math.isfinite(bottleneck) else math.fsum(cap for cap in caps if math.isfinite(cap))
         )
         return dict(zip(cameras, weighted_max_min(capacity, weights, caps), strict=True))
+
+    def _own_limit(self, camera: str) -> float:
+        limit = self._limits.get(camera)
+        return limit.rate_bps / VIDEO_PART if limit is not None else math.inf
 
     def _is_down(self, camera: str) -> bool:
         return (
@@ -209,7 +268,7 @@ class TrafficMeter:
                     period_s=period_s,
                     sent_bps=spent.sent_bytes * 8 / period_s,
                     goodput_bps=received_bits / period_s,
-                    target_bps=targets[camera.id],
+                    target_bps=targets[camera.id] * VIDEO_PART,
                     allowed_bps=peer.allowed_rate_bps if peer is not None else 0.0,
                     rtt_ms=counters.rtt_s * 1e3,
                     loss=spent.lost / spent.sent if spent.sent else 0.0,

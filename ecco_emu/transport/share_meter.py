@@ -41,12 +41,15 @@ _RISE = 1.3
 """A held-back connection contends again when its recent rate exceeds its long-term rate by this factor."""
 _RECENT_S, _LONG_TERM_S = 5.0, 30.0
 """Time constants of the two averages that ``_RISE`` compares."""
-_HEADROOM, _LEAST_PART = 1.1, 0.25
-"""A held-back connection is told 1.1 times its recent rate as its entitlement, or a quarter of its real
-entitlement if that is more. Its sender grows in proportion to the reported figure, so it needs this headroom
-to show soon that it is no longer limited."""
+_HEADROOM, _LEAST_PART = 2.0, 0.25
+"""A held-back connection is told twice its recent rate as its entitlement, or a quarter of its real
+entitlement if that is more, but never more than that. Its sender grows in proportion to the reported figure,
+and the nearer its rate comes to the figure, the more of it a cut takes. So it needs this headroom to fill the
+link that limits it, and to show soon that it is no longer limited."""
 _IDLE_S = 3.0
 """Time constant of the idle share."""
+_MOSTLY_IDLE = 0.25
+"""Idle share above which nothing is concluded from a low rate: the connection has little to send."""
 _IDLE, _BUSY = 0.15, 0.07
 """A connection becomes idle when its idle share exceeds the first, and busy when it falls below the second.
 Two thresholds, so that a connection near one of them does not flip with every report."""
@@ -66,6 +69,9 @@ class _Account:
     """Smoothed over ``_LONG_TERM_S``."""
     behind_s: float = 0.0
     """Undelivered part of its entitlement so far, in seconds of entitlement; negative: it is ahead."""
+    forgiven_s: float = 0.0
+    """Debt that need not be repaid, because weights changed or the connection did not contend. It is still
+    evidence that something holds the connection back."""
     slow_for_s: float = 0.0
     held_back: bool = False
     idle_s: float | None = None
@@ -104,6 +110,7 @@ class ShareMeter:
         """
         for name in [name for name in self._accounts if name not in weights]:
             del self._accounts[name]
+        old_weight = self._contending_weight()
         changed = False
         for name, weight in weights.items():
             if not weight > 0:
@@ -116,11 +123,26 @@ class ShareMeter:
                 account.weight = float(weight)
                 changed = True
         if changed:
-            # The debts were measured against the old entitlements. Repaying them would pull all rates away
-            # from the new ones.
+            # Rates do not change in this moment, so neither does the total that the level divides.
+            new_weight = self._contending_weight()
+            if old_weight and new_weight:
+                self._level *= old_weight / new_weight
             for account in self._accounts.values():
-                account.behind_s = account.slow_for_s = 0.0
-                account.held_back = False
+                self._forgive(account)
+
+    def _contending_weight(self) -> float:
+        return sum(account.weight for account in self._accounts.values() if account.contends(self._level))
+
+    def _forgive(self, account: _Account) -> None:
+        """Strikes off a debt that was measured against an old entitlement: repaying it would pull all rates
+        away from the new ones."""
+        # A connection that is held back by something of its own is so under any weights. What is known of it
+        # stays, and so does the evidence against one that is too slow for its new entitlement too. One that
+        # has as much as it is entitled to now starts afresh.
+        slow = account.rate < _TOO_SLOW * account.weight * self._level * (1 - account.idle_share)
+        account.forgiven_s = max(0.0, account.forgiven_s + account.behind_s) if slow else 0.0
+        account.slow_for_s = account.slow_for_s if slow else 0.0
+        account.behind_s = 0.0
 
     def report(
         self, received_bytes: Mapping[str, int], now: float, idle_s: Mapping[str, float] | None = None
@@ -143,8 +165,8 @@ class ShareMeter:
             if idle_s is not None and step_s > 0:
                 _update_idleness(account, idle_s.get(name, 0.0), step_s)
         contending = {name: one for name, one in self._accounts.items() if one.contends(self._level)}
-        total_weight = sum(account.weight for account in contending.values())
-        level = sum(rates.get(name, 0.0) for name in contending) / total_weight if total_weight else 0.0
+        # Where all are idle now and then, nobody is owed anything; the level still tells who is far behind.
+        level = self._level_of(contending or self._not_held_back(), rates)
         if level <= 0:
             return {}
         # The first level is taken as it is: a smoothed one would start from zero and understate every
@@ -153,16 +175,24 @@ class ShareMeter:
         for name, account in self._accounts.items():
             self._update(account, rates[name], level, step_s)
             if name not in contending:
-                # A sender that could use its share and does not is owed nothing.
-                account.behind_s = 0.0
+                self._owe_nothing(account, rates[name], level, step_s)
         # Weighted, the debts of the contending connections sum to zero by their definition. The limit of
         # ``_MAX_BEHIND_S`` and connections that join or leave break that, and if all were behind, all would
         # speed up at once; subtracting the weighted mean restores it.
+        total_weight = sum(account.weight for account in contending.values()) or 1.0
         mean = sum(account.behind_s * account.weight for account in contending.values()) / total_weight
         for account in contending.values():
             account.behind_s = min(max(account.behind_s - mean, -_MAX_BEHIND_S), _MAX_BEHIND_S)
         self._judge_held_back(step_s)
         return {name: self._report(account) for name, account in self._accounts.items()}
+
+    def _not_held_back(self) -> dict[str, _Account]:
+        return {name: account for name, account in self._accounts.items() if not account.held_back}
+
+    def _level_of(self, accounts: Mapping[str, _Account], rates: Mapping[str, float]) -> float:
+        """Bytes per second and unit of weight, in one interval."""
+        total_weight = sum(account.weight for account in accounts.values())
+        return sum(rates.get(name, 0.0) for name in accounts) / total_weight if total_weight else 0.0
 
     def _update(self, account: _Account, rate: float, level: float, step_s: float) -> None:
         """Takes the rate of one interval into the averages and the debt."""
@@ -178,9 +208,21 @@ class ShareMeter:
         behind_s = account.behind_s + (1 - rate / (account.weight * level)) * step_s
         account.behind_s = min(behind_s, _MAX_BEHIND_S)
 
+    def _owe_nothing(self, account: _Account, rate: float, level: float, step_s: float) -> None:
+        """A sender that could use its share and does not is owed nothing."""
+        account.behind_s = 0.0
+        if account.held_back or account.idle_share > _MOSTLY_IDLE:
+            account.forgiven_s = 0.0
+            return
+        # Video comes in bursts, and in a growing connection a segment is sent before the next one is there.
+        # But one that was idle for a fifth of the time and has less than four fifths of its share is held
+        # back by more than that.
+        missing_s = (1 - account.idle_share - rate / (account.weight * level)) * step_s
+        account.forgiven_s = min(max(account.forgiven_s + missing_s, 0.0), _MAX_BEHIND_S)
+
     def _judge_held_back(self, step_s: float) -> None:
-        """Decides which connections are held back. A change also changes who contends, and so the level; all
-        debts but those of held-back connections then start again from zero."""
+        """Decides which connections are held back. A change also changes who contends, and so the level; the
+        debts of all others then start again from zero."""
         changed = False
         for account in self._accounts.values():
             entitled = account.weight * self._level
@@ -191,16 +233,20 @@ class ShareMeter:
                 if account.recent_rate > _CAUGHT_UP * entitled or rising:
                     account.held_back, account.slow_for_s, changed = False, 0.0, True
                 continue
+            too_slow = account.rate < _TOO_SLOW * entitled * (1 - account.idle_share)
+            if not too_slow:
+                account.forgiven_s = 0.0
             # 0.99: subtracting the mean can leave a connection at its limit a little below it.
-            slow = account.behind_s >= 0.99 * _MAX_BEHIND_S and account.rate < _TOO_SLOW * entitled
+            slow = too_slow and account.behind_s + account.forgiven_s >= 0.99 * _MAX_BEHIND_S
             account.slow_for_s = account.slow_for_s + step_s if slow else 0.0
             if account.slow_for_s > _HELD_BACK_AFTER_S:
                 # The rate from before the limit would hide a rise, so the long-term average starts anew.
                 account.held_back, account.long_term_rate, changed = True, account.recent_rate, True
+                account.forgiven_s = 0.0
         if changed:
             for account in self._accounts.values():
                 if not account.held_back:
-                    account.behind_s = 0.0
+                    self._forgive(account)
 
     def _report(self, account: _Account) -> ShareReport:
         entitled = account.weight * self._level

@@ -5,15 +5,17 @@ Each cell is one run of the bulk simulation; the whole matrix is ``ecco-emu benc
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from ecco_emu.bench.transport.experiment import Cell, Change
+from ecco_emu.bench.transport.experiment import HEADERS_BYTES, PACKET_BYTES, Cell, Change
 from ecco_emu.bench.transport.matrix import MatrixPoint, flow_weights
 from ecco_emu.bench.transport.measures import respond
-from ecco_emu.bench.transport.simulated import simulate, trace
+from ecco_emu.bench.transport.simulated import SimulatedCell, simulate, trace
+from ecco_emu.control.shares import weighted_max_min
 from ecco_emu.transport.config import TransportConfig
 from ecco_emu.transport.simulation.bulk import BulkFlow, CrossTraffic
 from ecco_emu.transport.simulation.connections import SharedBottleneck
@@ -53,7 +55,34 @@ def test_what_capped_flows_leave_goes_to_the_others_by_weight(rate_bps: float) -
     assert result.share_error <= 0.05
     assert result.utilisation >= 0.95
     assert result.queue_p95_s < 0.2
-    assert result.goodput_bps[0] >= 0.75 * cap
+    assert result.goodput_bps[0] >= 0.93 * cap  # 0.966 of it is payload
+
+
+def test_capped_flows_stay_known_while_weights_change_every_two_seconds() -> None:
+    """Figure 11 with (c, p) renewed after each micro-window of 2 s. The evidence against the capped flows was
+    cleared each time: they were known in 0 % of the time, and the others got up to 31 % less than their part."""
+    rate_bps, shares = 3e6, np.array([3.0, 5.0, 2.0])
+    cap = 0.5 * rate_bps * 0.15
+    uplinks = (cap, cap, None, None, None, None)
+    cell = Cell(flow_weights((3, 5, 2), 6), rate_bps, 0.2, (0.02,) * 6, uplinks_bps=uplinks, mapping="auto")
+    net, rng = SimulatedCell(cell), np.random.default_rng(1)
+    known, targets = 0, np.zeros(6)
+    before = np.zeros(6)
+    for second in range(2, 62, 2):
+        changed = shares * np.exp(rng.normal(0.0, 0.1, 3))
+        weights = tuple(np.repeat(changed / 2, 2))
+        net.apply(Change(float(second), weights=weights))
+        net.time.run_until(second + 2.0)
+        if second == 20:
+            before = np.array(net.sample()[:6])
+        if second > 20:
+            known += net.held_back == ["cam0", "cam1"]
+            payload = PACKET_BYTES / (PACKET_BYTES + HEADERS_BYTES)
+            caps = [payload * (each or math.inf) for each in uplinks]
+            targets += 2.0 * np.array(weighted_max_min(payload * rate_bps, weights, caps))
+    assert known == 20
+    got = (np.array(net.sample()[:6]) - before) * 8
+    assert np.abs(got / targets - 1.0).max() <= 0.06
 
 
 CHANGED = Cell((5, 3, 2), 12e6, 0.2, (0.02,) * 3, mapping="auto", warmup_s=20.0, measure_s=15.0)

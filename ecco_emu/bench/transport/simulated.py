@@ -34,7 +34,7 @@ def simulate(cell: Cell) -> Result:
 def trace(cell: Cell, change: Change | None = None, step_s: float = STEP_S) -> CellTrace:
     """The counters of a cell, sampled every ``step_s`` of virtual time; ``change`` is applied when it is
     due."""
-    net = _Net(cell, change)
+    net = SimulatedCell(cell, change)
     if change is not None:
         net.time.at(change.at_s, net.apply, change)
     samples = []
@@ -45,10 +45,11 @@ def trace(cell: Cell, change: Change | None = None, step_s: float = STEP_S) -> C
     return CellTrace.of([step * step_s for step in range(steps + 1)], samples, len(cell.weights))
 
 
-class _Net:
-    """The links of a cell, and the flows on them."""
+class SimulatedCell:
+    """The links of a cell, and the flows on them. ``change`` is the one that will be applied, if it is an outage:
+    links must know of outages from the beginning."""
 
-    def __init__(self, cell: Cell, change: Change | None) -> None:
+    def __init__(self, cell: Cell, change: Change | None = None) -> None:
         self._cell = cell
         self.time = VirtualTime()
         self._rng = np.random.default_rng([cell.seed, len(cell.weights)])
@@ -72,6 +73,11 @@ class _Net:
         if change.rate_bps is not None:
             self._bottleneck.rate_bps = change.rate_bps
             self._bottleneck.queue_bytes = change.rate_bps * self._cell.queue_s / 8
+
+    @property
+    def held_back(self) -> list[str]:
+        """The flows that the receiver knows to be held back by something of their own."""
+        return self._reporter.meter.held_back if self._reporter is not None else []
 
     def sample(self) -> list[float]:
         """The counters in the order that ``CellTrace.of`` wants."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import cast
 
 import pytest
 from msgspec.structs import replace
 
-from ecco_emu.core.events import CameraConfigured, FaultApplied
+from ecco_emu.core.events import CameraConfigured, FaultApplied, SegmentMoved
 from ecco_emu.core.faults import (
     FaultPhase,
     LinkBlackhole,
@@ -20,7 +21,7 @@ from ecco_emu.core.faults import (
     LossBursts,
     NetworkPartition,
 )
-from ecco_emu.emulation.meters import PeerCounters, ShareTargets, resident_bytes
+from ecco_emu.emulation.meters import VIDEO_PART, OwnLimit, PeerCounters, ShareTargets, resident_bytes
 from ecco_emu.host.clock import RunClock
 from ecco_emu.host.loop_lag import LoopLag
 from ecco_emu.transport.adapter import Peer
@@ -61,6 +62,54 @@ def test_targets_follow_the_weight_whatever_alpha_was_made_of_it() -> None:
     targets.see(replace(streams("cam1", 3 * 0.6**2), weight=0.6))
     targets.see(replace(streams("cam2", 3 * 0.4**2), weight=0.4))
     assert targets.now() == pytest.approx({"cam1": 600e3, "cam2": 400e3})
+
+
+def segment(t: float, size: int, budget: int | None = 25_000, camera: str = "cam2") -> SegmentMoved:
+    return SegmentMoved(t=t, camera=camera, sequence=0, state="sent", frames=5, bytes=size, budget=budget)
+
+
+def test_a_camera_whose_encoder_makes_less_leaves_the_rest_to_the_others() -> None:
+    targets = ShareTargets(scenario())
+    targets.see(fault(LinkSet("bottleneck", rate_bps=1e6)))
+    for camera in ("cam1", "cam2"):
+        targets.see(streams(camera, 0.5))
+    for second in range(6):
+        targets.see(segment(float(second), 12_500))
+    least = 100e3 / VIDEO_PART  # with headers
+    assert targets.now() == pytest.approx({"cam1": 1e6 - least, "cam2": least})
+    for second in range(6, 12):
+        targets.see(segment(float(second), 24_000))
+    assert targets.now() == pytest.approx({"cam1": 500e3, "cam2": 500e3})
+    targets.see(segment(12.0, 1, None))  # a log that says nothing of budgets
+
+
+class TestOwnLimit:
+    """A camera whose segments are smaller than they may be is limited by its encoder."""
+
+    def after(self, *sizes: float) -> float:
+        limit = OwnLimit()
+        for second, size in enumerate(sizes):
+            limit.update(float(second), round(size * 1000), 1000)
+        return limit.rate_bps
+
+    def test_one_that_uses_what_it_is_allowed_has_none(self) -> None:
+        assert math.isinf(self.after(*[0.97] * 10))
+        assert math.isinf(self.after(*[0.8, 1.04] * 5))
+
+    def test_one_that_cannot_send_more_is_held_to_what_it_sends(self) -> None:
+        assert math.isinf(self.after(*[0.6] * 5))  # too soon to tell
+        assert self.after(*[0.6] * 6) == pytest.approx(600 * 8)
+
+    def test_the_limit_stands_still_while_sizes_swing_and_ends(self) -> None:
+        assert self.after(*[0.6] * 6, *[0.64, 0.56] * 10) == pytest.approx(600 * 8)
+        assert self.after(*[0.6] * 6, *[0.9] * 6) == pytest.approx(900 * 8, rel=0.1)
+        assert math.isinf(self.after(*[0.6] * 6, *[0.97] * 6))
+
+    def test_long_segments_count_by_their_time(self) -> None:
+        limit = OwnLimit()
+        for index in range(6):
+            limit.update(4.0 * index, 600, 1000)
+        assert limit.rate_bps == pytest.approx(600 * 8 / 4)
 
 
 def test_a_link_that_is_down_has_no_target() -> None:
