@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from ecco_emu.control.allocator import Allocator, GpuEstimate
+from ecco_emu.control.sampling import MIN_FPS
 from ecco_emu.control.shares import AlphaMapping
 from ecco_emu.control.transmission import CameraLimits
 from ecco_emu.core.errors import ScenarioError
@@ -132,7 +133,7 @@ def test_jobs_may_come_and_go_within_a_window(policy: Policy) -> None:
 def test_every_plan_is_one_the_camera_can_carry_out(policy: Policy, c: float, p: float, members: int) -> None:
     plan = policy.transmission.plan(c, p, members, LIMITS)
     assert plan.fps == LIMITS.fps / plan.stride
-    assert 1.0 <= plan.fps <= LIMITS.fps
+    assert MIN_FPS <= plan.fps <= LIMITS.fps
     assert plan.width % 32 == plan.height % 32 == 0
     assert plan.width <= LIMITS.width
     assert plan.height <= LIMITS.height
