@@ -4,21 +4,24 @@ from __future__ import annotations
 
 MIN_SEGMENT_BITS = 12_000.0
 """With fewer bits even a few frames of 320x192 px are unusable, so it is better that they arrive late."""
+KEPT_BACKLOG_S = 0.2
+"""So much of the rate should still wait to be sent when the next segment is encoded. Encoding takes time, and
+the encoder misses a budget by up to a tenth. Without anything waiting, the connection would be idle
+meanwhile, and a connection that is idle now and then counts as one that needs no more than it has."""
 
 
 def segment_budget_bits(
-    *, allowed_bps: float, backlog_bytes: float, duration_s: float, max_backlog_s: float = 1.0
+    *, allowed_bps: float, backlog_bytes: int, duration_s: float, max_backlog_s: float = 1.0
 ) -> float:
     """Bits for a segment of ``duration_s``, so that sending keeps up with the rate that transport allows.
 
     The encoder tracks that rate by compression alone (paper, section 3.2.2). The segment gets the whole
-    allowed rate, less the rate that would send the waiting bytes within ``max_backlog_s``, or within the
-    segment's own duration if that is longer. So an empty queue gives the allowed rate, and a queue of that
-    many seconds at that rate gives ``MIN_SEGMENT_BITS``.
+    allowed rate, less the rate that would bring the waiting bytes down to ``KEPT_BACKLOG_S`` within
+    ``max_backlog_s``, or within the segment's own duration if that is longer.
 
-    >>> segment_budget_bits(allowed_bps=400e3, backlog_bytes=0, duration_s=1.0)
+    >>> segment_budget_bits(allowed_bps=400e3, backlog_bytes=10_000, duration_s=1.0)
     400000.0
     """
-    backlog_s = max(max_backlog_s, duration_s)
-    spare_bits = allowed_bps * duration_s - backlog_bytes * 8 * duration_s / backlog_s
+    too_many_bits = backlog_bytes * 8 - KEPT_BACKLOG_S * allowed_bps
+    spare_bits = allowed_bps * duration_s - too_many_bits * duration_s / max(max_backlog_s, duration_s)
     return max(MIN_SEGMENT_BITS, spare_bits)

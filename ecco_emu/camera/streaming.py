@@ -56,8 +56,6 @@ class SegmentSender:
         self._emit = emit
         self._segmenter: Segmenter | None = None
         self._encoder: SegmentEncoder | None = None
-        self._encoding_s = 0.0
-        """Emulated seconds that the last segment took."""
         self._sequence = 0
         self._ended = False
 
@@ -89,19 +87,14 @@ class SegmentSender:
         # A segment that was ended early lasts less than a second, and so does its part of the rate; at less
         # than a frame a second it lasts longer.
         duration_s = len(frames) / plan.fps
-        # Bytes that leave while the segment is encoded do not delay it. If they counted, every segment would
-        # be too small by the time that encoding takes, and the connection idle for as long.
-        allowed_bps = peer.allowed_rate_bps
         budget = segment_budget_bits(
-            allowed_bps=allowed_bps,
-            backlog_bytes=max(0.0, peer.video_backlog_bytes - allowed_bps * self._encoding_s / 8),
+            allowed_bps=peer.allowed_rate_bps,
+            backlog_bytes=peer.video_backlog_bytes,
             duration_s=duration_s,
         )
         encoder = self._encoder_for(plan)
         images = [frame.image for frame in frames]
-        began = self._clock.now()
         coded = await asyncio.to_thread(encoder.encode, images, round(budget))
-        self._encoding_s = self._clock.now() - began
         sequence = self._next_sequence()
         segment = to_message(coded, frames, sequence, self._frame_clock_fps)
         data = encode(segment)

@@ -271,8 +271,8 @@ class Traffic(Event, frozen=True, kw_only=True, tag="traffic"):
     goodput_bps: float
     """The rate at which the server received it. A packet that arrives twice counts once."""
     target_bps: float
-    """The camera's weighted max-min share of the bottleneck, headers left out; 0 while idle. It is at most its
-    uplink's rate, and at most the rate that its encoder produces where the camera sends less than it may."""
+    """The camera's weighted max-min share of the bottleneck, headers left out; 0 while idle. It is at most
+    its uplink's rate, and at most the rate that its encoder produces if it sends less than it may."""
     allowed_bps: float
     """The rate that congestion control allowed."""
     rtt_ms: float

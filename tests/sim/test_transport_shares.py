@@ -60,7 +60,7 @@ def test_what_capped_flows_leave_goes_to_the_others_by_weight(rate_bps: float) -
 
 def test_capped_flows_stay_known_while_weights_change_every_two_seconds() -> None:
     """Figure 11 with (c, p) renewed after each micro-window of 2 s. The evidence against the capped flows was
-    cleared each time: they were known in 0 % of the time, and the others got up to 31 % less than their part."""
+    cleared each time: they were never known, and the others got up to 31 % less than their part."""
     rate_bps, shares = 3e6, np.array([3.0, 5.0, 2.0])
     cap = 0.5 * rate_bps * 0.15
     uplinks = (cap, cap, None, None, None, None)

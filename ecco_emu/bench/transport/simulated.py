@@ -46,8 +46,8 @@ def trace(cell: Cell, change: Change | None = None, step_s: float = STEP_S) -> C
 
 
 class SimulatedCell:
-    """The links of a cell, and the flows on them. ``change`` is the one that will be applied, if it is an outage:
-    links must know of outages from the beginning."""
+    """The links of a cell, and the flows on them. An outage that is to be applied must be given as ``change``
+    here too: links know of outages from the beginning."""
 
     def __init__(self, cell: Cell, change: Change | None = None) -> None:
         self._cell = cell
