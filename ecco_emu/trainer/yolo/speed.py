@@ -40,7 +40,7 @@ def measure_speed(
     renews them once, so that part is measured by itself and taken off.
     """
     images = [image for image, _ in pictures]
-    # a first run and a first step allocate; they are short and not measured
+    # the first of each kind allocates or imports; it is short and not measured
     detect(ready.model, images[:1], ready.size)
     infer_s = _seconds(lambda: detect(ready.model, images, ready.size), _INFER_S) / len(images)
     count = max(gpus, min(gpus * batch, _MOST_PICTURES))
@@ -48,12 +48,17 @@ def measure_speed(
     step(drawn[:gpus])
     settle_s = _settle_seconds(trained, images[:count])
     step_s = _seconds(lambda: step(drawn), _TRAIN_S) / count
+    _export(trained)
     return Speed(
         train_images_per_s=1 / max(step_s - settle_s, step_s / 2),
         inference_images_per_s=1 / infer_s,
         micro_s=SETTLING_PICTURES * settle_s,
-        export_s=_seconds(lambda: model_hash(student.to_bytes(trained.model, trained.size)), 0.0),
+        export_s=_seconds(lambda: _export(trained), 0.0),
     )
+
+
+def _export(trained: student.Student) -> None:
+    model_hash(student.to_bytes(trained.model, trained.size))
 
 
 def _settle_seconds(trained: student.Student, images: Sequence[Image]) -> float:

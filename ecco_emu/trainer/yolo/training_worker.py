@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 import time
 from collections.abc import Sequence
@@ -198,6 +199,9 @@ def start(settings: Settings) -> DeviceInfo:
     global _server
     _server = TrainingServer(settings)
     load_metric()
+    # torch imports its compiler with the first optimizer, for two seconds, though nothing here is compiled.
+    # So it is imported now, beside the start of the other processes, and not in the first micro-window.
+    importlib.import_module("torch._dynamo")
     return _server.info
 
 
