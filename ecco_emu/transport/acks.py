@@ -25,8 +25,8 @@ class ReceivedPackets:
     An acknowledgement is due
 
     - at once for a packet that is out of order, for one after a pause of more than ``max_ack_delay_s`` (a
-      slow sender's second packet would be long in coming), for the first few packets, and when ``most_unacked``
-      wait;
+      slow sender's second packet would be long in coming), for the first few packets, and when
+      ``most_unacked`` wait;
     - otherwise for every second packet, but not within ``interval_s`` of the last acknowledgement;
     - for a single packet after ``max_ack_delay_s``.
 
