@@ -83,9 +83,17 @@ def trainer_load(scenario: schema.Scenario, speed: HostSpeed, drifting: int) -> 
     """
     trainer, micro_s = scenario.trainer, scenario.windows.micro
     usual = REMEASURED * trainer.eval_frames
-    at_end = drifting * trainer.window_frames
+    at_end = drifting * _held_out(scenario)
     first = micro_window_s(scenario, speed, usual + at_end) + drifting * speed.export_s
     return max(micro_window_s(scenario, speed, usual), first) / micro_s
+
+
+def _held_out(scenario: schema.Scenario) -> float:
+    """Frames of a window that a camera's job is measured on at its end: those that are held out, at most
+    ``window_frames``. The camera that samples fastest decides."""
+    fps = max(camera.source.fps for camera in scenario.cameras)
+    frames = scenario.trainer.held_out * fps * scenario.windows.length
+    return min(frames, scenario.trainer.window_frames)
 
 
 def micro_window_s(scenario: schema.Scenario, speed: HostSpeed, measured: float) -> float:

@@ -18,9 +18,10 @@ from ecco_emu.server.intake import Intake
 from ecco_emu.server.jobs import CameraRequest, Job
 from ecco_emu.trainer.backend import Evaluation, TrainerBackend
 
-MOST_CHARGED = 0.5
-"""Of a micro-window's budget. More is owed to the next one, so that every micro-window trains something and
-its gain can be seen."""
+MOST_CHARGED = 0.9
+"""Of a micro-window's budget; more is owed to the next one. Not all of it, so that every micro-window trains
+something. Hardly less, because the measurement at a window's end takes the time of the micro-window that
+follows: whatever that one trained beyond the rest of its budget would take longer than a micro-window."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,15 +99,16 @@ def test_a_micro_window_trains_on_what_evaluation_leaves_of_its_budget() -> None
     assert micro_window_s(scenario(), SPEED, 28.0) == pytest.approx(7.2 + 1.0 + 28 / 25)
 
 
-def test_evaluation_takes_half_of_the_budget_at_most_and_a_step_is_always_taken() -> None:
-    assert micro_window_s(scenario(), SPEED, 1000.0) == pytest.approx(4.0 + 1.0 + 40.0)
+def test_evaluation_takes_nine_tenths_of_the_budget_at_most_and_a_step_is_always_taken() -> None:
+    assert micro_window_s(scenario(), SPEED, 1000.0) == pytest.approx(0.8 + 1.0 + 40.0)
     small = scenario(trainer={"gpus": 2, "gpu_speed": 1, "batch": 4, "evaluation_cost": 1.0})
     assert micro_window_s(small, SPEED, 4.0) == pytest.approx(0.8 + 1.0 + 0.16)
 
 
 def test_a_windows_first_micro_window_is_the_dearest() -> None:
     usual = REMEASURED * 20
-    first = micro_window_s(scenario(), SPEED, usual + 2 * 32) + 2 * 0.25
+    held_out = 0.25 * 5 * 20  # of a window's frames, fewer than window_frames
+    first = micro_window_s(scenario(), SPEED, usual + 2 * held_out) + 2 * 0.25
     assert first > micro_window_s(scenario(), SPEED, usual)
     assert trainer_load(scenario(), SPEED, drifting=2) == pytest.approx(first / 2)
 
