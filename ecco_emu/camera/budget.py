@@ -8,6 +8,26 @@ KEPT_BACKLOG_S = 0.2
 """So much of the rate should still wait to be sent when the next segment is encoded. Encoding takes time, and
 the encoder misses a budget by up to a tenth. Without anything waiting, the connection would be idle
 meanwhile, and a connection that is idle now and then counts as one that needs no more than it has."""
+FIRST_SEGMENT_BITS = 64_000.0
+"""At most so much for the first segment on a connection, and then twice as much for each."""
+
+
+class Opening:
+    """Bounds the first segments on a connection.
+
+    At its beginning congestion control is in slow start: it allows many times the rate that the path turns
+    out to have. A segment of a second of that rate would take several seconds to send, and be stale.
+    """
+
+    def __init__(self) -> None:
+        self._most_bits = FIRST_SEGMENT_BITS
+
+    def bounded(self, budget_bits: float) -> float:
+        """The budget of the next segment."""
+        bounded = min(budget_bits, self._most_bits)
+        # Once a budget was below its bound, the allowed rate is one that was tried.
+        self._most_bits = 2 * self._most_bits if bounded < budget_bits else float("inf")
+        return bounded
 
 
 def segment_budget_bits(

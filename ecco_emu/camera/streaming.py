@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from ecco_emu.camera.budget import segment_budget_bits
+from ecco_emu.camera.budget import Opening, segment_budget_bits
 from ecco_emu.control.transmission import TransmissionPlan
 from ecco_emu.core.clock import Clock
 from ecco_emu.core.events import AnyEvent, SegmentMoved, SegmentState
@@ -56,6 +56,7 @@ class SegmentSender:
         self._emit = emit
         self._segmenter: Segmenter | None = None
         self._encoder: SegmentEncoder | None = None
+        self._opening: tuple[Peer, Opening] | None = None
         self._sequence = 0
         self._ended = False
 
@@ -92,6 +93,9 @@ class SegmentSender:
             backlog_bytes=peer.video_backlog_bytes,
             duration_s=duration_s,
         )
+        if self._opening is None or self._opening[0] is not peer:
+            self._opening = peer, Opening()
+        budget = self._opening[1].bounded(budget)
         encoder = self._encoder_for(plan)
         images = [frame.image for frame in frames]
         coded = await asyncio.to_thread(encoder.encode, images, round(budget))

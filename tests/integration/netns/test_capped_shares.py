@@ -40,7 +40,7 @@ SCENARIO = Path(__file__).parents[3] / "scenarios" / "fig11-capped.yaml"
 SHARES = {"harbour": 0.3, "hill": 0.5, "station": 0.2}
 """p_j of the paper's groups A, B and C."""
 DURATION_S = 60.0
-DILATION = 1.5
+DILATION = 2.0
 
 
 class Street:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ecco_emu.camera.budget import MIN_SEGMENT_BITS, segment_budget_bits
+from ecco_emu.camera.budget import FIRST_SEGMENT_BITS, MIN_SEGMENT_BITS, Opening, segment_budget_bits
 from ecco_emu.camera.streaming import segment_deadline
 from ecco_emu.camera.ticks import FrameTicks
 
@@ -67,3 +67,12 @@ def test_a_change_of_rate_goes_on_after_the_last_frame(now: float, fps: float) -
     assert index % round(10.0 / fps) == 0
     assert due == index / 10.0
     assert missed == 0
+
+
+def test_the_first_segments_do_not_take_slow_start_at_its_word() -> None:
+    """Their second of the rate that slow start allows took four seconds to send, and every first segment was
+    stale."""
+    opening = Opening()
+    assert [opening.bounded(900e3) for _ in range(3)] == [FIRST_SEGMENT_BITS * part for part in (1, 2, 4)]
+    assert opening.bounded(200e3) == 200e3
+    assert opening.bounded(900e3) == 900e3  # later ones follow the allowed rate alone
