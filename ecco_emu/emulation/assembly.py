@@ -69,7 +69,7 @@ async def build(
                 engine=lab.engine,
                 dilation=clock.dilation,
                 device=workers.device,
-                student=models.put(student),
+                student=models.put(student, pinned=True),
                 speed=workers.speed,
             )
         )

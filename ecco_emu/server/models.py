@@ -15,13 +15,17 @@ class ModelStore:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
+        self._pinned: set[ModelHash] = set()
         directory.mkdir(parents=True, exist_ok=True)
 
     def __contains__(self, model: ModelHash) -> bool:
         return self._path(model).exists()
 
-    def put(self, weights: bytes) -> ModelHash:
+    def put(self, weights: bytes, *, pinned: bool = False) -> ModelHash:
+        """Keeps a student's file; a pinned one for good, as the one that a run begins with."""
         model = model_hash(weights)
+        if pinned:
+            self._pinned.add(model)
         path = self._path(model)
         if not path.exists():
             # a reader of a live run's folder, or of a dead one's, finds whole files only
@@ -38,9 +42,9 @@ class ModelStore:
             raise KeyError(model) from None
 
     def keep_only(self, used: Collection[ModelHash]) -> None:
-        """Deletes every other student's file: nobody will ask for it again."""
+        """Deletes every other file that is not pinned: nobody will ask for it again."""
         for path in self._directory.glob("*.safetensors"):
-            if path.stem not in used:
+            if path.stem not in used and path.stem not in self._pinned:
                 path.unlink(missing_ok=True)
 
     def _path(self, model: ModelHash) -> Path:

@@ -319,6 +319,9 @@ async def test_files_of_students_that_nobody_needs_are_deleted(bench: Bench, tmp
         bench.trainer.trained[bench.job(CAM1).id] = bench.trainer.trained.get(bench.job(CAM1).id, 0) + 1
         await bench.end_window()
     assert len(os.listdir(tmp_path)) == 2  # the newest, and the one that it came with
+    bench.models.put(b"pinned", pinned=True)
+    await bench.end_window()
+    assert model_hash(b"pinned") in bench.models
 
 
 async def test_a_student_that_diverged_is_rolled_back(bench: Bench) -> None:
