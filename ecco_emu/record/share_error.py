@@ -4,11 +4,12 @@ A camera's target is its weighted max-min share of the bottleneck, among cameras
 than its uplink carries or its encoder produces. So a camera that is limited by its encoder is held to the
 rate that it sends, not to its share, and the others to what it leaves them (``emulation.meters.OwnLimit``
 finds such cameras). An error is then the network's: rates that were sent and did not arrive, or that were
-shared in other proportions. An assignment, a camera that starts or
-stops, or a fault changes targets. Congestion control then has to find the new rate, and the rates on its way
-there say nothing about the rate at which it settles. A traffic sample therefore counts only when nothing
-has changed for ``SETTLE_S`` before it, and the camera has streamed for ``START_S``. A group counts only when it has
-``STEADY_MIN_S`` of such camera-seconds.
+shared in other proportions.
+
+An assignment, a camera that starts or stops, or a fault changes targets. Congestion control then has to find
+the new rate, and the rates on its way there say nothing about the rate at which it settles. A traffic sample
+therefore counts only when nothing has changed for ``SETTLE_S`` before it, and the camera has streamed for
+``START_S``. A group counts only when it has ``STEADY_MIN_S`` of such camera-seconds.
 """
 
 from __future__ import annotations
