@@ -4,10 +4,12 @@ A camera's target is its weighted max-min share of the bottleneck, among cameras
 than its uplink carries or its encoder produces. So a camera that is limited by its encoder is held to the
 rate that it sends, not to its share, and the others to what it leaves them (``emulation.meters.OwnLimit``
 finds such cameras). An error is then the network's: rates that were sent and did not arrive, or that were
-shared in other proportions. An assignment, a camera that starts or
-stops, or a fault changes targets. Congestion control then has to find the new rate, and the rates on its way
-there say nothing about the rate at which it settles. A traffic sample therefore counts only when nothing has
-changed for ``SETTLE_S`` before it, and a group only when it has ``STEADY_MIN_S`` of such camera-seconds.
+shared in other proportions.
+
+An assignment, a camera that starts or stops, or a fault changes targets. Congestion control then has to find
+the new rate, and the rates on its way there say nothing about the rate at which it settles. A traffic sample
+therefore counts only when nothing has changed for ``SETTLE_S`` before it, and the camera has streamed for
+``START_S``. A group counts only when it has ``STEADY_MIN_S`` of such camera-seconds.
 """
 
 from __future__ import annotations
@@ -22,6 +24,9 @@ from ecco_emu.record.parts import CameraMetrics
 
 SETTLE_S = 3.0
 """Emulated seconds without a change before a sample counts."""
+START_S = 8.0
+"""Emulated seconds after a camera begins to stream. It begins with slow start, and its first segments are
+small and double in size (``camera.budget``); only then does congestion control look for its share."""
 STEADY_MIN_S = 5.0
 """Camera-seconds of counted samples that a group needs: fewer are mostly noise."""
 SAME_TARGET = 0.01
@@ -59,7 +64,7 @@ def group_shares(metrics: RunMetrics) -> list[GroupShare]:
 
 def steady_samples(camera: CameraMetrics, fault_times: list[float]) -> list[ev.Traffic]:
     """The traffic samples whose whole period lies ``SETTLE_S`` or more after the last change of the camera's
-    target, of its job and of any link.
+    target, of its job and of any link, and ``START_S`` or more after its stream began.
 
     Samples without a target are left out: the camera was idle or cut off.
     """
@@ -67,15 +72,16 @@ def steady_samples(camera: CameraMetrics, fault_times: list[float]) -> list[ev.T
     joined = [stay.start for stay in camera.memberships]
     changes = sorted(fault_times + joined)
     steady: list[ev.Traffic] = []
-    target_bps, since = 0.0, -math.inf
+    target_bps, since, began = 0.0, -math.inf, -math.inf
     for traffic in camera.traffic:
         start = traffic.t - traffic.period_s
         if abs(traffic.target_bps - target_bps) > SAME_TARGET * max(traffic.target_bps, target_bps):
             # a new target is seen only in the sample after the change: that sample's end is on the safe side
+            began = traffic.t if target_bps == 0 else began
             target_bps, since = traffic.target_bps, traffic.t
         # up to the sample's end, not its start: a change in the middle of its period spoils it too
         disturbed = max([since, *(change for change in changes if change <= traffic.t)])
-        if traffic.target_bps > 0 and start >= disturbed + SETTLE_S:
+        if traffic.target_bps > 0 and start >= max(disturbed + SETTLE_S, began + START_S):
             steady.append(traffic)
     return steady
 

@@ -48,7 +48,7 @@ def check_second_drift(seen: RunMetrics) -> None:
 
 
 def check_third_drift(seen: RunMetrics) -> None:
-    """Rain comes to all at 70 s: nobody is left in the job of fog or of night, and they find together again."""
+    """Rain comes to all at 70 s: nobody is left in an old job, and they find together again."""
     old = {seen.camera(name).job_at(69.0) for name in CAMERAS}
     new = {seen.camera(name).job_at(99.0) for name in CAMERAS}
     assert not old & (new - {None})

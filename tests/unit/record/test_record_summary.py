@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from ecco_emu.core import events as ev
 from ecco_emu.core.faults import LinkSet
 from ecco_emu.record.metrics import RunMetrics
-from ecco_emu.record.share_error import SETTLE_S, group_shares
+from ecco_emu.record.share_error import START_S, group_shares
 from ecco_emu.record.summary import camera_map_by_window, map_by_window, summarize
 from tests.unit.record.synthetic import second_drift, started, story
 
@@ -182,28 +182,28 @@ def test_a_share_error_counts_the_group_in_steady_state_only() -> None:
     shares = group_shares(RunMetrics.of([created(0.5, "j", "a"), *samples, fault, *starved]))
     assert [share.job for share in shares] == ["j"]
     assert shares[0].error == pytest.approx(0.1)
-    assert shares[0].steady_s == 14.0  # from 2 + SETTLE_S to 19
+    assert shares[0].steady_s == 9.0  # from 2 + START_S to 19
 
 
 def test_a_group_is_measured_as_a_whole() -> None:
     events: list[ev.AnyEvent] = [created(0, "j", "a"), ev.JobJoined(t=0, job="j", camera="b", gains={})]
-    for t in range(1, 12):
+    for t in range(1, 17):
         events += [traffic(t, 1.2e6, 1e6, "a"), traffic(t, 0.8e6, 1e6, "b")]
     assert summarize(RunMetrics.of(events), "ok")["share_error"] == pytest.approx(0.0)
 
 
 def test_no_steady_state_no_share_error() -> None:
     changing = [traffic(t, 1e6, 1e6 + t % 2 * 5e5) for t in range(1, 40)]
-    short = [traffic(t, 1e6, 2e6, "b") for t in range(1, 6)]
+    short = [traffic(t, 1e6, 2e6, "b") for t in range(1, 14)]
     metrics = RunMetrics.of([created(0, "j", "a"), created(0, "k", "b"), *changing, *short])
     assert summarize(metrics, "ok")["share_error"] is None
 
 
-@given(st.lists(st.floats(min_value=0.1, max_value=2.0), min_size=12, max_size=40))
+@given(st.lists(st.floats(min_value=0.1, max_value=2.0), min_size=17, max_size=40))
 def test_a_share_error_is_that_of_the_mean_goodput(ratios: list[float]) -> None:
     events = [traffic(float(t), ratio * 1e6, 1e6) for t, ratio in enumerate(ratios, start=1)]
     [share] = group_shares(RunMetrics.of([created(0.0, "j", "a"), *events]))
-    steady = [ratio for t, ratio in enumerate(ratios, start=1) if t - 1 >= 1 + SETTLE_S]
+    steady = [ratio for t, ratio in enumerate(ratios, start=1) if t - 1 >= 1 + START_S]
     assert share.error == pytest.approx(abs(sum(steady) / len(steady) - 1), abs=1e-9)
 
 
