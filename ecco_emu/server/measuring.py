@@ -23,6 +23,10 @@ MOST_CHARGED = 0.9
 something. Hardly less, because the measurement at a window's end takes the time of the micro-window that
 follows: whatever that one trained beyond the rest of its budget would take longer than a micro-window."""
 
+REQUEST_FRAMES = 12
+"""Newest frames of one camera that models are compared on: those that its request brought, and a few more
+where it streams already."""
+
 
 @dataclass(frozen=True, slots=True)
 class Charge:
@@ -68,10 +72,10 @@ class Measuring:
         return _by_camera(measured, job.id)
 
     async def against(
-        self, subjects: Sequence[JobId], own: ModelHash, evidence: Evidence, frames: int | None = None
+        self, subjects: Sequence[JobId], own: ModelHash, evidence: Evidence
     ) -> tuple[Mapping[JobId, Estimate], Estimate | None]:
         """Jobs' models and a camera's own on the same frames of that camera."""
-        evaluation = await self._evaluate([*subjects, own], [evidence], frames or self._few)
+        evaluation = await self._evaluate([*subjects, own], [evidence], REQUEST_FRAMES)
         camera = evidence.camera
         jobs = {job: evaluation[job, camera] for job in subjects if (job, camera) in evaluation}
         return jobs, evaluation.get((own, camera))
@@ -84,7 +88,7 @@ class Measuring:
 
     async def of_members_request(self, job: Job, request: CameraRequest) -> Estimate | None:
         """The group's model on the frames of a member that asks again; None if they hold no object."""
-        accuracy = await self._evaluate([job.id], [request.evidence], self._few)
+        accuracy = await self._evaluate([job.id], [request.evidence], REQUEST_FRAMES)
         return accuracy.get((job.id, request.camera))
 
     async def hand_over(self) -> None:

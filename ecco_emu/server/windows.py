@@ -26,6 +26,10 @@ from ecco_emu.trainer.backend import NoSamplesError, TrainResult
 RESEND_SHARE = 0.1
 """A relative change of p_j by less is not sent: a camera's rate moves by as much while congestion control
 probes."""
+LATE_START = 0.1
+"""Part of a micro-window that must be left for it to be used. Little, because the measurement at a window's
+end takes from the first micro-window of the next, and is charged to it: the training that its budget still
+pays for fits into the time that is left."""
 _NOTHING_TRAINED = TrainResult(steps=0, images=0, reference_images=0.0, losses=[], wall_s=0.0)
 
 
@@ -36,7 +40,9 @@ class RetrainingLoop:
         self, scenario: schema.Scenario, policy: Policy, server: EdgeServer, ports: ServerPorts
     ) -> None:
         windows = scenario.windows
-        self._machine = WindowMachine(Calendar(windows.length, windows.micro, windows.count))
+        self._machine = WindowMachine(
+            Calendar(windows.length, windows.micro, windows.count), late_start=LATE_START
+        )
         self._budget = scenario.trainer.gpus * scenario.trainer.gpu_speed * windows.micro
         """Reference images that all GPUs together train on in a micro-window."""
         self._sizes: dict[JobId, int] = {}

@@ -33,7 +33,7 @@ class TrainerSection(Strict):
     held_out: Annotated[Number, Field(gt=0, le=0.5)] = 0.25
     """Least part of a camera's frames that is kept for measuring and never trained on. It is more, up to a
     half, for a camera whose frames arrive slowly."""
-    eval_frames: Annotated[Whole, Field(ge=1, le=1000)] = 12
+    eval_frames: Annotated[Whole, Field(ge=1, le=1000)] = 8
     """Frames that a job is measured on before and after a micro-window: the newest of its cameras, equally
     many of each, one at least."""
     window_frames: Annotated[Whole, Field(ge=1, le=1000)] = 32
