@@ -78,6 +78,11 @@ class Admission:
         for camera, message in arrived.items():
             await self._admit(camera, message)
 
+    def students(self) -> set[ModelHash]:
+        """The students of requests that wait to be decided, or to be looked at."""
+        arrived = {ModelHash(message.model) for message in self._arrived.values()}
+        return arrived | {request.model for request in self.waiting.values()}
+
     async def weigh_waiting(self) -> None:
         """Weighs the deferred requests again, the longest-waiting first."""
         for request in list(self.waiting.values()):

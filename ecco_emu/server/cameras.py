@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
 
 from ecco_emu.core.clock import Clock
@@ -21,13 +22,14 @@ class ConnectedCameras:
         self._lost: dict[CameraId, float] = {}
         self._released: dict[CameraId, str] = {}
         """Reasons of releases that a camera has not heard of, because it was not connected."""
-        self.running: dict[CameraId, ModelHash] = {}
-        """The student that each camera runs, or was told to run last."""
+        self._students: dict[CameraId, deque[ModelHash]] = {}
+        """By camera, the student that it was told to run last, and the one that it runs until that has
+        arrived: a request that it sends meanwhile names the latter."""
 
     def registered(self, session: CameraSession, model: ModelHash) -> None:
         self._sessions[session.camera] = session
         self._lost.pop(session.camera, None)
-        self.running[session.camera] = model
+        self._runs(session.camera, model)
         if (reason := self._released.pop(session.camera, None)) is not None:
             session.release(reason)
 
@@ -42,6 +44,15 @@ class ConnectedCameras:
         lost = self._lost.get(camera)
         return 0.0 if lost is None else self._clock.now() - lost
 
+    def newest(self, camera: CameraId) -> ModelHash | None:
+        """The student that the camera runs, or was told to run last."""
+        students = self._students.get(camera)
+        return students[-1] if students else None
+
+    def students(self) -> set[ModelHash]:
+        """All that a camera may run now."""
+        return {student for students in self._students.values() for student in students}
+
     def assign(self, job: Job, cameras: Iterable[CameraId] | None = None) -> None:
         """Tells a group's cameras its (c_j, p_j) and n_j; all of them, or ``cameras`` alone."""
         assignment = Assignment(job.id, c=job.c, p=min(1.0, job.p), members=len(job.members))
@@ -54,7 +65,7 @@ class ConnectedCameras:
         if (session := self._sessions.get(camera)) is None:
             return False
         session.offer_student(job.id, job.newest)
-        self.running[camera] = job.newest
+        self._runs(camera, job.newest)
         return True
 
     def release(self, camera: CameraId, reason: str) -> None:
@@ -66,3 +77,9 @@ class ConnectedCameras:
     def refuse(self, camera: CameraId, reason: str, retry_s: float) -> None:
         if (session := self._sessions.get(camera)) is not None:
             session.refuse(reason, retry_s)
+
+    def _runs(self, camera: CameraId, model: ModelHash) -> None:
+        students = self._students.setdefault(camera, deque(maxlen=2))
+        if model in students:
+            students.remove(model)
+        students.append(model)

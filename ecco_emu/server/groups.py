@@ -116,7 +116,7 @@ class Groups:
 
     def offer(self, job: Job, camera: CameraId) -> None:
         """Offers the newest student, unless the camera runs it already."""
-        if self._cameras.running.get(camera) == job.newest:
+        if self._cameras.newest(camera) == job.newest:
             return
         if self._cameras.offer(camera, job):  # else the offer is repeated when the camera registers again
             self._ports.emit(
@@ -147,12 +147,12 @@ class Groups:
         text = f"{job.id} goes on from its last good student {job.newest}: {why}"
         self._ports.emit(Trouble(t=self._ports.clock.now(), where="trainer", text=text))
 
-    def students_in_use(self, waiting: Iterable[CameraRequest]) -> set[ModelHash]:
-        """Students that a job, a member, a request or a camera still needs."""
-        used = set(self._cameras.running.values())
+    def students_in_use(self) -> set[ModelHash]:
+        """Students that a job, a member or a camera still needs."""
+        used = self._cameras.students()
         for job in self.jobs:
             used |= {job.newest, *(member.request.model for member in job.members.values())}
-        return used | {request.model for request in waiting}
+        return used
 
     def _make_room(self, newcomer: Job) -> None:
         """Until its gain is measured, a new job has an equal share, and the others keep their proportions."""

@@ -73,13 +73,14 @@ class Regrouping:
         # after all groups were measured: a camera that left may join a group whose turn was still to come
         for request in asking:
             await self._admission.put(request)
-        self._models.keep_only(self._groups.students_in_use(self._admission.waiting.values()))
+        self._models.keep_only(self._groups.students_in_use() | self._admission.students())
 
     async def _drop_lost_cameras(self) -> None:
         for job in self._groups.jobs:
             for camera in job.cameras:
                 if self._cameras.lost_for(camera) >= self._gone_after_s:
                     await self._groups.leave(camera, "gone")
+                    await self._ports.trainer.forget_samples(camera)
                     self._cameras.release(camera, "the server had not heard of it for too long")
 
     async def _part_with(

@@ -324,6 +324,16 @@ async def test_files_of_students_that_nobody_needs_are_deleted(bench: Bench, tmp
     assert model_hash(b"pinned") in bench.models
 
 
+async def test_the_student_of_a_request_that_has_just_arrived_is_kept(bench: Bench) -> None:
+    await bench.group(CAM1, map=0.2)
+    uploaded = bench.models.put(b"uploaded")
+    bench.server.admission.received(request_message(CAM2, uploaded))
+    await bench.end_window()
+    assert uploaded in bench.models
+    await bench.server.admission.admit_arrived()
+    assert bench.server.jobs.of(CAM2) is not None or CAM2 in bench.server.admission.waiting
+
+
 async def test_a_student_that_diverged_is_rolled_back(bench: Bench) -> None:
     job = await bench.group(CAM1, map=0.2)
     await bench.end_window()
@@ -388,7 +398,7 @@ async def test_measuring_is_charged_to_the_micro_windows_budget(bench: Bench) ->
 
 async def test_an_unchanged_student_is_not_offered_again(bench: Bench) -> None:
     job = await bench.group(CAM1, map=0.2)
-    bench.server._cameras.running[CAM1] = (await bench.trainer.export(job.id))[0]
+    bench.server._cameras._runs(CAM1, (await bench.trainer.export(job.id))[0])
     await bench.end_window()
     assert bench.record.of(StudentSent) == []
 
