@@ -20,6 +20,9 @@ from ecco_emu.record.metrics import RunMetrics
 pytestmark = [pytest.mark.netns, pytest.mark.timeout(600)]
 
 SMALL = Path(__file__).parent / "small.yaml"
+CHEAP = ("trainer.gpu_speed=2", "policy.name=naive")
+"""Little training, for tests of the network. By ECCO's sampling, cameras would send next to nothing for so
+little GPU time, so the baseline's fixed rate is asked for."""
 Emulate = Callable[..., Awaitable[Emulation]]
 
 
@@ -68,7 +71,7 @@ def check_run_directory(directory: Path) -> None:
 
 
 async def test_a_camera_streams_again_after_its_uplink_was_down(emulate: Emulate) -> None:
-    emu = await emulate(SMALL, overrides=["windows.count=6", "trainer.gpu_speed=2"])
+    emu = await emulate(SMALL, overrides=["windows.count=6", *CHEAP])
     await emu.until(
         lambda s: all(camera.segments_delivered >= 2 for camera in s.cameras.values()), timeout=30
     )
@@ -89,7 +92,7 @@ async def test_a_camera_streams_again_after_its_uplink_was_down(emulate: Emulate
 
 
 async def test_a_narrower_uplink_is_what_arrives(emulate: Emulate) -> None:
-    emu = await emulate(SMALL, overrides=["windows.count=8", "trainer.gpu_speed=2"])
+    emu = await emulate(SMALL, overrides=["windows.count=8", *CHEAP])
     await emu.until(lambda s: s.camera("cam1").segments_delivered >= 3, timeout=40)
     await emu.link("cam1").set(rate="200kbit")
     changed = emu.now()
@@ -103,7 +106,7 @@ async def test_a_narrower_uplink_is_what_arrives(emulate: Emulate) -> None:
 
 
 async def test_a_fault_comes_from_the_command_line(emulate: Emulate) -> None:
-    emu = await emulate(SMALL, overrides=["windows.count=1", "trainer.gpu_speed=2", "expect=[]"])
+    emu = await emulate(SMALL, overrides=["windows.count=1", *CHEAP, "expect=[]"])
     said = await ecco_emu("inject", str(emu.directory), "cam2", "down", "for=1s", "--json")
     assert said.keys() == {"fault", "at"}
     await emu.until(lambda s: len(s.faults) == 2, timeout=20)
@@ -123,7 +126,7 @@ async def ecco_emu(*arguments: str) -> Any:
 
 
 async def test_what_cannot_be_is_refused_and_nothing_hangs(emulate: Emulate) -> None:
-    emu = await emulate(SMALL, overrides=["windows.count=1", "trainer.gpu_speed=2", "expect=[]"])
+    emu = await emulate(SMALL, overrides=["windows.count=1", *CHEAP, "expect=[]"])
     with pytest.raises(ScenarioError, match="cam3"):
         emu.link("cam3")
     with pytest.raises(TimeoutError):
