@@ -1,5 +1,4 @@
-"""The life of groups in a whole run of scenarios/second-drift.yaml: cameras that drift alike are one group, and
-the one that drifts again leaves it.
+"""A whole run of scenarios/second-drift.yaml: cameras that drift alike are one group; who drifts again leaves.
 
 The third drift, after which all find together again, is left to a person who looks at the run: how soon each
 camera notices it depends on how well its student has recovered by then, and so on the host's timing.
