@@ -1,4 +1,4 @@
-"""A whole run of scenarios/second-drift.yaml: cameras that drift alike are one group; who drifts again leaves.
+"""A run of scenarios/second-drift.yaml: cameras that drift alike are one group; who drifts again leaves.
 
 The third drift, after which all find together again, is left to a person who looks at the run: how soon each
 camera notices it depends on how well its student has recovered by then, and so on the host's timing.
