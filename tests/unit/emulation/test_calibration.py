@@ -123,10 +123,9 @@ def test_the_rest_of_a_run_is_frames_and_packets() -> None:
     assert background_load(scenario(cameras=large), SPEED) == pytest.approx(0.2 + 0.4 + 0.01 + 0.014)
 
 
-def test_the_slower_of_training_and_the_rest_sets_the_pace_with_a_tenth_of_room() -> None:
+def test_the_slower_of_training_and_the_rest_sets_the_pace_with_room_to_spare() -> None:
     load = trainer_load(scenario(), SPEED, 2)
     assert choose_dilation(scenario(), SPEED, 2) == pytest.approx(load * HEADROOM, abs=0.1)
-    assert HEADROOM <= 1.1
     slow = replace(SPEED, edge_images_per_s=0.5)
     assert choose_dilation(scenario(), slow, 2) == pytest.approx(
         background_load(scenario(), slow) * HEADROOM, abs=0.1
