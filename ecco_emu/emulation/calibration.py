@@ -14,7 +14,7 @@ from ecco_emu.scenario import schema
 from ecco_emu.server.measuring import MOST_CHARGED
 
 HEADROOM = 1.6
-"""Room for the difference between the rehearsal and a run. In a quickstart on a quiet host the trainer took 1.4
+"""Room for the difference between the rehearsal and a run. In a quiet quickstart the trainer took 1.4
 times as long as rehearsed: transport, relay and event loop share the caches and the second core with it."""
 PACKET_CPU_S = 140e-6
 """CPU to send, shape, relay and receive one datagram with its share of acks: 107 µs in the transport and 31
