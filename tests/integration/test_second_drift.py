@@ -27,7 +27,8 @@ Emulate = Callable[..., Awaitable[Emulation]]
 async def test_cameras_that_drift_alike_are_one_group_and_one_that_drifts_again_is_split_off(
     emulate: Emulate,
 ) -> None:
-    emu = await emulate(SCENARIO)
+    # given, not measured: the test is about decisions, which hold on a host that is too slow for this as well
+    emu = await emulate(SCENARIO, dilation=3.2)
     await emu.until(t=66.0)
     seen = emu.summary()
     assert seen.troubles == []
