@@ -6,7 +6,7 @@ import asyncio
 
 from ecco_emu.control import grouping
 from ecco_emu.control.evidence import paired, two_sample
-from ecco_emu.control.grouping import JoinRule, Metadata, SplitRule, Verdict, Weighed
+from ecco_emu.control.grouping import Metadata, Verdict, Weighed
 from ecco_emu.core.errors import EccoError
 from ecco_emu.core.events import RequestDeferred, RequestReceived, RequestRefused
 from ecco_emu.core.ids import CameraId, JobId, ModelHash
@@ -41,8 +41,7 @@ class Admission:
     ) -> None:
         limits = scenario.grouping
         self._limits = limits
-        self._rule = JoinRule(limits.min_gain, limits.join_confidence, limits.trial)
-        self._split = SplitRule(limits.drop_threshold, limits.split_confidence)
+        self._rule, self._split = limits.join_rule, limits.split_rule
         self._most_wait_s = scenario.windows.length
         self._policy = policy
         self._groups = groups
@@ -96,8 +95,9 @@ class Admission:
     async def _admit(self, camera: CameraId, message: RetrainingRequest) -> None:
         model = ModelHash(message.model)
         try:
-            await self._ports.trainer.add_model(model, self._models.get(model))
+            # the frames first: a request that fails on them must leave no student behind in the trainer
             await self._intake.take(message.frames)
+            await self._ports.trainer.add_model(model, self._models.get(model))
         except EccoError as error:
             self._refuse(camera, str(error))
             return

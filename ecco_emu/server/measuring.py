@@ -71,20 +71,14 @@ class Measuring:
         measured = await self._evaluate([job.id], job.evidence(window_start), self._many)
         return _by_camera(measured, job.id)
 
-    async def against(
-        self, subjects: Sequence[JobId], own: ModelHash, evidence: Evidence
-    ) -> tuple[Mapping[JobId, Estimate], Estimate | None]:
-        """Jobs' models and a camera's own on the same frames of that camera."""
-        evaluation = await self._evaluate([*subjects, own], [evidence], REQUEST_FRAMES)
-        camera = evidence.camera
-        jobs = {job: evaluation[job, camera] for job in subjects if (job, camera) in evaluation}
-        return jobs, evaluation.get((own, camera))
-
     async def of_request(
         self, subjects: Sequence[JobId], request: CameraRequest
     ) -> tuple[Mapping[JobId, Estimate], Estimate | None]:
         """Jobs' models and the request's own on the request's frames (Algorithm 2, lines 5 and 6)."""
-        return await self.against(subjects, request.model, request.evidence)
+        measured = await self._evaluate([*subjects, request.model], [request.evidence], REQUEST_FRAMES)
+        camera = request.camera
+        jobs = {job: measured[job, camera] for job in subjects if (job, camera) in measured}
+        return jobs, measured.get((request.model, camera))
 
     async def of_members_request(self, job: Job, request: CameraRequest) -> Estimate | None:
         """The group's model on the frames of a member that asks again; None if they hold no object."""

@@ -7,9 +7,9 @@ from statistics import fmean
 
 from ecco_emu.control import grouping
 from ecco_emu.control.evidence import Estimate, change_point, paired
-from ecco_emu.control.grouping import JoinRule, Metadata, SplitRule
+from ecco_emu.control.grouping import Metadata
 from ecco_emu.control.lifecycle import JobProgress
-from ecco_emu.core.events import GroupState, LeaveReason, WindowEnded
+from ecco_emu.core.events import GroupState, WindowEnded
 from ecco_emu.core.ids import CameraId
 from ecco_emu.policies.base import Policy
 from ecco_emu.scenario import schema
@@ -37,8 +37,7 @@ class Regrouping:
         ports: ServerPorts,
     ) -> None:
         limits = scenario.grouping
-        self._split = SplitRule(limits.drop_threshold, limits.split_confidence)
-        self._join = JoinRule(limits.min_gain, limits.join_confidence, limits.trial)
+        self._split, self._join = limits.split_rule, limits.join_rule
         self._scene_noise = limits.scene_noise
         self._gone_after_s = limits.gone_after
         self._policy = policy
@@ -95,10 +94,10 @@ class Regrouping:
             member = job.members[camera]
             since = change_point(measured[camera].quality)
             asking.append(self._anew(job, member, start if since is None else since))
-            await self._leave(camera, "drop", drop.value)
+            await self._groups.leave(camera, "drop", drop.value)
         for camera in await self._unfit(job, measured):
             asking.append(self._anew(job, job.members[camera], job.members[camera].since, own=True))
-            await self._leave(camera, "no better", None)
+            await self._groups.leave(camera, "no better")
         return asking
 
     async def _unfit(self, job: Job, measured: Mapping[CameraId, Estimate]) -> list[CameraId]:
@@ -108,9 +107,7 @@ class Regrouping:
             if job.trained < self._join.trial:
                 continue
             member = job.members[camera]
-            models, own = await self._measuring.against(
-                [job.id], member.request.model, member.request.evidence
-            )
+            models, own = await self._measuring.of_request([job.id], member.request)
             if own is None or job.id not in models:
                 continue
             await self._ports.trainer.remove_model(member.request.model)
@@ -129,9 +126,6 @@ class Regrouping:
         return CameraRequest(
             member.camera, Metadata(now, member.request.metadata.at), model, since, left=job.id
         )
-
-    async def _leave(self, camera: CameraId, reason: LeaveReason, drop: float | None) -> None:
-        await self._groups.leave(camera, reason, drop)
 
 
 def _progress(job: Job, measured: Mapping[CameraId, Estimate]) -> JobProgress:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from ecco_emu.control.grouping import SCENE_NOISE
+from ecco_emu.control.grouping import SCENE_NOISE, JoinRule, SplitRule
 from ecco_emu.scenario.sections.base import Length, Number, Strict, Time, Whole
 
 
@@ -36,3 +36,11 @@ class GroupingSection(Strict):
     """Gains are flat when a micro-window brings no more mAP than this on average over a window."""
     gone_after: Annotated[Time, Field(gt=0)] = 30.0
     """A member whose connection has been closed for this long leaves its group."""
+
+    @property
+    def join_rule(self) -> JoinRule:
+        return JoinRule(self.min_gain, self.join_confidence, self.trial)
+
+    @property
+    def split_rule(self) -> SplitRule:
+        return SplitRule(self.drop_threshold, self.split_confidence)

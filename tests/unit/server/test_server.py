@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -464,3 +465,10 @@ async def test_a_camera_that_floods_the_server_has_one_request_waiting(bench: Be
     for _ in range(1000):
         bench.server.admission.received(request_message(CAM1))
     assert len(bench.server.admission._arrived) == 1
+
+
+async def test_a_request_whose_frames_do_not_decode_leaves_no_student_behind(bench: Bench) -> None:
+    broken = msgspec.structs.replace(segment(CAM1), data=b"no video")
+    await bench.arrive(RetrainingRequest(CAM1, 1.0, NEAR, START, 0.0, broken))
+    assert [refused.camera for refused in bench.record.of(RequestRefused)] == [CAM1]
+    assert bench.trainer.models[START] == 0
