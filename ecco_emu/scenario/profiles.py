@@ -7,6 +7,7 @@ are profiles/links/NAME.mahimahi or NAME.csv, sampling tables profiles/tables/NA
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 from ecco_emu.control.sampling import SamplingTable, TableError, parse_table
@@ -30,18 +31,70 @@ def profiles_dir() -> Path:
     return packaged if packaged.is_dir() else package.parent / "profiles"
 
 
+@dataclass(frozen=True, slots=True)
+class _Shipped:
+    """One kind of shipped file: its folder in profiles/, its suffixes, and the words of its errors."""
+
+    what: str
+    folder_name: str
+    suffixes: tuple[str, ...]
+    way_out: str
+    """After a name that is unknown."""
+    path_what: str
+    path_way_out: str = ""
+    """After a path at which there is no file."""
+
+    @property
+    def folder(self) -> Path:
+        return profiles_dir() / self.folder_name
+
+    def names(self) -> list[str]:
+        found = self.folder.iterdir() if self.folder.is_dir() else ()
+        return sorted(path.stem for path in found if path.suffix in self.suffixes)
+
+    def is_path(self, name: str) -> bool:
+        return os.sep in name or name.endswith(self.suffixes)
+
+    def find(self, name_or_path: str) -> Path:
+        """The file of that name or path. Raises ``ScenarioError`` that lists the known names."""
+        if self.is_path(name_or_path):
+            path = Path(name_or_path)
+            if path.is_file():
+                return path
+            raise ScenarioError(f"no {self.path_what} at {name_or_path!r}{self.path_way_out}")
+        for suffix in self.suffixes:
+            path = self.folder / f"{name_or_path}{suffix}"
+            if name_or_path and path.is_file():
+                return path
+        known = self.names()
+        listing = f"there are: {', '.join(known)}" if known else f"there are none in {self.folder}"
+        hint = did_you_mean(name_or_path, known)
+        raise ScenarioError(f"no {self.what} {name_or_path!r}{hint or '; ' + listing}; {self.way_out}")
+
+
+_STUDENTS = _Shipped(
+    "student",
+    "students",
+    (SUFFIX,),
+    "ecco-emu pretrain makes one",
+    "student's weights",
+    "; ecco-emu pretrain makes some",
+)
+_TRACES = _Shipped("trace", "links", TRACE_SUFFIXES, "or give a path", "trace")
+_TABLES = _Shipped("sampling table", "tables", (TABLE_SUFFIX,), "or give a path", "sampling table")
+
+
 def students_dir() -> Path:
-    return profiles_dir() / "students"
+    return _STUDENTS.folder
 
 
 def students() -> list[str]:
     """The names of the students in profiles/students/."""
-    folder = students_dir()
-    return sorted(path.stem for path in folder.glob(f"*{SUFFIX}")) if folder.is_dir() else []
+    return _STUDENTS.names()
 
 
 def looks_like_path(name: str) -> bool:
-    return os.sep in name or name.endswith(SUFFIX)
+    return _STUDENTS.is_path(name)
 
 
 def student_path(name_or_path: str) -> Path:
@@ -49,33 +102,16 @@ def student_path(name_or_path: str) -> Path:
 
     Raises ``ScenarioError`` that lists the known students and says how to make one.
     """
-    if looks_like_path(name_or_path):
-        path = Path(name_or_path)
-        if path.is_file():
-            return path
-        raise ScenarioError(f"no student's weights at {name_or_path!r}; ecco-emu pretrain makes some")
-    path = students_dir() / f"{name_or_path}{SUFFIX}"
-    if path.is_file():
-        return path
-    known = students()
-    listing = f"there are: {', '.join(known)}" if known else f"there are none in {students_dir()}"
-    hint = did_you_mean(name_or_path, known)
-    raise ScenarioError(f"no student {name_or_path!r}{hint or '; ' + listing}; ecco-emu pretrain makes one")
-
-
-def links_dir() -> Path:
-    return profiles_dir() / "links"
+    return _STUDENTS.find(name_or_path)
 
 
 def traces() -> list[str]:
     """The names of the traces in profiles/links/."""
-    folder = links_dir()
-    found = folder.iterdir() if folder.is_dir() else ()
-    return sorted(path.stem for path in found if path.suffix in TRACE_SUFFIXES)
+    return _TRACES.names()
 
 
 def looks_like_trace_path(name: str) -> bool:
-    return os.sep in name or name.endswith(TRACE_SUFFIXES)
+    return _TRACES.is_path(name)
 
 
 def trace_path(name_or_path: str) -> Path:
@@ -83,33 +119,16 @@ def trace_path(name_or_path: str) -> Path:
 
     Raises ``ScenarioError`` that lists the known traces.
     """
-    if looks_like_trace_path(name_or_path):
-        path = Path(name_or_path)
-        if path.is_file():
-            return path
-        raise ScenarioError(f"no trace at {name_or_path!r}")
-    for suffix in TRACE_SUFFIXES:
-        path = links_dir() / f"{name_or_path}{suffix}"
-        if name_or_path and path.is_file():
-            return path
-    known = traces()
-    listing = f"there are: {', '.join(known)}" if known else f"there are none in {links_dir()}"
-    hint = did_you_mean(name_or_path, known)
-    raise ScenarioError(f"no trace {name_or_path!r}{hint or '; ' + listing}; or give a path")
-
-
-def tables_dir() -> Path:
-    return profiles_dir() / "tables"
+    return _TRACES.find(name_or_path)
 
 
 def tables() -> list[str]:
     """The names of the sampling tables in profiles/tables/."""
-    folder = tables_dir()
-    return sorted(path.stem for path in folder.glob(f"*{TABLE_SUFFIX}")) if folder.is_dir() else []
+    return _TABLES.names()
 
 
 def looks_like_table_path(name: str) -> bool:
-    return os.sep in name or name.endswith(TABLE_SUFFIX)
+    return _TABLES.is_path(name)
 
 
 def table_path(name_or_path: str) -> Path:
@@ -117,18 +136,7 @@ def table_path(name_or_path: str) -> Path:
 
     Raises ``ScenarioError`` that lists the known tables.
     """
-    if looks_like_table_path(name_or_path):
-        path = Path(name_or_path)
-        if path.is_file():
-            return path
-        raise ScenarioError(f"no sampling table at {name_or_path!r}")
-    path = tables_dir() / f"{name_or_path}{TABLE_SUFFIX}"
-    if name_or_path and path.is_file():
-        return path
-    known = tables()
-    listing = f"there are: {', '.join(known)}" if known else f"there are none in {tables_dir()}"
-    hint = did_you_mean(name_or_path, known)
-    raise ScenarioError(f"no sampling table {name_or_path!r}{hint or '; ' + listing}; or give a path")
+    return _TABLES.find(name_or_path)
 
 
 def sampling_table(name_or_path: str) -> SamplingTable:
