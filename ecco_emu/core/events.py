@@ -156,7 +156,8 @@ class Assigned(Event, frozen=True, kw_only=True, tag="assigned"):
 
 
 class MicroWindow(Event, frozen=True, kw_only=True, tag="micro_window"):
-    """One micro-window of GPU time, which one job got; ``job`` is None where there was no job to train."""
+    """One micro-window of GPU time, which one job got. ``job`` is None where there was no job to train, and
+    where measuring took all of the budget (``charged``)."""
 
     window: int
     index: int

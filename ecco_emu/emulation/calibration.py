@@ -1,25 +1,27 @@
 """``dilation: auto``: how slow the scenario's clock must run for this host to keep its promises.
 
-Everything a run computes in an emulated second is added up as seconds of the wall, from the speeds that a
-rehearsal found on this host a moment before (``rehearsal``). Two things must hold: the training process does
-the dearest micro-window in a micro-window's time, and the cores beside it do the rest in real time. Pure.
+Everything a run computes in an emulated second is added up as CPU seconds of its processes, from the speeds
+that a rehearsal found on this host a moment before (``rehearsal``). The chosen dilation is the least at which
+the training process does the work of the dearest micro-windows in their time, beside processes that come
+before it and in whose way it is when they want its core. Pure.
 """
 
 from __future__ import annotations
 
-import math
+import itertools
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from ecco_emu.scenario import schema
 from ecco_emu.server.measuring import MOST_CHARGED
 
-HEADROOM = 1.6
-"""Room for the difference between the rehearsal and a run. In a quiet quickstart the trainer took 1.4
-times as long as rehearsed: transport, relay and event loop share the caches and the second core with it."""
-PACKET_CPU_S = 140e-6
-"""CPU to send, shape, relay and receive one datagram with its share of acks: 107 µs in the transport and 31
-in the relay (docs/notes/measurements.md). The only cost that is not measured anew, because measuring it takes
-a network; it is a few per cent of a run's work."""
+HEADROOM = 1.05
+"""Room for the difference between the model and a run (docs/notes/trainer.md)."""
+PACKET_CPU_S = 280e-6
+RELAY_CPU_S = 165e-6
+"""CPU of a datagram with its share of acknowledgements: in the command, which holds both of its ends, and in
+the relay. Found in whole runs, whose packets come singly to cold caches; a bulk transfer takes 107 and 31 µs
+(docs/notes/measurements.md). Only these are not measured anew: that takes a network at a run's pace."""
 DATAGRAM_BITS = 1200 * 8
 REMEASURED = 1.4
 """Of a micro-window's evaluation frames, how many a model is run on: all after training, and before it the
@@ -52,71 +54,145 @@ class HostSpeed:
     """Wall seconds to measure one camera's live accuracy."""
 
 
-def choose_dilation(scenario: schema.Scenario, speed: HostSpeed, drifting: int) -> float:
-    """Seconds of the wall per emulated second, at least 1, rounded up to a tenth.
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """How much of the run to come depends on its course."""
 
-    ``drifting`` is the number of cameras whose condition changes in the run.
-    """
-    return max(1.0, math.ceil(_load(scenario, speed, drifting) * HEADROOM * 10) / 10)
+    drifting: int
+    """Cameras whose condition changes, so that they are retrained."""
+    student_bytes: int
+    """Size of a student's file."""
 
 
-def background_duty(scenario: schema.Scenario, speed: HostSpeed, drifting: int) -> float:
+def choose_dilation(scenario: schema.Scenario, speed: HostSpeed, expected: Expected) -> float:
+    """Seconds of the wall per emulated second, at least 1, in tenths."""
+    return _least_dilation(scenario, speed, expected, HEADROOM)
+
+
+def background_duty(scenario: schema.Scenario, speed: HostSpeed, expected: Expected) -> float:
     """The part of the time, above 0 and at most 1, in which a core beside training is busy in a run."""
     free = max(1, speed.cores - speed.trainer_threads)
-    return min(1.0, background_load(scenario, speed) / free / max(1.0, _load(scenario, speed, drifting)))
+    load = sum(background_loads(scenario, speed).values())
+    return min(1.0, load / free / _least_dilation(scenario, speed, expected, 1.0))
 
 
-def _load(scenario: schema.Scenario, speed: HostSpeed, drifting: int) -> float:
-    """Wall seconds of work per emulated second."""
-    training, rest = trainer_load(scenario, speed, drifting), background_load(scenario, speed)
-    if speed.cores > speed.trainer_threads:  # side by side: the slower sets the pace
-        return max(training, rest / (speed.cores - speed.trainer_threads))
-    return training + rest / speed.cores
+def _least_dilation(
+    scenario: schema.Scenario, speed: HostSpeed, expected: Expected, headroom: float
+) -> float:
+    tenths = (number / 10 for number in itertools.count(10))
+    return next(each for each in tenths if _holds(scenario, speed, expected, each / headroom))
 
 
-def trainer_load(scenario: schema.Scenario, speed: HostSpeed, drifting: int) -> float:
-    """Wall seconds of training and measuring per emulated second, in the dearest micro-window.
+def _holds(scenario: schema.Scenario, speed: HostSpeed, expected: Expected, dilation: float) -> bool:
+    for stretch in stretches(scenario, speed, expected):
+        loads = background_loads(scenario, speed, stretch.packets_per_s)
+        duties = [load / dilation for load in loads.values()]
+        if max(duties) > 1.0 or sum(duties) > speed.cores:
+            return False
+        left = trainer_share(duties, speed.cores, speed.trainer_threads)
+        if stretch.work_s > stretch.micro_windows * scenario.windows.micro * dilation * left:
+            return False
+    return True
 
-    That is a window's first one: the members of all groups were measured when the last window ended, which
-    takes from its time.
+
+def trainer_share(duties: list[float], cores: int, threads: int) -> float:
+    """The part of the time in which the trainer's ``threads`` have their cores, from 0 to 1.
+
+    Each of the other processes is busy for its duty of the time, independently of the others, and comes
+    before the trainer (``host.priorities``). Those that find no free core take one from it.
+    """
+    free = max(0, cores - threads)
+    busy = [1.0]  # chance that 0, 1, ... of the processes are busy
+    for duty in duties:
+        idle = [chance * (1 - duty) for chance in [*busy, 0.0]]
+        busy = [stays + before * duty for stays, before in zip(idle, [0.0, *busy], strict=True)]
+    taken = sum((number - free) * chance for number, chance in enumerate(busy) if number > free)
+    return max(0.0, 1.0 - taken / threads)
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Micro-windows that follow each other, and their work together."""
+
+    micro_windows: int
+    work_s: float
+    """Wall seconds of the trainer, when nothing is in its way."""
+    packets_per_s: float
+    """Datagrams of students on their way to the cameras."""
+
+
+def stretches(scenario: schema.Scenario, speed: HostSpeed, expected: Expected) -> Iterator[Stretch]:
+    """A window's beginning, and a micro-window like all that follow.
+
+    The members of all groups were measured when the last window ended. That takes from the time of the first
+    micro-windows, and from their budgets: those whose budget it takes whole train nothing, the one after
+    them trains with the rest. Meanwhile the students are exported, and their cameras begin to fetch them.
     """
     trainer, micro_s = scenario.trainer, scenario.windows.micro
     usual = REMEASURED * trainer.eval_frames
-    at_end = drifting * _held_out(scenario)
-    first = micro_window_s(scenario, speed, usual + at_end) + drifting * speed.export_s
-    return max(micro_window_s(scenario, speed, usual), first) / micro_s
+    at_end = expected.drifting * _most_measured(scenario)
+    budget = _budget(scenario)
+    whole = int(trainer.evaluation_cost * at_end // budget)
+    owed = trainer.evaluation_cost * (at_end + usual) - whole * budget
+    measured_s = at_end / speed.infer_images_per_s + expected.drifting * speed.export_s
+    bits = expected.drifting * expected.student_bytes * 8
+    rate = scenario.network.downlink.rate or bits / micro_s
+    long_s = (whole + 1) * micro_s
+    first = min(bits, rate * long_s)
+    second = min(bits - first, rate * micro_s)
+    yield Stretch(
+        whole + 1,
+        measured_s + micro_window_s(scenario, speed, usual, owed),
+        first / long_s / DATAGRAM_BITS,
+    )
+    yield Stretch(
+        1,
+        micro_window_s(scenario, speed, usual, trainer.evaluation_cost * usual),
+        second / micro_s / DATAGRAM_BITS,
+    )
 
 
-def _held_out(scenario: schema.Scenario) -> float:
-    """Frames of a window that a camera's job is measured on at its end: those that are held out, at most
-    ``window_frames``. The camera that samples fastest decides."""
+def _most_measured(scenario: schema.Scenario) -> float:
+    """Frames of a window that a camera's job is measured on at its end, at most: the allocator decides how
+    many it samples, and those that train are measured too where too few are held out."""
     fps = max(camera.source.fps for camera in scenario.cameras)
-    frames = scenario.trainer.held_out * fps * scenario.windows.length
-    return min(frames, scenario.trainer.window_frames)
+    return min(fps * scenario.windows.length, scenario.trainer.window_frames)
 
 
-def micro_window_s(scenario: schema.Scenario, speed: HostSpeed, measured: float) -> float:
+def _budget(scenario: schema.Scenario) -> float:
+    trainer = scenario.trainer
+    return trainer.gpus * trainer.gpu_speed * scenario.windows.micro
+
+
+def micro_window_s(scenario: schema.Scenario, speed: HostSpeed, measured: float, owed: float) -> float:
     """Wall seconds of a micro-window in which models are run on ``measured`` frames to measure them.
 
-    Evaluation is charged to the micro-window's budget, so it takes the place of training.
+    ``owed`` reference images are charged to its budget, so they take the place of training.
     """
-    trainer = scenario.trainer
-    budget = trainer.gpus * trainer.gpu_speed * scenario.windows.micro
-    charged = min(trainer.evaluation_cost * measured, MOST_CHARGED * budget)
-    step = trainer.gpus * trainer.batch
-    images = max(1, int((budget - charged) // step)) * step
+    budget, step = _budget(scenario), scenario.trainer.gpus * scenario.trainer.batch
+    images = max(1, int((budget - min(owed, MOST_CHARGED * budget)) // step)) * step
     return images / speed.train_images_per_s + speed.micro_s + measured / speed.infer_images_per_s
 
 
-def background_load(scenario: schema.Scenario, speed: HostSpeed) -> float:
-    """CPU seconds of everything but the trainer per emulated second."""
-    total = 0.0
+def background_loads(
+    scenario: schema.Scenario, speed: HostSpeed, extra_packets_per_s: float = 0.0
+) -> Mapping[str, float]:
+    """CPU seconds per emulated second, by process: everything but the trainer.
+
+    ``extra_packets_per_s`` are datagrams beside those of the cameras' video.
+    """
+    inference = world = codec = loop = 0.0
     for camera in scenario.cameras:
         size = camera.source.size[0] * camera.source.size[1] / REFERENCE_PX
-        total += min(camera.source.fps, scenario.drift.infer_fps) / speed.edge_images_per_s
-        total += size * camera.source.fps * (speed.render_s + speed.codec_s)
-        total += speed.metric_s / scenario.windows.micro
+        inference += min(camera.source.fps, scenario.drift.infer_fps) / speed.edge_images_per_s
+        world += size * camera.source.fps * speed.render_s
+        codec += size * camera.source.fps * speed.codec_s
+        loop += speed.metric_s / scenario.windows.micro
     up = scenario.network.bottleneck.rate or sum(
         scenario.uplink_of(camera).rate or 0.0 for camera in scenario.cameras
     )
-    return total + up / DATAGRAM_BITS * PACKET_CPU_S
+    packets_per_s = up / DATAGRAM_BITS + extra_packets_per_s
+    loop += packets_per_s * PACKET_CPU_S
+    # coding runs in threads of the command, beside its loop
+    relay = packets_per_s * RELAY_CPU_S
+    return {"inference": inference, "world": world, "codec": codec, "loop": loop, "relay": relay}

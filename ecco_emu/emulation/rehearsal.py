@@ -19,7 +19,7 @@ from typing import TypeVar
 from ecco_emu.core.frames import Frame, Image
 from ecco_emu.core.ids import CameraId, ModelHash
 from ecco_emu.emulation.accuracy import SPAN_S
-from ecco_emu.emulation.calibration import REFERENCE_PX, HostSpeed, background_duty
+from ecco_emu.emulation.calibration import REFERENCE_PX, Expected, HostSpeed, background_duty
 from ecco_emu.scenario import schema
 from ecco_emu.scenario.sections.cameras import SourceSection
 from ecco_emu.tasks.detection import Detections, Labels, mean_average_precision
@@ -88,6 +88,7 @@ async def rehearse(
     inference: InferenceClient,
     world: World,
     threads: int,
+    expected: Expected,
 ) -> HostSpeed:
     """Measures this host. ``student`` was added to both processes; the trainer has ``threads`` threads."""
     cores = len(os.sched_getaffinity(0))
@@ -97,7 +98,7 @@ async def rehearse(
     training = asyncio.ensure_future(trainer.calibrate(student, labelled))
     if cores <= threads:  # one core for everything: beside each other, each would be counted twice
         await training
-    await background.run_beside(training, drifting(scenario, world))
+    await background.run_beside(training, expected)
     return background.with_training(await training)
 
 
@@ -140,11 +141,11 @@ class _Background:
     measuring: _Cost = field(default_factory=_Cost)
     _paused_at: float = 0.0
 
-    async def run_beside(self, training: asyncio.Future[Speed], drifting: int) -> None:
+    async def run_beside(self, training: asyncio.Future[Speed], expected: Expected) -> None:
         """Goes on until ``training`` is done, for two segments at least: the first of each kind is slow."""
         rest = self._frames()
         await self._segment(rest)
-        self.duty = background_duty(self.scenario, self.with_training(self._guess()), drifting)
+        self.duty = background_duty(self.scenario, self.with_training(self._guess()), expected)
         self.rendering, self.looking, self.coding, self.measuring = _Cost(), _Cost(), _Cost(), _Cost()
         self._paused_at = 0.0
         while True:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ecco_emu.core.ids import CameraId, model_hash
-from ecco_emu.emulation.calibration import HostSpeed, choose_dilation
+from ecco_emu.emulation.calibration import Expected, HostSpeed, choose_dilation
 from ecco_emu.emulation.rehearsal import RehearsalPicture, drifting, rehearse, take_pictures
 from ecco_emu.scenario import schema
 from ecco_emu.trainer.backend import DeviceInfo, TeacherHost, TrainerBackend
@@ -58,10 +58,11 @@ async def start_workers(
     dilation = scenario.clock.dilation
     if dilation == "auto":
         progress("measuring this host's speed")
+        expected = Expected(drifting(scenario, world), len(student))
         speed = await rehearse(
-            scenario, pictures, model_hash(student), trainer, inference, world, device.threads
+            scenario, pictures, model_hash(student), trainer, inference, world, device.threads, expected
         )
-        dilation = choose_dilation(scenario, speed, drifting(scenario, world))
+        dilation = choose_dilation(scenario, speed, expected)
     teacher = await _open_teacher(scenario, trainer, world)
     return Workers(trainer, inference, world, teacher, asdict(device), dilation, speed)
 

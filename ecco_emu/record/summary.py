@@ -129,10 +129,15 @@ def gpu_time_of(micro: ev.MicroWindow, started: ev.RunStarted) -> GpuTime:
     )
 
 
+def used_micro_windows(metrics: RunMetrics) -> list[ev.MicroWindow]:
+    """Those that trained a job, or paid for measuring."""
+    return [micro for micro in metrics.micro_windows if micro.job is not None or micro.charged > 0]
+
+
 def gpu_time(metrics: RunMetrics) -> dict[str, float | None]:
-    """The means over the micro-windows that trained a job."""
+    """The means over the micro-windows that were used."""
     started = metrics.started
-    used = [micro for micro in metrics.micro_windows if micro.job is not None]
+    used = used_micro_windows(metrics)
     spent = [gpu_time_of(micro, started) for micro in used] if started is not None else []
     return {
         "train": _mean(each.train for each in spent),

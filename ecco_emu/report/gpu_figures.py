@@ -8,7 +8,7 @@ from typing import Any
 from ecco_emu.core import events as ev
 from ecco_emu.record.metrics import RunMetrics
 from ecco_emu.record.parts import JobMetrics
-from ecco_emu.record.summary import gpu_time_of
+from ecco_emu.record.summary import gpu_time_of, used_micro_windows
 from ecco_emu.report import axes, palette
 
 USES = {"training": palette.JOBS[0], "evaluating": palette.JOBS[1], "labelling": palette.JOBS[2]}
@@ -52,14 +52,18 @@ def _micro_bars(job: JobMetrics, row: int, colour: str, metrics: RunMetrics) -> 
 def _idle_bars(metrics: RunMetrics, row: int) -> dict[str, Any]:
     micro_s = metrics.started.micro_s if metrics.started else 1.0
     idle = [micro for micro in metrics.micro_windows if micro.job is None]
-    spans = [(micro.start, micro.start + micro_s, row, "no job to train") for micro in idle]
+    spans = [(micro.start, micro.start + micro_s, row, _why_idle(micro)) for micro in idle]
     return axes.bars("(none)", IDLE, 0.62, spans)
 
 
+def _why_idle(micro: ev.MicroWindow) -> str:
+    return "measuring took all of its budget" if micro.charged > 0 else "no job to train"
+
+
 def gpu_time(metrics: RunMetrics) -> axes.PlotlyFigure:
-    """A column per micro-window that trained a job: the parts of its time by use. Above 1 it was late."""
+    """A column per micro-window that was used: the parts of its time by use. Above 1 it was late."""
     started = metrics.started
-    used = [micro for micro in metrics.micro_windows if micro.job is not None]
+    used = used_micro_windows(metrics)
     layout = axes.layout(300, x=axes.time_axis(metrics), y=axes.axis("part of the micro-window"))
     layout |= {"barmode": "stack", "bargap": 0.08, "shapes": axes.window_bands(metrics)}
     if started is None:
@@ -72,7 +76,8 @@ def gpu_time(metrics: RunMetrics) -> axes.PlotlyFigure:
     }
     middles = [micro.start + started.micro_s / 2 for micro in used]
     names = [
-        f"{escape(micro.job or '')}, micro-window {micro.window + 1}.{micro.index + 1}" for micro in used
+        f"{escape(micro.job or 'no job')}, micro-window {micro.window + 1}.{micro.index + 1}"
+        for micro in used
     ]
     data = [_use_bars(use, middles, values, names, started.micro_s) for use, values in parts.items()]
     charged = [(middle, time.charged) for middle, (_, time) in zip(middles, spent, strict=True)]

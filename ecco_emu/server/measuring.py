@@ -19,9 +19,9 @@ from ecco_emu.server.jobs import CameraRequest, Job
 from ecco_emu.trainer.backend import Evaluation, TrainerBackend
 
 MOST_CHARGED = 0.9
-"""Of a micro-window's budget; more is owed to the next one. Not all of it, so that every micro-window trains
-something. Hardly less, because the measurement at a window's end takes the time of the micro-window that
-follows: whatever that one trained beyond the rest of its budget would take longer than a micro-window."""
+"""Of the budget of a micro-window that trains; more is owed to the next one. Hardly less than all of it,
+because the measurement at a window's end takes the time of the micro-windows that follow: whatever they
+trained beyond the rest of their budgets would take longer than they last."""
 
 REQUEST_FRAMES = 12
 """Newest frames of one camera that models are compared on: those that its request brought, and a few more
@@ -30,10 +30,10 @@ where it streams already."""
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """What measuring and labelling took since the last micro-window."""
+    """What a micro-window pays for measuring and labelling."""
 
     images: float
-    """Reference images taken from this micro-window's budget."""
+    """Reference images taken from its budget. Seconds of the wall are shared out like images."""
     evaluate_wall_s: float
     label_wall_s: float
 
@@ -91,12 +91,18 @@ class Measuring:
         self._owed += labelled.images * self._label_cost
         self._label_wall_s += labelled.wall_s
 
+    def takes_all(self, budget: float) -> bool:
+        """Whether a micro-window's whole ``budget`` of reference images is owed: then nothing can train."""
+        return self._owed >= budget
+
     def charge(self, budget: float) -> Charge:
         """Settles what is owed, as far as a micro-window's ``budget`` of reference images pays for it."""
-        paid = min(self._owed, MOST_CHARGED * budget)
+        paid = budget if self.takes_all(budget) else min(self._owed, MOST_CHARGED * budget)
+        part = paid / self._owed if self._owed else 1.0
+        charge = Charge(paid, part * self._evaluate_wall_s, part * self._label_wall_s)
         self._owed -= paid
-        charge = Charge(paid, self._evaluate_wall_s, self._label_wall_s)
-        self._evaluate_wall_s = self._label_wall_s = 0.0
+        self._evaluate_wall_s -= charge.evaluate_wall_s
+        self._label_wall_s -= charge.label_wall_s
         return charge
 
     async def _evaluate(

@@ -28,8 +28,8 @@ RESEND_SHARE = 0.1
 probes."""
 LATE_START = 0.1
 """Part of a micro-window that must be left for it to be used. Little, because the measurement at a window's
-end takes from the first micro-window of the next, and is charged to it: the training that its budget still
-pays for fits into the time that is left."""
+end takes from the first micro-windows of the next, and is charged to them: the training that their budgets
+still pay for fits into the time that is left."""
 _NOTHING_TRAINED = TrainResult(steps=0, images=0, reference_images=0.0, losses=[], wall_s=0.0)
 
 
@@ -74,7 +74,8 @@ class RetrainingLoop:
 
     async def _reach_slot(self, allocator: Allocator) -> bool:
         """Waits for the next micro-window that can still be used; False when the window has none."""
-        lost = self._machine.lose(self._ports.clock.now())
+        # measuring at the last window's end may have taken longer than the micro-windows that pay for it
+        lost = 0 if self._owed_whole else self._machine.lose(self._ports.clock.now())
         if lost:
             allocator.skip(lost)
             self._ports.missed_deadline(f"{lost} micro-windows begun too late to use")
@@ -83,7 +84,14 @@ class RetrainingLoop:
         await self._sleep_until_boundary()
         return True
 
+    @property
+    def _owed_whole(self) -> bool:
+        return self._server.measuring.takes_all(self._budget)
+
     async def _use_slot(self, allocator: Allocator) -> None:
+        if self._owed_whole:
+            self._spend_on_measuring(allocator)
+            return
         self._follow_jobs(allocator)
         chosen = allocator.next_job()
         if chosen is None:  # no camera has asked yet, or all jobs ended: the GPUs idle for this micro-window
@@ -100,6 +108,25 @@ class RetrainingLoop:
         await self._server.admission.weigh_waiting()
         self._follow_jobs(allocator)
         self._publish_estimate(allocator)
+
+    def _spend_on_measuring(self, allocator: Allocator) -> None:
+        """The upcoming micro-window trains no job: measuring, done already, took as much GPU time."""
+        allocator.skip()
+        slot = self._machine.idle()
+        charge = self._server.measuring.charge(self._budget)
+        self._ports.emit(
+            MicroWindow(
+                t=self._ports.clock.now(),
+                window=slot.window,
+                index=slot.index,
+                start=slot.start_s,
+                job=None,
+                evaluate_wall_s=charge.evaluate_wall_s,
+                label_wall_s=charge.label_wall_s,
+                budget=self._budget,
+                charged=charge.images,
+            )
+        )
 
     async def _train(self, allocator: Allocator, job: Job, slot: Slot) -> None:
         measuring = self._server.measuring

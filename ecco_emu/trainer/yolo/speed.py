@@ -17,7 +17,7 @@ from ecco_emu.trainer.yolo.session import SETTLING_PICTURES
 from ecco_emu.trainer.yolo.steps import default_precision, renew_statistics
 
 _INFER_S = 0.5
-_TRAIN_S = 1.2
+_TRAIN_S = 2.4
 """Each measurement goes on for at least this many seconds of the wall. Evaluation gets less of them, because
 it is the smaller part of a micro-window."""
 _MOST_PICTURES = 16

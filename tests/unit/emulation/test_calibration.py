@@ -19,13 +19,17 @@ from ecco_emu.core.ids import CameraId, ModelHash, model_hash
 from ecco_emu.emulation import workers
 from ecco_emu.emulation.calibration import (
     HEADROOM,
+    PACKET_CPU_S,
+    RELAY_CPU_S,
     REMEASURED,
+    Expected,
     HostSpeed,
     background_duty,
-    background_load,
+    background_loads,
     choose_dilation,
     micro_window_s,
-    trainer_load,
+    stretches,
+    trainer_share,
 )
 from ecco_emu.emulation.manifest import manifest
 from ecco_emu.emulation.rehearsal import PICTURES, drifting, rehearse, take_pictures
@@ -49,6 +53,7 @@ SPEED = HostSpeed(
     codec_s=0.01,
     metric_s=0.02,
 )
+EXPECTED = Expected(drifting=2, student_bytes=1_200_000)
 FAST = HostSpeed(1e6, 1e6, 1e6, 64, 63, 0.0, 0.0, 0.0, 0.0, 0.0)
 
 
@@ -93,57 +98,110 @@ def scenario(**changes: object) -> schema.Scenario:
 # -- the model --
 
 
-def test_a_micro_window_trains_on_what_evaluation_leaves_of_its_budget() -> None:
-    # 2 GPUs * 20 images/s * 2 s = 80 reference images. 28 frames cost 7 of them, 73 are 9 steps of 8 images:
+def test_a_micro_window_trains_on_what_is_left_of_its_budget() -> None:
+    # 2 GPUs * 20 images/s * 2 s = 80 reference images. 7 of them are owed, 73 are 9 steps of 8 images:
     # 7.2 s of training, 1 s besides, 28 frames at 25 a second.
-    assert micro_window_s(scenario(), SPEED, 28.0) == pytest.approx(7.2 + 1.0 + 28 / 25)
+    assert micro_window_s(scenario(), SPEED, 28.0, 7.0) == pytest.approx(7.2 + 1.0 + 28 / 25)
 
 
-def test_evaluation_takes_nine_tenths_of_the_budget_at_most_and_a_step_is_always_taken() -> None:
-    assert micro_window_s(scenario(), SPEED, 1000.0) == pytest.approx(0.8 + 1.0 + 40.0)
+def test_measuring_takes_nine_tenths_of_a_budget_at_most_and_a_step_is_always_taken() -> None:
+    assert micro_window_s(scenario(), SPEED, 25.0, 79.0) == pytest.approx(0.8 + 1.0 + 1.0)
     small = scenario(trainer={"gpus": 2, "gpu_speed": 1, "batch": 4, "evaluation_cost": 1.0})
-    assert micro_window_s(small, SPEED, 4.0) == pytest.approx(0.8 + 1.0 + 0.16)
+    assert micro_window_s(small, SPEED, 4.0, 4.0) == pytest.approx(0.8 + 1.0 + 0.16)
 
 
-def test_a_windows_first_micro_window_is_the_dearest() -> None:
-    usual = REMEASURED * 20
-    held_out = 0.25 * 5 * 20  # of a window's frames, fewer than window_frames
-    first = micro_window_s(scenario(), SPEED, usual + 2 * held_out) + 2 * 0.25
-    assert first > micro_window_s(scenario(), SPEED, usual)
-    assert trainer_load(scenario(), SPEED, drifting=2) == pytest.approx(first / 2)
+def test_a_windows_beginning_has_the_measuring_of_the_last_ones_end() -> None:
+    begin, usual = stretches(scenario(), SPEED, EXPECTED)
+    frames = REMEASURED * 20
+    assert (begin.micro_windows, usual.micro_windows) == (1, 1)
+    assert usual.work_s == micro_window_s(scenario(), SPEED, frames, 0.25 * frames)
+    # both cameras' 32 frames, and the export of two students
+    owed = 0.25 * (frames + 64)
+    assert begin.work_s == pytest.approx(micro_window_s(scenario(), SPEED, frames, owed) + 64 / 25 + 2 * 0.25)
+
+
+def test_measuring_that_takes_whole_budgets_has_their_time_too() -> None:
+    dear = scenario(
+        trainer={"gpus": 1, "gpu_speed": 20, "batch": 4, "evaluation_cost": 1.5, "eval_frames": 4}
+    )
+    begin, _ = stretches(dear, SPEED, EXPECTED)
+    # 64 frames cost 96 images, two budgets of 40 and 16 of a third, which has 8.4 of its own to pay
+    assert begin.micro_windows == 3
+    own_s = micro_window_s(dear, SPEED, REMEASURED * 4, 16 + 1.5 * REMEASURED * 4)
+    assert begin.work_s == pytest.approx(own_s + 64 / 25 + 2 * 0.25)
+
+
+def test_students_are_fetched_at_the_downlinks_rate_from_a_windows_beginning_on() -> None:
+    # 2 * 1.2 MB are 19.2 Mbit: two seconds at 8 Mbit/s, and 0.4 s of the next micro-window
+    slow = scenario(network={"downlink": {"rate": "8mbit"}})
+    rates = [each.packets_per_s * 9600 for each in stretches(slow, SPEED, EXPECTED)]
+    assert rates == pytest.approx([8e6, 1.6e6])
+    fast = scenario(network={"downlink": {"rate": None}})
+    assert [each.packets_per_s * 9600 for each in stretches(fast, SPEED, EXPECTED)] == pytest.approx(
+        [9.6e6, 0]
+    )
 
 
 def test_the_rest_of_a_run_is_frames_and_packets() -> None:
-    # Each camera: 4 frames a second at 20 a second, 5 frames a second of 20 ms, a metric of 20 ms every 2 s;
-    # 960 kbit/s are 100 packets of 140 us.
-    assert background_load(scenario(), SPEED) == pytest.approx(2 * (0.2 + 0.1 + 0.01) + 0.014)
+    # Each camera: 4 frames a second at 20 a second, 5 frames a second of 10 + 10 ms, a metric of 20 ms every
+    # 2 s; 960 kbit/s are 100 packets, and 50 more are students'
+    loads = background_loads(scenario(), SPEED, 50)
+    assert loads == pytest.approx(
+        {
+            "inference": 0.4,
+            "world": 0.1,
+            "codec": 0.1,
+            "loop": 0.02 + 150 * PACKET_CPU_S,
+            "relay": 150 * RELAY_CPU_S,
+        }
+    )
     large = [
         {"id": "cam1", "at": ["0m", "0m"], "source": {"look_at": ["9m", "0m"], "fps": 5, "size": [640, 384]}}
     ]
-    assert background_load(scenario(cameras=large), SPEED) == pytest.approx(0.2 + 0.4 + 0.01 + 0.014)
+    assert background_loads(scenario(cameras=large), SPEED)["codec"] == pytest.approx(0.2)
 
 
-def test_the_slower_of_training_and_the_rest_sets_the_pace_with_room_to_spare() -> None:
-    load = trainer_load(scenario(), SPEED, 2)
-    assert choose_dilation(scenario(), SPEED, 2) == pytest.approx(load * HEADROOM, abs=0.1)
-    slow = replace(SPEED, edge_images_per_s=0.5)
-    assert choose_dilation(scenario(), slow, 2) == pytest.approx(
-        background_load(scenario(), slow) * HEADROOM, abs=0.1
-    )
-    assert choose_dilation(scenario(), FAST, 2) == 1.0
+def test_the_trainer_waits_for_the_others_when_they_want_more_cores_than_it_leaves() -> None:
+    assert trainer_share([0.5], cores=2, threads=1) == 1.0  # it has a core of its own
+    assert trainer_share([0.5, 0.4], cores=2, threads=1) == pytest.approx(0.8)  # both at once: 0.2
+    assert trainer_share([1.0, 1.0], cores=2, threads=1) == 0.0
+    assert trainer_share([0.3], cores=1, threads=1) == pytest.approx(0.7)
+    # three at once 0.125 with one core too few; two threads share the loss
+    assert trainer_share([0.5, 0.5, 0.5], cores=4, threads=2) == pytest.approx(1 - 0.125 / 2)
 
 
-def test_training_and_the_rest_add_up_only_where_they_share_a_core() -> None:
-    training, rest = trainer_load(scenario(), SPEED, 2), background_load(scenario(), SPEED)
-    alone = choose_dilation(scenario(), replace(SPEED, cores=1), 2)
-    assert alone == pytest.approx((training + rest) * HEADROOM, abs=0.1)
+def test_the_chosen_dilation_is_the_least_that_holds_with_some_room() -> None:
+    chosen = choose_dilation(scenario(), SPEED, EXPECTED)
+    for dilation, enough in ((chosen, True), (chosen - 0.1, False)):
+        room = dilation / HEADROOM
+        needs = []
+        for stretch in stretches(scenario(), SPEED, EXPECTED):
+            loads = background_loads(scenario(), SPEED, stretch.packets_per_s).values()
+            share = trainer_share([load / room for load in loads], cores=2, threads=1)
+            needs.append(stretch.work_s <= stretch.micro_windows * 2 * room * share)
+        assert all(needs) == enough
+    assert choose_dilation(scenario(), FAST, EXPECTED) == 1.0
+
+
+def test_a_process_that_lags_behind_sets_the_pace() -> None:
+    slow = replace(SPEED, edge_images_per_s=0.5)  # 8 frames a second take 16 s
+    assert choose_dilation(scenario(), slow, EXPECTED) >= 16 * HEADROOM
+
+
+def test_on_one_core_training_and_the_rest_add_up() -> None:
+    alone = choose_dilation(scenario(), replace(SPEED, cores=1), EXPECTED)
+    begin = next(iter(stretches(scenario(), SPEED, EXPECTED)))
+    rest = sum(background_loads(scenario(), SPEED, begin.packets_per_s).values())
+    assert alone == pytest.approx((begin.work_s / 2 + rest) * HEADROOM, abs=0.15)
 
 
 def test_beside_training_a_core_is_busy_for_the_rest_of_the_work() -> None:
-    load, rest = trainer_load(scenario(), SPEED, 2), background_load(scenario(), SPEED)
-    assert background_duty(scenario(), SPEED, 2) == pytest.approx(rest / load)
-    assert background_duty(scenario(), replace(SPEED, edge_images_per_s=0.5), 2) == 1.0
-    assert background_duty(scenario(), FAST, 2) < 0.05  # a second has to pass, whatever the host's speed
+    duty = background_duty(scenario(), SPEED, EXPECTED)
+    rest = sum(background_loads(scenario(), SPEED).values())
+    assert duty == pytest.approx(rest / choose_dilation(scenario(), SPEED, EXPECTED) * HEADROOM, rel=0.02)
+    assert (
+        background_duty(scenario(), FAST, EXPECTED) < 0.05
+    )  # a second has to pass, whatever the host's speed
 
 
 # -- the rehearsal --
@@ -246,7 +304,7 @@ async def test_training_is_measured_while_the_cameras_side_works_on_other_frames
     trainer = FakeTrainer(inference)
     pictures = await take_pictures(scenario(), world)
     first = len(world.asked)
-    speed = await rehearse(scenario(), pictures, ModelHash("m"), trainer, inference, world, threads=1)
+    speed = await rehearse(scenario(), pictures, ModelHash("m"), trainer, inference, world, 1, EXPECTED)
     assert trainer.calibrated == [("m", 4)]
     assert len(inference.seen) >= ENOUGH
     frames = world.asked[first:]

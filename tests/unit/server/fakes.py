@@ -51,6 +51,8 @@ class TableTrainer:
     empty: set[str] = field(default_factory=set)
     """Cameras whose frames hold no object."""
     takes_s: float = 1.0
+    evaluating_s: float = 0.0
+    """A frame's part of an evaluation."""
     calls: list[tuple[str, object]] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
     models: Counter[str] = field(default_factory=Counter)
@@ -121,7 +123,9 @@ class TableTrainer:
             for each in evidence
             if each.camera not in self.empty
         }
-        return Evaluation(accuracy, images=len(subjects) * len(evidence) * frames, wall_s=0.1)
+        images = len(subjects) * len(evidence) * frames
+        self.clock.spend(images * self.evaluating_s)
+        return Evaluation(accuracy, images, wall_s=images * self.evaluating_s)
 
     def _estimate(self, subject: str, camera: CameraId, frames: int) -> Estimate:
         value = self.accuracy.get((subject, camera), 0.1)

@@ -1,18 +1,15 @@
-"""The server in virtual time: joining, waiting, splitting, the life of jobs, micro-windows."""
+"""The server in virtual time: joining, waiting, splitting, the life of jobs."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
 
-from ecco_emu.control.grouping import Metadata
 from ecco_emu.core.events import (
-    Assigned,
     JobCreated,
     JobEnded,
     JobJoined,
@@ -25,22 +22,11 @@ from ecco_emu.core.events import (
     WindowEnded,
 )
 from ecco_emu.core.frames import Frame
-from ecco_emu.core.ids import CameraId, JobId, ModelHash, model_hash
+from ecco_emu.core.ids import CameraId, ModelHash, model_hash
 from ecco_emu.core.messages import RetrainingRequest, Segment
-from ecco_emu.policies.registry import make_policy
-from ecco_emu.server.jobs import CameraRequest, Job
-from ecco_emu.server.models import ModelStore
-from ecco_emu.server.ports import ServerPorts
-from ecco_emu.server.server import EdgeServer
-from ecco_emu.server.windows import RetrainingLoop
 from ecco_emu.video.encoder import SegmentEncoder
 from ecco_emu.video.messages import to_message
-from tests.unit.emulation.test_topology import scenario
-from tests.unit.server.fakes import EmptyTeacher, JumpingClock, Record, TableTrainer
-
-START = model_hash(b"start")
-CAM1, CAM2, CAM3 = CameraId("cam1"), CameraId("cam2"), CameraId("cam3")
-NEAR, FAR = (30.0, 0.0), (1000.0, 0.0)
+from tests.unit.server.bench import CAM1, CAM2, CAM3, FAR, NEAR, START, Bench
 
 
 def segment(camera: CameraId) -> Segment:
@@ -49,76 +35,6 @@ def segment(camera: CameraId) -> Segment:
     coded = SegmentEncoder(64, 64, 2.0).encode([image, image], 20_000)
     frames = [Frame(camera, index, index / 2, image) for index in (1, 2)]
     return to_message(coded, frames, 0, 2.0)
-
-
-class Bench:
-    """A server with everything around it replaced. No camera is connected."""
-
-    def __init__(self, folder: Path, policy: str = "ecco", **changes: Any) -> None:
-        self.scenario = scenario(policy={"name": policy}, **changes)
-        self.clock = JumpingClock()
-        self.trainer = TableTrainer(self.clock)
-        self.record = Record()
-        self.misses: list[str] = []
-        self.models = ModelStore(folder)
-        self.models.put(b"start")
-        ports = ServerPorts(
-            clock=self.clock,
-            trainer=self.trainer,
-            teacher=EmptyTeacher(),
-            emit=self.record,
-            received=lambda camera, size: None,
-            missed_deadline=self.misses.append,
-        )
-        chosen = make_policy(self.scenario.policy.name, self.scenario.policy_setup)
-        self.server = EdgeServer(self.scenario, chosen, self.models, ports)
-        self.loop = RetrainingLoop(self.scenario, chosen, self.server, ports)
-
-    async def ask(
-        self,
-        camera: CameraId,
-        at: tuple[float, float],
-        model: ModelHash = START,
-        since: float | None = None,
-    ) -> JobId | None:
-        """A camera without a job asks. The job that it is in then; None while its request waits."""
-        now = self.clock.now()
-        drifted = now if since is None else since
-        await self.server.admission.put(CameraRequest(camera, Metadata(now, at), model, drifted))
-        job = self.server.jobs.of(camera)
-        return None if job is None else job.id
-
-    def job(self, camera: CameraId) -> Job:
-        job = self.server.jobs.of(camera)
-        assert job is not None
-        return job
-
-    async def group(self, *cameras: CameraId, map: float = 0.1) -> Job:
-        """One job with these cameras, whose model has this accuracy on each of them."""
-        for camera in cameras:
-            job = self.server.jobs.of(cameras[0])
-            if job is not None:
-                self.trainer.accuracy[job.id, camera] = 0.5  # its own student has 0.1
-            await self.ask(camera, NEAR)
-        job = self.job(cameras[0])
-        assert job.cameras == list(cameras)
-        for camera in cameras:
-            self.trainer.accuracy[job.id, camera] = map
-        job.trained = 10
-        return job
-
-    async def arrive(self, message: RetrainingRequest) -> None:
-        """A request comes from the network, and is decided on."""
-        self.server.admission.received(message)
-        await self.server.admission.admit_arrived()
-
-    async def end_window(self, start: float = 0.0) -> None:
-        await self.server.regrouping.end_window(0, start)
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    return Bench(tmp_path)
 
 
 # -- a request --
@@ -346,78 +262,11 @@ async def test_a_student_that_diverged_is_rolled_back(bench: Bench) -> None:
     assert "last good student" in bench.record.of(Trouble)[0].text
 
 
-# -- micro-windows and shares --
-
-
-async def test_shares_of_new_jobs_are_equal_until_measured_and_sum_to_one(bench: Bench) -> None:
-    for number, camera in enumerate((CAM1, CAM2, CAM3)):
-        await bench.ask(camera, (1000.0 * number, 0.0))
-    shares = [job.p for job in bench.server.jobs]
-    assert shares == pytest.approx([1 / 3] * 3)
-
-
-async def test_every_micro_window_trains_one_job_and_the_better_gain_gets_more(bench: Bench) -> None:
-    high = await bench.ask(CAM1, (0.0, 0.0))
-    low = await bench.ask(CAM2, FAR)
-    assert high is not None
-    assert low is not None
-    bench.trainer.gain = {high: 0.03, low: 0.0}
-    await bench.loop.run()
-    micro = bench.record.of(MicroWindow)
-    assert len(micro) == 20  # two windows of ten
-    assert [event.job for event in micro].count(high) > [event.job for event in micro].count(low) >= 2
-    assert all(event.map_after is not None and event.losses for event in micro)
-    assert bench.misses == []
-    windows = bench.record.of(WindowEnded)
-    assert [window.start for window in windows] == [0.0, 20.0]
-    assert sum(group.micro_windows for group in windows[1].groups) == 10
-    assert sum(group.p for group in windows[1].groups) == pytest.approx(1.0)
-
-
-async def test_estimates_are_sent_once_a_window_after_the_initial_pass(bench: Bench) -> None:
-    high = await bench.ask(CAM1, (0.0, 0.0))
-    low = await bench.ask(CAM2, FAR)
-    assert high is not None
-    assert low is not None
-    bench.trainer.gain = {high: 0.03, low: 0.01}
-    bench.record.events.clear()
-    await bench.loop.run()
-    times = [event.t for event in bench.record.of(Assigned)]
-    assert len(times) <= 4  # at most both jobs once in each of two windows
-    assert all(3.0 <= t <= 4.0 for t in times[:2])  # both have had a micro-window of 2 s by then
-
-
-async def test_measuring_is_charged_to_the_micro_windows_budget(bench: Bench) -> None:
-    await bench.ask(CAM1, (0.0, 0.0))
-    await bench.loop.run()
-    [first, second, *_] = bench.record.of(MicroWindow)
-    assert first.budget == 2 * 40 * 2.0  # GPUs x images a second x micro-window
-    assert first.charged == pytest.approx(8 * 0.4)  # eval_frames of the scenario, measured before
-    assert second.charged == pytest.approx(2 * 8 * 0.4)  # and after
-    assert second.images == int(second.budget - second.charged)
-
-
 async def test_an_unchanged_student_is_not_offered_again(bench: Bench) -> None:
     job = await bench.group(CAM1, map=0.2)
     bench.server._cameras._runs(CAM1, (await bench.trainer.export(job.id))[0])
     await bench.end_window()
     assert bench.record.of(StudentSent) == []
-
-
-async def test_without_jobs_micro_windows_pass_idle(bench: Bench) -> None:
-    await bench.loop.run()
-    assert [event.job for event in bench.record.of(MicroWindow)] == [None] * 20
-    assert bench.clock.now() == 40.0
-
-
-async def test_training_that_overruns_is_a_missed_deadline_and_costs_the_next_slot(bench: Bench) -> None:
-    await bench.ask(CAM1, (0.0, 0.0))
-    bench.trainer.takes_s = 3.5  # of a micro-window of 2 s
-    await bench.loop.run()
-    micro = bench.record.of(MicroWindow)
-    assert 0 < len(micro) < 20
-    assert all(event.late for event in micro)
-    assert len(bench.misses) >= len(micro)
 
 
 # -- requests from the network --
