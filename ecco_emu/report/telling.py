@@ -24,6 +24,26 @@ def clean(text: str) -> str:
     return "".join(letter if letter.isprintable() else "�" for letter in text)
 
 
+class Teller:
+    """Tells events in their order, and leaves out what has been told already.
+
+    A camera is configured anew whenever its share changes. That mostly changes its weight alone, which no
+    line shows.
+    """
+
+    def __init__(self) -> None:
+        self._configured: dict[str, Line | None] = {}
+
+    def tell(self, event: ev.AnyEvent) -> Line | None:
+        """The event's line, None where it has none or says nothing new."""
+        line = tell(event)
+        if isinstance(event, ev.CameraConfigured):
+            if self._configured.get(event.camera) == line:
+                return None
+            self._configured[event.camera] = line
+        return line
+
+
 def tell(event: ev.AnyEvent) -> Line | None:
     """The event in a line; None for events that only feed figures (traffic, accuracies, segments, clocks)."""
     line = _run_line(event) or _camera_line(event) or _job_line(event)
@@ -70,7 +90,7 @@ def _camera_line(event: ev.AnyEvent) -> Line | None:
                 "cyan",
             )
         case ev.CameraConfigured(state="streaming"):
-            return Line(f"{event.camera} streams {event.width}×{event.height} at {event.fps:g} fps")
+            return Line(f"{event.camera} streams {event.width}×{event.height} at {event.fps:.3g} fps")
         case ev.CameraConfigured():
             # every camera begins idle: a line for each would only push the others off the screen
             return Line(f"{event.camera} is idle") if event.t > 0 else None

@@ -26,7 +26,7 @@ from rich.text import Text
 from ecco_emu.core import events as ev
 from ecco_emu.record.metrics import RunMetrics
 from ecco_emu.record.parts import CameraMetrics, JobMetrics
-from ecco_emu.report.telling import clean, tell
+from ecco_emu.report.telling import Teller, clean
 
 REDRAWS_PER_S = 2
 SPARKS = "▁▂▃▄▅▆▇█"
@@ -70,6 +70,7 @@ class LiveView:
 
     def __init__(self, console: Console, clock_wall: Callable[[], float] = time.monotonic) -> None:
         self._metrics = RunMetrics()
+        self._teller = Teller()
         self._recent: deque[Text] = deque(maxlen=RECENT_EVENTS)
         self._lock = Lock()
         self._clock_wall = clock_wall
@@ -85,7 +86,7 @@ class LiveView:
         )
 
     def on_event(self, event: ev.AnyEvent) -> None:
-        line = tell(event)
+        line = self._teller.tell(event)
         with self._lock:
             if isinstance(event, ev.RunStarted):
                 self._began_wall = self._clock_wall()
@@ -137,10 +138,11 @@ class PlainProgress:
 
     def __init__(self, console: Console) -> None:
         self._console = console
+        self._teller = Teller()
         self._closed = False
 
     def on_event(self, event: ev.AnyEvent) -> None:
-        line = tell(event)
+        line = self._teller.tell(event)
         if line is not None:
             self._write(f"{event.t:8.1f} s  {line.text}")
 

@@ -43,15 +43,12 @@ class Intake:
         self._teacher = teacher
         self._trainer = trainer
         self._pending: dict[CameraId, deque[Frame]] = {}
-        self.received: dict[CameraId, int] = {}
-        """Frames ever taken in, by camera."""
 
     async def take(self, segment: Segment) -> None:
         """Decodes a segment and keeps its frames. Raises ``ProtocolError`` for video that does not decode."""
         frames = await asyncio.to_thread(from_message, segment)
         camera = CameraId(segment.camera)
         self._pending.setdefault(camera, deque(maxlen=PENDING_PER_CAMERA)).extend(frames)
-        self.received[camera] = self.received.get(camera, 0) + len(frames)
 
     async def hand_over(self) -> Labelled:
         """Labels everything pending and gives it to the trainer, before it trains or measures."""

@@ -5,7 +5,7 @@ from rich.console import Console
 
 from ecco_emu.core import events as ev
 from ecco_emu.record.metrics import RunMetrics
-from ecco_emu.report.telling import tell
+from ecco_emu.report.telling import Teller, tell
 from ecco_emu.report.terminal import LiveView, PlainProgress, open_progress, remaining_wall_s, sparkline
 from tests.unit.record.synthetic import second_drift, started, story
 
@@ -91,6 +91,30 @@ def test_requests_and_partings_are_told(event: ev.AnyEvent, told: str) -> None:
     assert line.text == told
 
 
+def test_how_a_camera_streams_is_told_when_it_changes() -> None:
+    def configured(fps: float, alpha: float, state: str = "streaming") -> ev.CameraConfigured:
+        return ev.CameraConfigured(
+            t=1, camera="a", state=state, fps=fps, width=320, height=192, alpha=alpha, weight=1.0
+        )
+
+    teller = Teller()
+    events = [
+        configured(5 / 7, 1),
+        configured(5 / 7, 2),
+        configured(5, 2),
+        configured(0, 0, "idle"),
+        configured(5, 2),
+    ]
+    told = [None if (line := teller.tell(event)) is None else line.text for event in events]
+    assert told == [
+        "a streams 320×192 at 0.714 fps",
+        None,
+        "a streams 320×192 at 5 fps",
+        "a is idle",
+        "a streams 320×192 at 5 fps",
+    ]
+
+
 def test_measured_students_are_not_told_one_by_one() -> None:
     assert not any(tell(event) for event in second_drift() if isinstance(event, ev.StudentMeasured))
 
@@ -101,7 +125,8 @@ def test_plain_progress_is_one_line_for_each_notable_event() -> None:
         for event in story():
             progress.on_event(event)
     lines = out.getvalue().splitlines()
-    assert len(lines) == sum(tell(event) is not None for event in story())
+    teller = Teller()
+    assert len(lines) == sum(teller.tell(event) is not None for event in story())
     assert lines[0] == "     0.0 s  quickstart begins: 5 cameras, policy ecco, engine relay, dilation 4"
     assert lines[-1] == "    60.0 s  ended: ok"
 
