@@ -9,6 +9,7 @@ before it and in whose way it is when they want its core. Pure.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -17,12 +18,14 @@ from ecco_emu.server.measuring import MOST_CHARGED
 
 HEADROOM = 1.05
 """Room for the difference between the model and a run (docs/notes/trainer.md)."""
-PACKET_CPU_S = 280e-6
-RELAY_CPU_S = 165e-6
+PACKET_CPU_S = 300e-6
+RELAY_CPU_S = 170e-6
 """CPU of a datagram with its share of acknowledgements: in the command, which holds both of its ends, and in
 the relay. Found in whole runs, whose packets come singly to cold caches; a bulk transfer takes 107 and 31 µs
 (docs/notes/measurements.md). Only these are not measured anew: that takes a network at a run's pace."""
 DATAGRAM_BITS = 1200 * 8
+DOWNLINK_USE = 0.8
+"""The part of the downlink's rate at which students were fetched in whole runs."""
 REMEASURED = 1.4
 """Of a micro-window's evaluation frames, how many a model is run on: all after training, and before it the
 part that arrived since, while the detections of the others are at hand."""
@@ -48,6 +51,8 @@ class HostSpeed:
     """Wall seconds to make a job's student into a file."""
     render_s: float
     """Wall seconds to render and hand over one image of 320x192 with its boxes."""
+    frame_s: float
+    """CPU seconds of the command for one frame on its way from the world to inference and encoder."""
     codec_s: float
     """Wall seconds to encode and decode one image of 320x192."""
     metric_s: float
@@ -136,7 +141,7 @@ def stretches(scenario: schema.Scenario, speed: HostSpeed, expected: Expected) -
     owed = trainer.evaluation_cost * (at_end + usual) - whole * budget
     measured_s = at_end / speed.infer_images_per_s + expected.drifting * speed.export_s
     bits = expected.drifting * expected.student_bytes * 8
-    rate = scenario.network.downlink.rate or bits / micro_s
+    rate = DOWNLINK_USE * (scenario.network.downlink.rate or math.inf)
     long_s = (whole + 1) * micro_s
     first = min(bits, rate * long_s)
     second = min(bits - first, rate * micro_s)
@@ -187,7 +192,7 @@ def background_loads(
         inference += min(camera.source.fps, scenario.drift.infer_fps) / speed.edge_images_per_s
         world += size * camera.source.fps * speed.render_s
         codec += size * camera.source.fps * speed.codec_s
-        loop += speed.metric_s / scenario.windows.micro
+        loop += camera.source.fps * speed.frame_s + speed.metric_s / scenario.windows.micro
     up = scenario.network.bottleneck.rate or sum(
         scenario.uplink_of(camera).rate or 0.0 for camera in scenario.cameras
     )

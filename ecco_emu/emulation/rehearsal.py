@@ -1,9 +1,9 @@
 """The rehearsal before a run with ``dilation: auto``: its work, for a few seconds, on its own pictures.
 
-Speeds depend on the load and on the pictures. So the training process trains and measures, while a core
-beside it renders, looks at, encodes and decodes frames, one after the other and with the pauses that it has
-in a run. The frames are of the scenario's cameras, in the weathers that they will have, and the student is
-their first.
+Speeds depend on the load and on the pictures. So the training process trains and measures, while the other
+processes render, look at, encode and decode frames beside it and beside each other, with the pauses that they
+have in a run. The frames are of the scenario's cameras, in the weathers that they will have, and the student
+is their first.
 """
 
 from __future__ import annotations
@@ -35,6 +35,9 @@ CAMERAS = 8
 """Most cameras that they are taken from, spread over the list."""
 SEGMENT_FRAMES = 5
 SEGMENT_BITS = 300_000
+STREAMS = 2
+"""Segments that are under way at the same time. In a run the processes work side by side too, and take caches
+and memory from each other."""
 LOOKS_PER_STEP = 3.4
 """A picture's part of a training step over looking at a picture: the forward pass is 29 % of the step."""
 
@@ -104,21 +107,26 @@ async def rehearse(
 
 @dataclass(slots=True)
 class _Cost:
-    """Seconds of the wall that some kind of work took, by its amount."""
+    """Seconds of the wall that some kind of work took, by its amount. One at a time is under way, so that
+    waiting for the other is not counted."""
 
     amount: float = 0.0
     seconds: float = 0.0
+    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
     def mean_s(self) -> float:
         return self.seconds / self.amount
 
-    async def of(self, work: Awaitable[T], amount: float) -> T:
-        started = time.perf_counter()
-        result = await work
-        self.seconds += time.perf_counter() - started
+    async def of(self, work: Awaitable[T], amount: float) -> tuple[T, float]:
+        """The result of ``work``, and how long it took."""
+        async with self._turn:
+            started = time.perf_counter()
+            result = await work
+            took_s = time.perf_counter() - started
+        self.seconds += took_s
         self.amount += amount
-        return result
+        return result, took_s
 
 
 @dataclass(slots=True)
@@ -134,22 +142,27 @@ class _Background:
     cores: int
     threads: int
     duty: float = 1.0
-    """The part of the time in which it works. In a run it has pauses, in which training is faster."""
+    """The part of the time in which one stream works. In a run it has pauses, in which training is faster."""
     rendering: _Cost = field(default_factory=_Cost)
     looking: _Cost = field(default_factory=_Cost)
     coding: _Cost = field(default_factory=_Cost)
     measuring: _Cost = field(default_factory=_Cost)
-    _paused_at: float = 0.0
+    frames: int = 0
+    _began_cpu_s: float = field(default_factory=time.process_time)
 
     async def run_beside(self, training: asyncio.Future[Speed], expected: Expected) -> None:
-        """Goes on until ``training`` is done, for two segments at least: the first of each kind is slow."""
+        """Goes on until ``training`` is done, for a segment of each stream at least after the first one: the
+        first of each kind is slow."""
         rest = self._frames()
         await self._segment(rest)
-        self.duty = background_duty(self.scenario, self.with_training(self._guess()), expected)
+        self.duty = background_duty(self.scenario, self.with_training(self._guess()), expected) / STREAMS
         self.rendering, self.looking, self.coding, self.measuring = _Cost(), _Cost(), _Cost(), _Cost()
-        self._paused_at = 0.0
+        self.frames, self._began_cpu_s = 0, time.process_time()
+        await asyncio.gather(*(self._stream(rest, training) for _ in range(STREAMS)))
+
+    async def _stream(self, frames: Iterator[tuple[CameraId, int]], training: asyncio.Future[Speed]) -> None:
         while True:
-            await self._segment(rest)
+            await self._segment(frames)
             if training.done():
                 return
 
@@ -163,9 +176,15 @@ class _Background:
             micro_s=trained.micro_s,
             export_s=trained.export_s,
             render_s=self.rendering.mean_s,
+            frame_s=self._frame_s(),
             codec_s=self.coding.mean_s,
             metric_s=self.measuring.mean_s,
         )
+
+    def _frame_s(self) -> float:
+        """CPU of this process but for coding and measuring, which are counted by themselves."""
+        others_s = self.coding.seconds + self.measuring.seconds
+        return max(0.0, time.process_time() - self._began_cpu_s - others_s) / self.frames
 
     def _guess(self) -> Speed:
         """Training's speed, as far as the cameras' inference tells. It only decides how long pauses are."""
@@ -179,25 +198,26 @@ class _Background:
         for camera, index in itertools.islice(frames, SEGMENT_FRAMES):
             source = self.sources[camera]
             width, height = source.size
-            frame = await self.rendering.of(self.world.frame(camera, index), width * height / REFERENCE_PX)
+            frame, rendered_s = await self.rendering.of(
+                self.world.frame(camera, index), width * height / REFERENCE_PX
+            )
             looking = self.inference.detect(self.student, [frame.image], size=source.infer_size)
-            [seen] = await self.looking.of(looking, 1.0)
+            [seen], looked_s = await self.looking.of(looking, 1.0)
             images.append(frame.image)
             truth.append(self.world.labels(camera, index))
             found.append(seen)
-            await self._pause()
+            self.frames += 1
+            await self._pause(rendered_s + looked_s)
         alike = [image for image in images if image.shape == images[0].shape]
         pixels = sum(image.shape[0] * image.shape[1] for image in alike)
-        await self.coding.of(asyncio.to_thread(_code, alike), pixels / REFERENCE_PX)
+        _, coded_s = await self.coding.of(asyncio.to_thread(_code, alike), pixels / REFERENCE_PX)
         watched = round(SPAN_S * self.scenario.drift.infer_fps)
-        await self.measuring.of(asyncio.to_thread(_measure, truth, found, watched), 1.0)
-        await self._pause()
+        _, measured_s = await self.measuring.of(asyncio.to_thread(_measure, truth, found, watched), 1.0)
+        await self._pause(coded_s + measured_s)
 
-    async def _pause(self) -> None:
-        """Rests for so long that the work since the last pause was ``duty`` of the time."""
-        worked = sum(cost.seconds for cost in (self.rendering, self.looking, self.coding, self.measuring))
-        await asyncio.sleep(max(0.0, worked - self._paused_at) * (1 / self.duty - 1))
-        self._paused_at = worked
+    async def _pause(self, worked_s: float) -> None:
+        """Rests for so long that the work before the pause was ``duty`` of the time."""
+        await asyncio.sleep(worked_s * (1 / self.duty - 1))
 
     def _frames(self) -> Iterator[tuple[CameraId, int]]:
         """The frames that follow the pictures: of the same camera and weather, and not rendered yet."""

@@ -133,8 +133,8 @@ class Admission:
         if now is None or self._split.fell(two_sample(before, now, self._limits.scene_noise)):
             return False
         reason = (
-            f"the model of {job.id} fits its new frames as well as before "
-            f"({before.value:.2f}, now {now.value:.2f})"
+            f"its new frames do not prove that the model of {job.id} fits it worse "
+            f"({before.value:.2f} before, now {now.value:.2f})"
         )
         self._ports.emit(RequestRefused(t=self._ports.clock.now(), camera=request.camera, reason=reason))
         self._cameras.assign(job, [request.camera])

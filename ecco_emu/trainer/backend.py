@@ -113,7 +113,7 @@ class DeviceInfo:
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """Measured on this machine, seconds of the wall."""
+    """Measured on this machine, seconds of the wall while the trainer has its cores."""
 
     train_images_per_s: float
     """Images of the student's input size that training steps take."""

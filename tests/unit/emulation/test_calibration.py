@@ -50,11 +50,12 @@ SPEED = HostSpeed(
     micro_s=1.0,
     export_s=0.25,
     render_s=0.01,
+    frame_s=0.002,
     codec_s=0.01,
     metric_s=0.02,
 )
 EXPECTED = Expected(drifting=2, student_bytes=1_200_000)
-FAST = HostSpeed(1e6, 1e6, 1e6, 64, 63, 0.0, 0.0, 0.0, 0.0, 0.0)
+FAST = HostSpeed(1e6, 1e6, 1e6, 64, 63, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 
 
 def scenario(**changes: object) -> schema.Scenario:
@@ -131,15 +132,13 @@ def test_measuring_that_takes_whole_budgets_has_their_time_too() -> None:
     assert begin.work_s == pytest.approx(own_s + 64 / 25 + 2 * 0.25)
 
 
-def test_students_are_fetched_at_the_downlinks_rate_from_a_windows_beginning_on() -> None:
-    # 2 * 1.2 MB are 19.2 Mbit: two seconds at 8 Mbit/s, and 0.4 s of the next micro-window
-    slow = scenario(network={"downlink": {"rate": "8mbit"}})
-    rates = [each.packets_per_s * 9600 for each in stretches(slow, SPEED, EXPECTED)]
-    assert rates == pytest.approx([8e6, 1.6e6])
-    fast = scenario(network={"downlink": {"rate": None}})
-    assert [each.packets_per_s * 9600 for each in stretches(fast, SPEED, EXPECTED)] == pytest.approx(
-        [9.6e6, 0]
-    )
+def test_students_are_fetched_from_a_windows_beginning_on() -> None:
+    # 2 * 1.2 MB are 19.2 Mbit: two seconds at 0.8 of 10 Mbit/s, and 0.4 s of the next micro-window
+    slow = scenario(network={"downlink": {"rate": "10mbit"}})
+    unlimited = scenario(network={"downlink": {"rate": None}})
+    for made, rates in ((slow, [8e6, 1.6e6]), (unlimited, [9.6e6, 0])):
+        found = [each.packets_per_s * 9600 for each in stretches(made, SPEED, EXPECTED)]
+        assert found == pytest.approx(rates)
 
 
 def test_the_rest_of_a_run_is_frames_and_packets() -> None:
@@ -151,7 +150,7 @@ def test_the_rest_of_a_run_is_frames_and_packets() -> None:
             "inference": 0.4,
             "world": 0.1,
             "codec": 0.1,
-            "loop": 0.02 + 150 * PACKET_CPU_S,
+            "loop": 2 * 5 * 0.002 + 0.02 + 150 * PACKET_CPU_S,
             "relay": 150 * RELAY_CPU_S,
         }
     )
@@ -199,9 +198,8 @@ def test_beside_training_a_core_is_busy_for_the_rest_of_the_work() -> None:
     duty = background_duty(scenario(), SPEED, EXPECTED)
     rest = sum(background_loads(scenario(), SPEED).values())
     assert duty == pytest.approx(rest / choose_dilation(scenario(), SPEED, EXPECTED) * HEADROOM, rel=0.02)
-    assert (
-        background_duty(scenario(), FAST, EXPECTED) < 0.05
-    )  # a second has to pass, whatever the host's speed
+    # packets alone; a second has to pass, whatever the host's speed
+    assert background_duty(scenario(), FAST, EXPECTED) < 0.06
 
 
 # -- the rehearsal --
@@ -311,7 +309,7 @@ async def test_training_is_measured_while_the_cameras_side_works_on_other_frames
     assert len(set(frames)) == len(frames)  # none is rendered already, or rendering would cost nothing
     assert not {(each.frame.camera, each.frame.index) for each in pictures} & set(frames)
     assert (speed.train_images_per_s, speed.infer_images_per_s, speed.trainer_threads) == (8.0, 20.0, 1)
-    assert min(speed.render_s, speed.codec_s, speed.metric_s, 1 / speed.edge_images_per_s) > 0
+    assert min(speed.render_s, speed.frame_s, speed.codec_s, speed.metric_s, 1 / speed.edge_images_per_s) > 0
 
 
 def test_cameras_drift_whose_condition_changes_in_the_run() -> None:

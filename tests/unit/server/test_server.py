@@ -295,7 +295,7 @@ async def test_a_member_whose_group_model_still_fits_its_new_frames_stays(bench:
     assert bench.job(CAM2) is old
     assert bench.record.of(JobLeft) == []
     [refused] = bench.record.of(RequestRefused)
-    assert "as well as before (0.60, now 0.58)" in refused.reason
+    assert "(0.60 before, now 0.58)" in refused.reason
     bench.trainer.accuracy[old.id, CAM2] = 0.1
     await bench.arrive(request_message(CAM2))
     assert bench.job(CAM2) is not old
