@@ -127,7 +127,7 @@ class Stretch:
 
 
 def stretches(scenario: schema.Scenario, speed: HostSpeed, expected: Expected) -> Iterator[Stretch]:
-    """A window's beginning, and a micro-window like all that follow.
+    """A window's beginning, and a micro-window soon after it.
 
     The members of all groups were measured when the last window ended. That takes from the time of the first
     micro-windows, and from their budgets: those whose budget it takes whole train nothing, the one after
@@ -142,19 +142,22 @@ def stretches(scenario: schema.Scenario, speed: HostSpeed, expected: Expected) -
     measured_s = at_end / speed.infer_images_per_s + expected.drifting * speed.export_s
     bits = expected.drifting * expected.student_bytes * 8
     rate = DOWNLINK_USE * (scenario.network.downlink.rate or math.inf)
-    long_s = (whole + 1) * micro_s
-    first = min(bits, rate * long_s)
-    second = min(bits - first, rate * micro_s)
     yield Stretch(
         whole + 1,
         measured_s + micro_window_s(scenario, speed, usual, owed),
-        first / long_s / DATAGRAM_BITS,
+        _fetching(bits, rate, (whole + 1) * micro_s),
     )
+    # as many packets again: fetching begins when the measuring is done, late in the first stretch
     yield Stretch(
         1,
         micro_window_s(scenario, speed, usual, trainer.evaluation_cost * usual),
-        second / micro_s / DATAGRAM_BITS,
+        _fetching(bits, rate, micro_s),
     )
+
+
+def _fetching(bits: float, rate_bps: float, stretch_s: float) -> float:
+    """Datagrams a second while students of so many bits are fetched for as long as the stretch, at most."""
+    return min(bits, rate_bps * stretch_s) / stretch_s / DATAGRAM_BITS
 
 
 def _most_measured(scenario: schema.Scenario) -> float:
