@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
@@ -68,7 +69,6 @@ class System:
         self._emit = emit
         policy = make_policy(scenario.policy.name, scenario.policy_setup)
         self._rule = policy.transmission
-        self._config = camera_config(scenario.transport, self._rule)
         self.targets = ShareTargets(scenario)
         self.injector = FaultInjector(
             lab,
@@ -155,13 +155,16 @@ class System:
         return await StudentMeter(self._world, self._inference, files, sights).measure(plan, end, progress)
 
     def _camera(self, camera: CameraSection, student: bytes, workers: Workers) -> Camera:
+        uplink_bps = self._scenario.uplink_of(camera).rate or math.inf
+        config = camera_config(self._scenario.transport, self._rule, uplink_bps=uplink_bps)
+
         @asynccontextmanager
         async def dial() -> AsyncIterator[Peer]:
             with await self._lab.udp_socket(camera.id) as sock:
                 server = (self._lab.address(SERVER), SERVER_PORT)
                 telemetry = self._qlog.trace if self._qlog is not None else None
                 async with dialled(
-                    sock, server, camera.id, self._tokens[camera.id], self._config, self.clock, telemetry
+                    sock, server, camera.id, self._tokens[camera.id], config, self.clock, telemetry
                 ) as peer:
                     yield peer
 

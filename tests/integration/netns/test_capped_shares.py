@@ -7,6 +7,7 @@ the test measures the way from shares to goodput alone: alphas, share reports, e
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -115,7 +116,7 @@ async def run(scenario: schema.Scenario, emit: Callable[[AnyEvent], None]) -> No
     clock = RunClock(DILATION)
     # more than any camera can sample: the frame rate is the clock's
     rule = GpuProportional(mapping="auto", pixels_per_s_per_level=50.0 * 320 * 192)
-    config = camera_config(scenario.transport, rule)
+    uplinks = {camera.id: scenario.uplink_of(camera).rate or math.inf for camera in scenario.cameras}
     tokens = {camera.id: camera.id.encode().ljust(16) for camera in scenario.cameras}
     async with AsyncExitStack() as stack:
         lab = await stack.enter_async_context(open_lab(lab_spec(scenario, DILATION)))
@@ -128,6 +129,7 @@ async def run(scenario: schema.Scenario, emit: Callable[[AnyEvent], None]) -> No
             async def connection() -> AsyncIterator[Peer]:
                 with await lab.udp_socket(camera) as own:
                     server = (lab.address(SERVER), SERVER_PORT)
+                    config = camera_config(scenario.transport, rule, uplink_bps=uplinks[camera])
                     async with dialled(own, server, camera, tokens[camera], config, clock) as peer:
                         yield peer
 

@@ -1,5 +1,6 @@
 """What every policy must do, whichever it is: a new policy passes these by being listed in the registry."""
 
+import math
 from collections.abc import Iterator
 
 import pytest
@@ -187,3 +188,14 @@ def test_cameras_and_server_are_configured_by_the_rule_and_the_scenario() -> Non
         config = steering.camera_config(settings, rule)
         assert (config.beta, config.alpha, config.follow_shares) == (0.7, 1.0, rule.follows_shares)
         assert steering.server_config(settings).alpha == 3.0
+
+
+@pytest.mark.parametrize(
+    ("uplink_bps", "interval_s"), [(4e6, 0.025), (200e3, 0.072), (50e3, 0.1), (math.inf, 0.025)]
+)
+def test_acknowledgements_of_downloads_take_a_twentieth_of_an_uplink(
+    uplink_bps: float, interval_s: float
+) -> None:
+    rule = make_policy("ecco", PolicySetup(gpus=1, micro_windows=10)).transmission
+    config = steering.camera_config(TransportSection(), rule, uplink_bps=uplink_bps)
+    assert config.ack_interval_s == pytest.approx(interval_s)
