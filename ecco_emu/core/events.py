@@ -178,7 +178,7 @@ class MicroWindow(Event, frozen=True, kw_only=True, tag="micro_window"):
     charged: float = 0.0
     """The part of it that evaluation and labelling took (``trainer.evaluation_cost``, ``teacher_cost``)."""
     late: bool = False
-    """The work was not done when the micro-window ended: a missed deadline."""
+    """The work was not done when the micro-window ended, give or take a twentieth: a missed deadline."""
 
 
 class GroupState(msgspec.Struct, frozen=True, kw_only=True):

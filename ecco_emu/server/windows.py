@@ -30,6 +30,9 @@ LATE_START = 0.1
 """Part of a micro-window that must be left for it to be used. Little, because the measurement at a window's
 end takes from the first micro-windows of the next, and is charged to them: the training that their budgets
 still pay for fits into the time that is left."""
+LATE_TOLERANCE = 0.05
+"""Part of a micro-window by which its training may end late before that counts as a missed deadline. The next
+one begins as much later, so that a host that is too slow by ever so little exceeds it after some of them."""
 _NOTHING_TRAINED = TrainResult(steps=0, images=0, reference_images=0.0, losses=[], wall_s=0.0)
 
 
@@ -41,7 +44,9 @@ class RetrainingLoop:
     ) -> None:
         windows = scenario.windows
         self._machine = WindowMachine(
-            Calendar(windows.length, windows.micro, windows.count), late_start=LATE_START
+            Calendar(windows.length, windows.micro, windows.count),
+            late_start=LATE_START,
+            tolerance_s=LATE_TOLERANCE * windows.micro,
         )
         self._budget = scenario.trainer.gpus * scenario.trainer.gpu_speed * windows.micro
         """Reference images that all GPUs together train on in a micro-window."""

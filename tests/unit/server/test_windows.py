@@ -97,3 +97,13 @@ async def test_measuring_that_is_worth_whole_micro_windows_takes_them_and_is_no_
     assert seconds == pytest.approx(0.04 * (96 + 3 + 3))
     assert third[0].evaluate_wall_s == pytest.approx(seconds * 40 / 102)
     assert bench.misses == []
+
+
+async def test_an_overrun_of_a_few_per_cent_is_late_when_it_adds_up(bench: Bench) -> None:
+    await bench.ask(CAM1, (0.0, 0.0))
+    bench.trainer.takes_s = 2.04  # of a micro-window of 2 s
+    await bench.loop.run()
+    late = [event.late for event in bench.record.of(MicroWindow)]
+    # ends are 0.04, 0.08, 0.12 s late, and so on: more than a twentieth from the third one on
+    assert late[:4] == [False, False, True, True]
+    assert len(bench.misses) == late.count(True)
