@@ -18,11 +18,27 @@ from ecco_emu.server.measuring import MOST_CHARGED
 
 HEADROOM = 1.05
 """Room for the difference between the model and a run (docs/notes/trainer.md)."""
-PACKET_CPU_S = 300e-6
-RELAY_CPU_S = 170e-6
-"""CPU of a datagram with its share of acknowledgements: in the command, which holds both of its ends, and in
-the relay. Found in whole runs, whose packets come singly to cold caches; a bulk transfer takes 107 and 31 µs
-(docs/notes/measurements.md). Only these are not measured anew: that takes a network at a run's pace."""
+
+
+@dataclass(frozen=True, slots=True)
+class PacketCost:
+    """CPU of a datagram with its share of acknowledgements: of one that comes alone to cold caches, and of
+    one in a stream that keeps a process awake. Found in whole runs and in ``bench``
+    (docs/notes/trainer.md); not measured anew, because that takes a network at a run's pace."""
+
+    alone_s: float
+    stream_s: float
+
+    def at(self, packets_per_wall_s: float) -> float:
+        alone = min(1.0, ALONE_PER_S / packets_per_wall_s) if packets_per_wall_s else 1.0
+        return self.stream_s + alone * (self.alone_s - self.stream_s)
+
+
+COMMAND_PACKET = PacketCost(600e-6, 107e-6)
+"""In the command, which holds both ends."""
+RELAY_PACKET = PacketCost(300e-6, 31e-6)
+ALONE_PER_S = 340.0
+"""Up to so many datagrams in a second of the wall each comes alone."""
 DATAGRAM_BITS = 1200 * 8
 DOWNLINK_USE = 0.8
 """The part of the downlink's rate at which students were fetched in whole runs."""
@@ -77,8 +93,9 @@ def choose_dilation(scenario: schema.Scenario, speed: HostSpeed, expected: Expec
 def background_duty(scenario: schema.Scenario, speed: HostSpeed, expected: Expected) -> float:
     """The part of the time, above 0 and at most 1, in which a core beside training is busy in a run."""
     free = max(1, speed.cores - speed.trainer_threads)
-    load = sum(background_loads(scenario, speed).values())
-    return min(1.0, load / free / _least_dilation(scenario, speed, expected, 1.0))
+    dilation = _least_dilation(scenario, speed, expected, 1.0)
+    load = sum(background_loads(scenario, speed, dilation).values())
+    return min(1.0, load / free / dilation)
 
 
 def _least_dilation(
@@ -90,7 +107,7 @@ def _least_dilation(
 
 def _holds(scenario: schema.Scenario, speed: HostSpeed, expected: Expected, dilation: float) -> bool:
     for stretch in stretches(scenario, speed, expected):
-        loads = background_loads(scenario, speed, stretch.packets_per_s)
+        loads = background_loads(scenario, speed, dilation, stretch.packets_per_s)
         duties = [load / dilation for load in loads.values()]
         if max(duties) > 1.0 or sum(duties) > speed.cores:
             return False
@@ -183,7 +200,7 @@ def micro_window_s(scenario: schema.Scenario, speed: HostSpeed, measured: float,
 
 
 def background_loads(
-    scenario: schema.Scenario, speed: HostSpeed, extra_packets_per_s: float = 0.0
+    scenario: schema.Scenario, speed: HostSpeed, dilation: float, extra_packets_per_s: float = 0.0
 ) -> Mapping[str, float]:
     """CPU seconds per emulated second, by process: everything but the trainer.
 
@@ -200,7 +217,7 @@ def background_loads(
         scenario.uplink_of(camera).rate or 0.0 for camera in scenario.cameras
     )
     packets_per_s = up / DATAGRAM_BITS + extra_packets_per_s
-    loop += packets_per_s * PACKET_CPU_S
+    loop += packets_per_s * COMMAND_PACKET.at(packets_per_s / dilation)
+    relay = packets_per_s * RELAY_PACKET.at(packets_per_s / dilation)
     # coding runs in threads of the command, beside its loop
-    relay = packets_per_s * RELAY_CPU_S
     return {"inference": inference, "world": world, "codec": codec, "loop": loop, "relay": relay}

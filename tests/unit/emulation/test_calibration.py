@@ -18,9 +18,10 @@ from ecco_emu.core.frames import Frame, Image
 from ecco_emu.core.ids import CameraId, ModelHash, model_hash
 from ecco_emu.emulation import workers
 from ecco_emu.emulation.calibration import (
+    ALONE_PER_S,
+    COMMAND_PACKET,
     HEADROOM,
-    PACKET_CPU_S,
-    RELAY_CPU_S,
+    RELAY_PACKET,
     REMEASURED,
     Expected,
     HostSpeed,
@@ -144,20 +145,26 @@ def test_students_are_fetched_from_a_windows_beginning_on() -> None:
 def test_the_rest_of_a_run_is_frames_and_packets() -> None:
     # Each camera: 4 frames a second at 20 a second, 5 frames a second of 10 + 10 ms, a metric of 20 ms every
     # 2 s; 960 kbit/s are 100 packets, and 50 more are students'
-    loads = background_loads(scenario(), SPEED, 50)
+    loads = background_loads(scenario(), SPEED, 2.0, 50)
     assert loads == pytest.approx(
         {
             "inference": 0.4,
             "world": 0.1,
             "codec": 0.1,
-            "loop": 2 * 5 * 0.002 + 0.02 + 150 * PACKET_CPU_S,
-            "relay": 150 * RELAY_CPU_S,
+            "loop": 2 * 5 * 0.002 + 0.02 + 150 * COMMAND_PACKET.alone_s,
+            "relay": 150 * RELAY_PACKET.alone_s,
         }
     )
     large = [
         {"id": "cam1", "at": ["0m", "0m"], "source": {"look_at": ["9m", "0m"], "fps": 5, "size": [640, 384]}}
     ]
-    assert background_loads(scenario(cameras=large), SPEED)["codec"] == pytest.approx(0.2)
+    assert background_loads(scenario(cameras=large), SPEED, 2.0)["codec"] == pytest.approx(0.2)
+
+
+def test_packets_of_a_stream_cost_less_than_those_that_come_alone() -> None:
+    assert COMMAND_PACKET.at(0.0) == COMMAND_PACKET.at(300.0) == COMMAND_PACKET.alone_s
+    half = (COMMAND_PACKET.alone_s + COMMAND_PACKET.stream_s) / 2
+    assert COMMAND_PACKET.at(2 * ALONE_PER_S) == pytest.approx(half)
 
 
 def test_the_trainer_waits_for_the_others_when_they_want_more_cores_than_it_leaves() -> None:
@@ -175,7 +182,7 @@ def test_the_chosen_dilation_is_the_least_that_holds_with_some_room() -> None:
         room = dilation / HEADROOM
         needs = []
         for stretch in stretches(scenario(), SPEED, EXPECTED):
-            loads = background_loads(scenario(), SPEED, stretch.packets_per_s).values()
+            loads = background_loads(scenario(), SPEED, room, stretch.packets_per_s).values()
             share = trainer_share([load / room for load in loads], cores=2, threads=1)
             needs.append(stretch.work_s <= stretch.micro_windows * 2 * room * share)
         assert all(needs) == enough
@@ -190,14 +197,15 @@ def test_a_process_that_lags_behind_sets_the_pace() -> None:
 def test_on_one_core_training_and_the_rest_add_up() -> None:
     alone = choose_dilation(scenario(), replace(SPEED, cores=1), EXPECTED)
     begin = next(iter(stretches(scenario(), SPEED, EXPECTED)))
-    rest = sum(background_loads(scenario(), SPEED, begin.packets_per_s).values())
+    rest = sum(background_loads(scenario(), SPEED, alone, begin.packets_per_s).values())
     assert alone == pytest.approx((begin.work_s / 2 + rest) * HEADROOM, abs=0.15)
 
 
 def test_beside_training_a_core_is_busy_for_the_rest_of_the_work() -> None:
     duty = background_duty(scenario(), SPEED, EXPECTED)
-    rest = sum(background_loads(scenario(), SPEED).values())
-    assert duty == pytest.approx(rest / choose_dilation(scenario(), SPEED, EXPECTED) * HEADROOM, rel=0.02)
+    dilation = choose_dilation(scenario(), SPEED, EXPECTED) / HEADROOM
+    rest = sum(background_loads(scenario(), SPEED, dilation).values())
+    assert duty == pytest.approx(rest / dilation, rel=0.02)
     # packets alone; a second has to pass, whatever the host's speed
     assert background_duty(scenario(), FAST, EXPECTED) < 0.06
 
