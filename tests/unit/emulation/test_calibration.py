@@ -207,7 +207,7 @@ def test_beside_training_a_core_is_busy_for_the_rest_of_the_work() -> None:
     rest = sum(background_loads(scenario(), SPEED, dilation).values())
     assert duty == pytest.approx(rest / dilation, rel=0.02)
     # packets alone; a second has to pass, whatever the host's speed
-    assert background_duty(scenario(), FAST, EXPECTED) < 0.06
+    assert background_duty(scenario(), FAST, EXPECTED) < 0.1
 
 
 # -- the rehearsal --
