@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 import psutil
 
@@ -35,6 +35,7 @@ from ecco_emu.core.ids import CameraId
 from ecco_emu.host.loop_lag import LoopLag
 from ecco_emu.scenario import schema
 from ecco_emu.transport.adapter import Peer
+from ecco_emu.transport.stats import ConnectionStats
 
 TRAFFIC_PERIOD_S = 1.0
 HEALTH_PERIOD_WALL_S = 5.0
@@ -224,8 +225,44 @@ class ShareTargets:
         )
 
 
+class MeteredPeer(Protocol):
+    """The server's end of a camera's connection."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def stats(self) -> ConnectionStats: ...
+
+
+P = TypeVar("P", bound=MeteredPeer)
+
+
+class MeteredListener(Generic[P]):
+    """Hands on a listener's connections, and counts the video that arrives on them.
+
+    What arrives is counted then, not when its segment is complete: a segment of a second that crosses a link
+    in a second would else be counted in one moment, and goodput exceed the link's rate.
+    """
+
+    def __init__(self, accept: Callable[[], Awaitable[P]]) -> None:
+        self._accept = accept
+        self._newest: dict[str, P] = {}
+        self._earlier_bytes: Counter[str] = Counter()
+
+    async def accept(self) -> P:
+        peer = await self._accept()
+        self._earlier_bytes[peer.name] = self.video_bytes(peer.name)
+        self._newest[peer.name] = peer
+        return peer
+
+    def video_bytes(self, camera: str) -> int:
+        """Bytes of video that have ever arrived from a camera, each once."""
+        newest = self._newest.get(camera)
+        return self._earlier_bytes[camera] + (newest.stats.video_bytes_received if newest else 0)
+
+
 class TrafficMeter:
-    """Every emulated second, each camera's traffic since the last."""
+    """Every emulated second, each camera's traffic since the last. ``arrived`` counts a camera's bytes."""
 
     def __init__(
         self,
@@ -233,16 +270,15 @@ class TrafficMeter:
         targets: ShareTargets,
         clock: Clock,
         emit: Callable[[AnyEvent], None],
+        arrived: Callable[[str], int],
     ) -> None:
         self._cameras = cameras
         self._targets = targets
         self._clock = clock
         self._emit = emit
-        self._received_bytes: Counter[CameraId] = Counter()
+        self._arrived = arrived
+        self._arrived_before: Counter[CameraId] = Counter()
         self._last: dict[CameraId, PeerCounters] = {}
-
-    def received(self, camera: CameraId, size: int) -> None:
-        self._received_bytes[camera] += size
 
     async def run(self) -> None:
         t = last = self._clock.now()
@@ -260,14 +296,16 @@ class TrafficMeter:
             counters = PeerCounters.of(peer)
             spent = counters.since(self._last.get(camera.id, PeerCounters()))
             self._last[camera.id] = counters
-            received_bits = self._received_bytes.pop(camera.id, 0) * 8
+            arrived_bytes = self._arrived(camera.id)
+            goodput_bps = (arrived_bytes - self._arrived_before[camera.id]) * 8 / period_s
+            self._arrived_before[camera.id] = arrived_bytes
             self._emit(
                 Traffic(
                     t=now,
                     camera=camera.id,
                     period_s=period_s,
                     sent_bps=spent.sent_bytes * 8 / period_s,
-                    goodput_bps=received_bits / period_s,
+                    goodput_bps=goodput_bps,
                     target_bps=targets[camera.id] * VIDEO_PART,
                     allowed_bps=peer.allowed_rate_bps if peer is not None else 0.0,
                     rtt_ms=counters.rtt_s * 1e3,

@@ -18,7 +18,7 @@ from ecco_emu.emulation.accuracy import LiveAccuracy
 from ecco_emu.emulation.connections import SERVER_PORT, dialled
 from ecco_emu.emulation.injector import FaultInjector
 from ecco_emu.emulation.measuring import Measured, Sight, StudentFiles, StudentMeter, run_stretches
-from ecco_emu.emulation.meters import HealthMeter, ShareTargets, TrafficMeter
+from ecco_emu.emulation.meters import HealthMeter, MeteredListener, ShareTargets, TrafficMeter
 from ecco_emu.emulation.topology import SERVER
 from ecco_emu.emulation.workers import Workers
 from ecco_emu.host.clock import RunClock
@@ -61,7 +61,7 @@ class System:
         self._qlog = qlog
         self.misses = 0
         self._scenario = scenario
-        self._listener = listener
+        self._listener = MeteredListener(listener.accept)
         self._lab = lab
         self._tokens = tokens
         self._world = workers.world
@@ -85,7 +85,7 @@ class System:
             period_s=scenario.windows.micro,
         )
         self.cameras = [self._camera(camera, student, workers) for camera in scenario.cameras]
-        self._traffic = TrafficMeter(self.cameras, self.targets, clock, emit)
+        self._traffic = TrafficMeter(self.cameras, self.targets, clock, emit, self._listener.video_bytes)
         self.lag = LoopLag()
         self.health = HealthMeter(self.lag, clock, emit, lambda: self.misses)
         ports = ServerPorts(
@@ -93,7 +93,6 @@ class System:
             trainer=workers.trainer,
             teacher=workers.teacher,
             emit=emit,
-            received=self._traffic.received,
             missed_deadline=self._missed,
         )
         self._server = EdgeServer(scenario, policy, models, ports)

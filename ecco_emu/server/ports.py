@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from ecco_emu.core.clock import Clock
 from ecco_emu.core.events import AnyEvent
-from ecco_emu.core.ids import CameraId
 from ecco_emu.trainer.backend import TrainerBackend
 from ecco_emu.trainer.teacher import Teacher
 
@@ -20,7 +19,5 @@ class ServerPorts:
     trainer: TrainerBackend
     teacher: Teacher
     emit: Callable[[AnyEvent], None]
-    received: Callable[[CameraId, int], None]
-    """Told how many bytes of video just arrived from a camera."""
     missed_deadline: Callable[[str], None]
     """Told in words of a micro-window that ended after its time; such a run is ``degraded``."""

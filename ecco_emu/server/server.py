@@ -95,7 +95,6 @@ class EdgeServer:
             case RetrainingRequest():
                 self.admission.received(message)
             case Segment():
-                self._ports.received(session.camera, len(message.data))
                 await self._intake.take(message)
 
     def _trouble(self, where: str, text: str) -> None:

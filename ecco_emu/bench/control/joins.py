@@ -150,7 +150,6 @@ def _server(
         trainer=stage.trainer,
         teacher=stage,
         emit=stage.events.append,
-        received=lambda camera, size: None,
         missed_deadline=lambda what: None,
     )
     policy = make_policy("ecco", scenario.policy_setup)

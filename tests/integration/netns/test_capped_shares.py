@@ -21,10 +21,10 @@ from ecco_emu.control.transmission import GpuProportional
 from ecco_emu.core.events import AnyEvent, JobCreated, JobJoined, SegmentMoved, Traffic
 from ecco_emu.core.frames import Frame, Image
 from ecco_emu.core.ids import CameraId, ModelHash
-from ecco_emu.core.messages import CONTROL, Assignment, Segment, decode_from_camera, encode
+from ecco_emu.core.messages import CONTROL, Assignment, encode
 from ecco_emu.emulation.assembly import open_lab
 from ecco_emu.emulation.connections import SERVER_PORT, dialled
-from ecco_emu.emulation.meters import ShareTargets, TrafficMeter
+from ecco_emu.emulation.meters import MeteredListener, ShareTargets, TrafficMeter
 from ecco_emu.emulation.topology import SERVER, lab_spec
 from ecco_emu.host.clock import RunClock
 from ecco_emu.policies.steering import camera_config, server_config
@@ -33,7 +33,7 @@ from ecco_emu.record.share_error import group_shares
 from ecco_emu.scenario import loading, schema
 from ecco_emu.tasks.detection import Detections
 from ecco_emu.transport.adapter import Listener, Peer
-from ecco_emu.transport.events import ConnectionClosed, VideoReceived
+from ecco_emu.transport.events import ConnectionClosed
 
 pytestmark = [pytest.mark.netns, pytest.mark.timeout(240)]
 
@@ -87,11 +87,10 @@ class NoInference:
 class FixedShares:
     """A server that knows from the beginning which group a camera belongs to, and its share."""
 
-    def __init__(self, rule: GpuProportional, received: Callable[[CameraId, int], None]) -> None:
+    def __init__(self, rule: GpuProportional) -> None:
         self._rule = rule
-        self._received = received
 
-    async def run(self, listener: Listener) -> None:
+    async def run(self, listener: MeteredListener[Peer]) -> None:
         async with asyncio.TaskGroup() as tasks:
             while True:
                 tasks.create_task(self._serve(await listener.accept()))
@@ -103,11 +102,7 @@ class FixedShares:
         peer.send(CONTROL, encode(Assignment(group, c=8.0 * p, p=p, members=2)))
         try:
             while True:
-                event = await peer.receive()
-                if isinstance(event, VideoReceived):
-                    segment = decode_from_camera(event.data)
-                    assert isinstance(segment, Segment)
-                    self._received(CameraId(peer.name), len(segment.data))
+                await peer.receive()
         except ConnectionClosed:
             pass
 
@@ -159,10 +154,11 @@ async def run(scenario: schema.Scenario, emit: Callable[[AnyEvent], None]) -> No
             )
             for camera in scenario.cameras
         ]
-        meter = TrafficMeter(cameras, targets, clock, emit)
+        metered = MeteredListener(listener.accept)
+        meter = TrafficMeter(cameras, targets, clock, emit, metered.video_bytes)
         clock.start()
-        server = FixedShares(rule, meter.received)
-        parts = [server.run(listener), meter.run(), *(camera.run() for camera in cameras)]
+        server = FixedShares(rule)
+        parts = [server.run(metered), meter.run(), *(camera.run() for camera in cameras)]
         async with asyncio.TaskGroup() as tasks:
             running = [tasks.create_task(part) for part in parts]
             await clock.sleep_until(DURATION_S)

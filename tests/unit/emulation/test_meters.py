@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from typing import cast
 
 import pytest
 from msgspec.structs import replace
 
-from ecco_emu.core.events import CameraConfigured, FaultApplied, SegmentMoved
+from ecco_emu.core.events import AnyEvent, CameraConfigured, FaultApplied, SegmentMoved, Traffic
 from ecco_emu.core.faults import (
     FaultPhase,
     LinkBlackhole,
@@ -21,10 +23,20 @@ from ecco_emu.core.faults import (
     LossBursts,
     NetworkPartition,
 )
-from ecco_emu.emulation.meters import VIDEO_PART, OwnLimit, PeerCounters, ShareTargets, resident_bytes
+from ecco_emu.core.ids import CameraId
+from ecco_emu.emulation.meters import (
+    VIDEO_PART,
+    MeteredListener,
+    OwnLimit,
+    PeerCounters,
+    ShareTargets,
+    TrafficMeter,
+    resident_bytes,
+)
 from ecco_emu.host.clock import RunClock
 from ecco_emu.host.loop_lag import LoopLag
 from ecco_emu.transport.adapter import Peer
+from ecco_emu.transport.stats import ConnectionStats
 from tests.unit.emulation.test_topology import scenario
 
 
@@ -177,6 +189,64 @@ def test_a_set_of_other_things_leaves_the_rate() -> None:
     targets.see(fault(LinkSet("cam1", rate_bps=1e6, delay_s=0.02, burst_loss=bursts), 0))
     targets.see(fault(LinkSet("cam1", delay_s=0.03), 1))
     assert targets.now()["cam1"] == 1e6
+
+
+# -- traffic --
+
+
+@dataclass
+class FakePeer:
+    name: str = "cam1"
+    stats: ConnectionStats = field(default_factory=ConnectionStats)
+
+
+@dataclass
+class FakeCamera:
+    id: CameraId
+    peer: Peer | None = None
+
+
+class Ticks:
+    """A clock for one reader: each sleep ends on time, after ``before`` has been told the time."""
+
+    def __init__(self, before: Callable[[float], Awaitable[None]], end: float) -> None:
+        self._before, self._end, self._now = before, end, 0.0
+
+    def now(self) -> float:
+        return self._now
+
+    async def sleep_until(self, t: float) -> float:
+        if t > self._end:
+            raise asyncio.CancelledError
+        await self._before(t)
+        self._now = t
+        return 0.0
+
+
+async def test_goodput_counts_video_when_it_arrives_not_when_its_segment_is_complete() -> None:
+    """A segment of 4 s crosses a link of 100 kbit/s in 4 s; then the camera dials again."""
+    peers = [FakePeer(), FakePeer()]
+    queue = list(peers)
+
+    async def accept() -> FakePeer:
+        return queue.pop(0)
+
+    listener = MeteredListener(accept)
+    await listener.accept()
+
+    async def arrive(t: float) -> None:
+        if t == 4:
+            await listener.accept()
+        peers[0 if t <= 3 else 1].stats.video_bytes_received += 12_500
+
+    events: list[AnyEvent] = []
+    clock = Ticks(arrive, end=4.0)
+    meter = TrafficMeter(
+        [FakeCamera(CameraId("cam1"))], ShareTargets(scenario()), clock, events.append, listener.video_bytes
+    )
+    with pytest.raises(asyncio.CancelledError):
+        await meter.run()
+    assert [event.goodput_bps for event in events if isinstance(event, Traffic)] == [100e3] * 4
 
 
 async def test_the_clock_dilates() -> None:

@@ -38,7 +38,6 @@ class Bench:
             trainer=self.trainer,
             teacher=EmptyTeacher(),
             emit=self.record,
-            received=lambda camera, size: None,
             missed_deadline=self.misses.append,
         )
         chosen = make_policy(self.scenario.policy.name, self.scenario.policy_setup)
