@@ -106,13 +106,13 @@ def _least_dilation(
 
 
 def _holds(scenario: schema.Scenario, speed: HostSpeed, expected: Expected, dilation: float) -> bool:
-    for stretch in stretches(scenario, speed, expected):
-        loads = background_loads(scenario, speed, dilation, stretch.packets_per_s)
+    for demand in demands(scenario, speed, expected):
+        loads = background_loads(scenario, speed, dilation, demand.packets_per_s)
         duties = [load / dilation for load in loads.values()]
         if max(duties) > 1.0 or sum(duties) > speed.cores:
             return False
         left = trainer_share(duties, speed.cores, speed.trainer_threads)
-        if stretch.work_s > stretch.micro_windows * scenario.windows.micro * dilation * left:
+        if demand.work_s > demand.micro_windows * scenario.windows.micro * dilation * left:
             return False
     return True
 
@@ -133,8 +133,8 @@ def trainer_share(duties: list[float], cores: int, threads: int) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
-    """Micro-windows that follow each other, and their work together."""
+class Demand:
+    """The work of micro-windows that follow each other, together."""
 
     micro_windows: int
     work_s: float
@@ -143,7 +143,7 @@ class Stretch:
     """Datagrams of students on their way to the cameras."""
 
 
-def stretches(scenario: schema.Scenario, speed: HostSpeed, expected: Expected) -> Iterator[Stretch]:
+def demands(scenario: schema.Scenario, speed: HostSpeed, expected: Expected) -> Iterator[Demand]:
     """A window's beginning, and a micro-window soon after it.
 
     The members of all groups were measured when the last window ended. That takes from the time of the first
@@ -159,13 +159,13 @@ def stretches(scenario: schema.Scenario, speed: HostSpeed, expected: Expected) -
     measured_s = at_end / speed.infer_images_per_s + expected.drifting * speed.export_s
     bits = expected.drifting * expected.student_bytes * 8
     rate = DOWNLINK_USE * (scenario.network.downlink.rate or math.inf)
-    yield Stretch(
+    yield Demand(
         whole + 1,
         measured_s + micro_window_s(scenario, speed, usual, owed),
         _fetching(bits, rate, (whole + 1) * micro_s),
     )
     # as many packets again: fetching begins when the measuring is done, late in the first stretch
-    yield Stretch(
+    yield Demand(
         1,
         micro_window_s(scenario, speed, usual, trainer.evaluation_cost * usual),
         _fetching(bits, rate, micro_s),
@@ -173,7 +173,7 @@ def stretches(scenario: schema.Scenario, speed: HostSpeed, expected: Expected) -
 
 
 def _fetching(bits: float, rate_bps: float, stretch_s: float) -> float:
-    """Datagrams a second while students of so many bits are fetched for as long as the stretch, at most."""
+    """Datagrams a second while students of so many bits are fetched, in a stretch of this length."""
     return min(bits, rate_bps * stretch_s) / stretch_s / DATAGRAM_BITS
 
 

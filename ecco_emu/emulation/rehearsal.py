@@ -12,9 +12,9 @@ import asyncio
 import itertools
 import os
 import time
-from collections.abc import Awaitable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import TypeVar, TypeVarTuple
 
 from ecco_emu.core.frames import Frame, Image
 from ecco_emu.core.ids import CameraId, ModelHash
@@ -42,6 +42,7 @@ LOOKS_PER_STEP = 3.4
 """A picture's part of a training step over looking at a picture: the forward pass is 29 % of the step."""
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 
 @dataclass(slots=True)
@@ -149,6 +150,8 @@ class _Background:
     measuring: _Cost = field(default_factory=_Cost)
     frames: int = 0
     _began_cpu_s: float = field(default_factory=time.process_time)
+    _counted_cpu_s: float = 0.0
+    """CPU of this process that coding and measuring took."""
 
     async def run_beside(self, training: asyncio.Future[Speed], expected: Expected) -> None:
         """Goes on until ``training`` is done, for a segment of each stream at least after the first one: the
@@ -157,7 +160,7 @@ class _Background:
         await self._segment(rest)
         self.duty = background_duty(self.scenario, self.with_training(self._guess()), expected) / STREAMS
         self.rendering, self.looking, self.coding, self.measuring = _Cost(), _Cost(), _Cost(), _Cost()
-        self.frames, self._began_cpu_s = 0, time.process_time()
+        self.frames, self._began_cpu_s, self._counted_cpu_s = 0, time.process_time(), 0.0
         await asyncio.gather(*(self._stream(rest, training) for _ in range(STREAMS)))
 
     async def _stream(self, frames: Iterator[tuple[CameraId, int]], training: asyncio.Future[Speed]) -> None:
@@ -183,8 +186,7 @@ class _Background:
 
     def _frame_s(self) -> float:
         """CPU of this process but for coding and measuring, which are counted by themselves."""
-        others_s = self.coding.seconds + self.measuring.seconds
-        return max(0.0, time.process_time() - self._began_cpu_s - others_s) / self.frames
+        return (time.process_time() - self._began_cpu_s - self._counted_cpu_s) / self.frames
 
     def _guess(self) -> Speed:
         """Training's speed, as far as the cameras' inference tells. It only decides how long pauses are."""
@@ -210,9 +212,12 @@ class _Background:
             await self._pause(rendered_s + looked_s)
         alike = [image for image in images if image.shape == images[0].shape]
         pixels = sum(image.shape[0] * image.shape[1] for image in alike)
-        _, coded_s = await self.coding.of(asyncio.to_thread(_code, alike), pixels / REFERENCE_PX)
+        cpu_s, coded_s = await self.coding.of(asyncio.to_thread(_cpu_s, _code, alike), pixels / REFERENCE_PX)
+        self._counted_cpu_s += cpu_s
         watched = round(SPAN_S * self.scenario.drift.infer_fps)
-        _, measured_s = await self.measuring.of(asyncio.to_thread(_measure, truth, found, watched), 1.0)
+        measuring = asyncio.to_thread(_cpu_s, _measure, truth, found, watched)
+        cpu_s, measured_s = await self.measuring.of(measuring, 1.0)
+        self._counted_cpu_s += cpu_s
         await self._pause(coded_s + measured_s)
 
     async def _pause(self, worked_s: float) -> None:
@@ -224,6 +229,13 @@ class _Background:
         for later in itertools.count(1):
             for picture in self.pictures:
                 yield picture.frame.camera, picture.frame.index + later
+
+
+def _cpu_s(work: Callable[[*Ts], None], *args: *Ts) -> float:
+    """CPU seconds of this thread for a piece of work."""
+    started = time.thread_time()
+    work(*args)
+    return time.thread_time() - started
 
 
 def _code(images: Sequence[Image]) -> None:

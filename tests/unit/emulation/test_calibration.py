@@ -28,8 +28,8 @@ from ecco_emu.emulation.calibration import (
     background_duty,
     background_loads,
     choose_dilation,
+    demands,
     micro_window_s,
-    stretches,
     trainer_share,
 )
 from ecco_emu.emulation.manifest import manifest
@@ -113,7 +113,7 @@ def test_measuring_takes_nine_tenths_of_a_budget_at_most_and_a_step_is_always_ta
 
 
 def test_a_windows_beginning_has_the_measuring_of_the_last_ones_end() -> None:
-    begin, usual = stretches(scenario(), SPEED, EXPECTED)
+    begin, usual = demands(scenario(), SPEED, EXPECTED)
     frames = REMEASURED * 20
     assert (begin.micro_windows, usual.micro_windows) == (1, 1)
     assert usual.work_s == micro_window_s(scenario(), SPEED, frames, 0.25 * frames)
@@ -126,7 +126,7 @@ def test_measuring_that_takes_whole_budgets_has_their_time_too() -> None:
     dear = scenario(
         trainer={"gpus": 1, "gpu_speed": 20, "batch": 4, "evaluation_cost": 1.5, "eval_frames": 4}
     )
-    begin, _ = stretches(dear, SPEED, EXPECTED)
+    begin, _ = demands(dear, SPEED, EXPECTED)
     # 64 frames cost 96 images, two budgets of 40 and 16 of a third, which has 8.4 of its own to pay
     assert begin.micro_windows == 3
     own_s = micro_window_s(dear, SPEED, REMEASURED * 4, 16 + 1.5 * REMEASURED * 4)
@@ -134,11 +134,11 @@ def test_measuring_that_takes_whole_budgets_has_their_time_too() -> None:
 
 
 def test_students_are_fetched_from_a_windows_beginning_on() -> None:
-    # 2 * 1.2 MB are 19.2 Mbit: more than two seconds at 0.8 of 10 Mbit/s, which both stretches may see
+    # 2 * 1.2 MB are 19.2 Mbit: more than two seconds at 0.8 of 10 Mbit/s, which both demands may see
     slow = scenario(network={"downlink": {"rate": "10mbit"}})
     unlimited = scenario(network={"downlink": {"rate": None}})
     for made, rates in ((slow, [8e6, 8e6]), (unlimited, [9.6e6, 9.6e6])):
-        found = [each.packets_per_s * 9600 for each in stretches(made, SPEED, EXPECTED)]
+        found = [each.packets_per_s * 9600 for each in demands(made, SPEED, EXPECTED)]
         assert found == pytest.approx(rates)
 
 
@@ -181,10 +181,10 @@ def test_the_chosen_dilation_is_the_least_that_holds_with_some_room() -> None:
     for dilation, enough in ((chosen, True), (chosen - 0.1, False)):
         room = dilation / HEADROOM
         needs = []
-        for stretch in stretches(scenario(), SPEED, EXPECTED):
-            loads = background_loads(scenario(), SPEED, room, stretch.packets_per_s).values()
+        for demand in demands(scenario(), SPEED, EXPECTED):
+            loads = background_loads(scenario(), SPEED, room, demand.packets_per_s).values()
             share = trainer_share([load / room for load in loads], cores=2, threads=1)
-            needs.append(stretch.work_s <= stretch.micro_windows * 2 * room * share)
+            needs.append(demand.work_s <= demand.micro_windows * 2 * room * share)
         assert all(needs) == enough
     assert choose_dilation(scenario(), FAST, EXPECTED) == 1.0
 
@@ -196,7 +196,7 @@ def test_a_process_that_lags_behind_sets_the_pace() -> None:
 
 def test_on_one_core_training_and_the_rest_add_up() -> None:
     alone = choose_dilation(scenario(), replace(SPEED, cores=1), EXPECTED)
-    begin = next(iter(stretches(scenario(), SPEED, EXPECTED)))
+    begin = next(iter(demands(scenario(), SPEED, EXPECTED)))
     rest = sum(background_loads(scenario(), SPEED, alone, begin.packets_per_s).values())
     assert alone == pytest.approx((begin.work_s / 2 + rest) * HEADROOM, abs=0.15)
 

@@ -104,10 +104,12 @@ def test_how_the_gpus_spent_their_time_is_a_mean_over_used_micro_windows() -> No
 
     # 2 s of 4 wall seconds each
     begun = started(micro_s=2.0)
-    used = [begun, micro(0, "j", 4.0, 2.0, 64.0), micro(1, "j", 6.0, 1.0, 64.0), micro(2, None, 0, 0, 64.0)]
+    used = [begun, micro(0, "j", 4.0, 2.0, 64.0), micro(1, "j", 6.0, 1.0, 64.0), micro(2, None, 0, 0, 0.0)]
     assert summarize(RunMetrics.of(used), "ok")["gpu_time"] == {
         "train": 0.625, "evaluate": 0.1875, "label": 0.1, "charged": 0.25,
     }  # fmt: skip
+    paid = [*used, micro(3, None, 0.0, 6.0, 64.0)]  # trained no job, but measured
+    assert summarize(RunMetrics.of(paid), "ok")["gpu_time"]["evaluate"] == pytest.approx(2.25 / 6)
     older = [begun, micro(0, "j", 4.0, 0.0, 0.0)]  # such a log tells of training alone
     assert summarize(RunMetrics.of(older), "ok")["gpu_time"] == {
         "train": 0.5, "evaluate": None, "label": None, "charged": None,
