@@ -3,15 +3,18 @@
 Everything a run computes in an emulated second is added up as CPU seconds of its processes, from the speeds
 that a rehearsal found on this host a moment before (``rehearsal``). The chosen dilation is the least at which
 the training process does the work of the dearest micro-windows in their time, beside processes that come
-before it and in whose way it is when they want its core. Pure.
+before it and take its core when they find no other. Pure.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
+
+import numpy as np
 
 from ecco_emu.scenario import schema
 from ecco_emu.server.measuring import MOST_CHARGED
@@ -77,7 +80,7 @@ class HostSpeed:
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """How much of the run to come depends on its course."""
+    """What is known of the run to come that its scenario does not say in so many words."""
 
     drifting: int
     """Cameras whose condition changes, so that they are retrained."""
@@ -101,12 +104,13 @@ def background_duty(scenario: schema.Scenario, speed: HostSpeed, expected: Expec
 def _least_dilation(
     scenario: schema.Scenario, speed: HostSpeed, expected: Expected, headroom: float
 ) -> float:
+    wanted = list(demands(scenario, speed, expected))
     tenths = (number / 10 for number in itertools.count(10))
-    return next(each for each in tenths if _holds(scenario, speed, expected, each / headroom))
+    return next(each for each in tenths if _holds(scenario, speed, wanted, each / headroom))
 
 
-def _holds(scenario: schema.Scenario, speed: HostSpeed, expected: Expected, dilation: float) -> bool:
-    for demand in demands(scenario, speed, expected):
+def _holds(scenario: schema.Scenario, speed: HostSpeed, wanted: Sequence[Demand], dilation: float) -> bool:
+    for demand in wanted:
         loads = background_loads(scenario, speed, dilation, demand.packets_per_s)
         duties = [load / dilation for load in loads.values()]
         if max(duties) > 1.0 or sum(duties) > speed.cores:
@@ -117,18 +121,16 @@ def _holds(scenario: schema.Scenario, speed: HostSpeed, expected: Expected, dila
     return True
 
 
-def trainer_share(duties: list[float], cores: int, threads: int) -> float:
+def trainer_share(duties: Sequence[float], cores: int, threads: int) -> float:
     """The part of the time in which the trainer's ``threads`` have their cores, from 0 to 1.
 
     Each of the other processes is busy for its duty of the time, independently of the others, and comes
     before the trainer (``host.priorities``). Those that find no free core take one from it.
     """
     free = max(0, cores - threads)
-    busy = [1.0]  # chance that 0, 1, ... of the processes are busy
-    for duty in duties:
-        idle = [chance * (1 - duty) for chance in [*busy, 0.0]]
-        busy = [stays + before * duty for stays, before in zip(idle, [0.0, *busy], strict=True)]
-    taken = sum((number - free) * chance for number, chance in enumerate(busy) if number > free)
+    # the chances that 0, 1, ... of the processes are busy: distributions of sums are convolved
+    busy = reduce(np.convolve, ([1 - duty, duty] for duty in duties), np.ones(1))
+    taken = float(np.maximum(np.arange(len(busy)) - free, 0) @ busy)
     return max(0.0, 1.0 - taken / threads)
 
 
@@ -153,7 +155,7 @@ def demands(scenario: schema.Scenario, speed: HostSpeed, expected: Expected) -> 
     trainer, micro_s = scenario.trainer, scenario.windows.micro
     usual = REMEASURED * trainer.eval_frames
     at_end = expected.drifting * _most_measured(scenario)
-    budget = _budget(scenario)
+    budget = scenario.micro_budget
     whole = int(trainer.evaluation_cost * at_end // budget)
     owed = trainer.evaluation_cost * (at_end + usual) - whole * budget
     measured_s = at_end / speed.infer_images_per_s + expected.drifting * speed.export_s
@@ -184,17 +186,12 @@ def _most_measured(scenario: schema.Scenario) -> float:
     return min(fps * scenario.windows.length, scenario.trainer.window_frames)
 
 
-def _budget(scenario: schema.Scenario) -> float:
-    trainer = scenario.trainer
-    return trainer.gpus * trainer.gpu_speed * scenario.windows.micro
-
-
 def micro_window_s(scenario: schema.Scenario, speed: HostSpeed, measured: float, owed: float) -> float:
     """Wall seconds of a micro-window in which models are run on ``measured`` frames to measure them.
 
     ``owed`` reference images are charged to its budget, so they take the place of training.
     """
-    budget, step = _budget(scenario), scenario.trainer.gpus * scenario.trainer.batch
+    budget, step = scenario.micro_budget, scenario.trainer.gpus * scenario.trainer.batch
     images = max(1, int((budget - min(owed, MOST_CHARGED * budget)) // step)) * step
     return images / speed.train_images_per_s + speed.micro_s + measured / speed.infer_images_per_s
 

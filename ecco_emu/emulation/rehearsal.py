@@ -148,7 +148,6 @@ class _Background:
     looking: _Cost = field(default_factory=_Cost)
     coding: _Cost = field(default_factory=_Cost)
     measuring: _Cost = field(default_factory=_Cost)
-    frames: int = 0
     _began_cpu_s: float = field(default_factory=time.process_time)
     _counted_cpu_s: float = 0.0
     """CPU of this process that coding and measuring took."""
@@ -160,7 +159,7 @@ class _Background:
         await self._segment(rest)
         self.duty = background_duty(self.scenario, self.with_training(self._guess()), expected) / STREAMS
         self.rendering, self.looking, self.coding, self.measuring = _Cost(), _Cost(), _Cost(), _Cost()
-        self.frames, self._began_cpu_s, self._counted_cpu_s = 0, time.process_time(), 0.0
+        self._began_cpu_s, self._counted_cpu_s = time.process_time(), 0.0
         await asyncio.gather(*(self._stream(rest, training) for _ in range(STREAMS)))
 
     async def _stream(self, frames: Iterator[tuple[CameraId, int]], training: asyncio.Future[Speed]) -> None:
@@ -186,7 +185,7 @@ class _Background:
 
     def _frame_s(self) -> float:
         """CPU of this process but for coding and measuring, which are counted by themselves."""
-        return (time.process_time() - self._began_cpu_s - self._counted_cpu_s) / self.frames
+        return (time.process_time() - self._began_cpu_s - self._counted_cpu_s) / self.looking.amount
 
     def _guess(self) -> Speed:
         """Training's speed, as far as the cameras' inference tells. It only decides how long pauses are."""
@@ -208,7 +207,6 @@ class _Background:
             images.append(frame.image)
             truth.append(self.world.labels(camera, index))
             found.append(seen)
-            self.frames += 1
             await self._pause(rendered_s + looked_s)
         alike = [image for image in images if image.shape == images[0].shape]
         pixels = sum(image.shape[0] * image.shape[1] for image in alike)

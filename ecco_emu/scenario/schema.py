@@ -99,6 +99,11 @@ class Scenario(Strict):
         """Pixels per emulated second that one GPU micro-window per retraining window can train on."""
         return pixels_per_level(self.trainer.gpu_speed, self.windows.micro, self.windows.length)
 
+    @property
+    def micro_budget(self) -> float:
+        """Reference images that all GPUs together train on in a micro-window."""
+        return self.trainer.gpus * self.trainer.gpu_speed * self.windows.micro
+
     def uplink_of(self, camera: CameraSection) -> UplinkSection:
         """The camera's uplink: network.uplink with the keys that the camera overrides."""
         if camera.uplink is None:

@@ -48,8 +48,7 @@ class RetrainingLoop:
             late_start=LATE_START,
             tolerance_s=LATE_TOLERANCE * windows.micro,
         )
-        self._budget = scenario.trainer.gpus * scenario.trainer.gpu_speed * windows.micro
-        """Reference images that all GPUs together train on in a micro-window."""
+        self._budget = scenario.micro_budget
         self._sizes: dict[JobId, int] = {}
         self._published: dict[JobId, int] | None = None
         self._policy = policy

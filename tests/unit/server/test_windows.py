@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from ecco_emu.core.events import Assigned, MicroWindow, WindowEnded
+from ecco_emu.core.ids import JobId
 from tests.unit.server.bench import CAM1, CAM2, CAM3, FAR, Bench
 
 
@@ -17,11 +18,16 @@ async def test_shares_of_new_jobs_are_equal_until_measured_and_sum_to_one(bench:
     assert shares == pytest.approx([1 / 3] * 3)
 
 
+async def two_jobs(bench: Bench) -> tuple[JobId, JobId]:
+    first = await bench.ask(CAM1, (0.0, 0.0))
+    second = await bench.ask(CAM2, FAR)
+    assert first is not None
+    assert second is not None
+    return first, second
+
+
 async def test_every_micro_window_trains_one_job_and_the_better_gain_gets_more(bench: Bench) -> None:
-    high = await bench.ask(CAM1, (0.0, 0.0))
-    low = await bench.ask(CAM2, FAR)
-    assert high is not None
-    assert low is not None
+    high, low = await two_jobs(bench)
     bench.trainer.gain = {high: 0.03, low: 0.0}
     await bench.loop.run()
     micro = bench.record.of(MicroWindow)
@@ -36,10 +42,7 @@ async def test_every_micro_window_trains_one_job_and_the_better_gain_gets_more(b
 
 
 async def test_estimates_are_sent_once_a_window_after_the_initial_pass(bench: Bench) -> None:
-    high = await bench.ask(CAM1, (0.0, 0.0))
-    low = await bench.ask(CAM2, FAR)
-    assert high is not None
-    assert low is not None
+    high, low = await two_jobs(bench)
     bench.trainer.gain = {high: 0.03, low: 0.01}
     bench.record.events.clear()
     await bench.loop.run()
