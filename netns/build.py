@@ -40,7 +40,7 @@ from netns.planning import (
     Plan,
     plan_direction,
 )
-from netns.qdiscs import RateLimit
+from netns.qdiscs import Gate, RateLimit
 from netns.relay.client import LineCounters, RelayClient
 from netns.spec import DIRECTIONS, Direction, Shape
 
@@ -74,6 +74,7 @@ class BuiltLab:
         # The shapes that the caller has set. Those in _directions include the rate limits of faults.
         self._base = {key: direction.shape for key, direction in self._directions.items()}
         self._limits: dict[tuple[str, Direction], Layers] = {key: Layers({}) for key in self._directions}
+        self._gates: dict[tuple[str, Direction], Gate] = dict.fromkeys(self._directions, "open")
         self._down: Causes[str] = Causes()
         self._blocked: Causes[tuple[str, str]] = Causes()
         self._cuts = {link.name: CutLedger() for link in plan.links}
@@ -216,19 +217,18 @@ class BuiltLab:
                 link = self.plan.links[index - FIRST_PORT_INDEX]
                 self._drops_before[link.name, "ingress"] += found.drops + found.backlog_packets
 
-    def set_shapes(self, name: str, shapes: dict[Direction, Shape], *, least_frame_bytes: int = 0) -> None:
-        """Changes directions of a link. Packets that are queued or under way stay. Until the next change, the
-        rate limit charges a shorter frame as if it had ``least_frame_bytes``.
+    def set_shapes(self, name: str, shapes: dict[Direction, Shape], *, gate: Gate | None = None) -> None:
+        """Changes directions of a link. Packets that are queued or under way stay. None
+        leaves the gate as it is. Only a direction with a rate can be held.
 
         Raises: ``CapabilityError`` if the wire cannot do it; then nothing was changed.
         """
         link = self._links[name]
         # All are planned before the first is applied, so that a refusal leaves both directions as they were.
         planned = {which: self.check_shape(name, which, shape) for which, shape in shapes.items()}
-        if least_frame_bytes:
-            planned = {which: one.with_least_frame(least_frame_bytes) for which, one in planned.items()}
         for which, new in planned.items():
-            self._apply(link, which, new)
+            gate = self._gates[name, which] = gate or self._gates[name, which]
+            self._apply(link, which, new.with_gate(gate))
             self._base[name, which] = shapes[which]
 
     def check_shape(self, name: str, which: Direction, shape: Shape) -> DirectionPlan:

@@ -93,7 +93,7 @@ def _probe() -> Capabilities:
         attempt(
             "htb",
             lambda: route.execute(
-                requests.add_qdiscs(_LOOPBACK_INDEX, [RateLimit(1e6, 2000, 9000)], "a device")
+                requests.add_qdiscs(_LOOPBACK_INDEX, [RateLimit(1e6, 1514, 2000, 9000)], "a device")
             ),
         )
         # On the veth of above, as in a lab. The devices are never taken down: they go with the namespace.

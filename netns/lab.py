@@ -317,7 +317,10 @@ class Link:
         # each other.
         def apply() -> None:
             built.set_shapes(
-                self.name, {one: changed_shape(built.own_shape(self.name, one), changes) for one in which}
+                self.name,
+                {one: changed_shape(built.own_shape(self.name, one), changes) for one in which},
+                # A rate that somebody asks for ends the outage of a trace too.
+                gate="open" if "rate_bps" in changes else None,
             )
 
         await self._lab._call(apply)

@@ -19,7 +19,7 @@ from typing import Literal
 from netns.capabilities import Capabilities
 from netns.errors import CapabilityError, PrivilegeError
 from netns.impairment import Impairment
-from netns.qdiscs import Qdisc, RateLimit, lifted_rate_limit, netem_for, rate_limit_for
+from netns.qdiscs import Gate, Qdisc, RateLimit, lifted_rate_limit, netem_for, rate_limit_for
 from netns.spec import DIRECTIONS, Direction, EngineName, LabSpec, LinkSpec, Shape
 
 Wire = Literal["veth", "netem", "relay"]
@@ -52,11 +52,10 @@ class DirectionPlan:
         """The qdisc that limits the rate, if there is one."""
         return next((qdisc for qdisc in self.qdiscs if isinstance(qdisc, RateLimit)), None)
 
-    def with_least_frame(self, least_bytes: int) -> DirectionPlan:
-        """The same plan, in which the rate limit charges each shorter frame as if it had ``least_bytes``."""
+    def with_gate(self, gate: Gate) -> DirectionPlan:
+        """The same plan with another state of its rate limit's gate."""
         qdiscs = (
-            replace(qdisc, least_bytes=least_bytes) if isinstance(qdisc, RateLimit) else qdisc
-            for qdisc in self.qdiscs
+            replace(qdisc, gate=gate) if isinstance(qdisc, RateLimit) else qdisc for qdisc in self.qdiscs
         )
         return replace(self, qdiscs=tuple(qdiscs))
 

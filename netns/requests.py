@@ -233,7 +233,7 @@ def _shape(index: int, chain: Sequence[Qdisc], what: str, existing: int) -> list
                 RTM_NEWQDISC,
                 handle + qdisc.minor,
                 handle + _QUEUE_HANDLE_STEP,
-                "bfifo",
+                qdisc.queue_kind,
                 qdisc.queue_options(),
             )
         # The next one hangs in class 1, the only one, of netem as of htb.

@@ -17,12 +17,14 @@ import math
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netns.errors import SpecError
 from netns.planning import changed_shape
+from netns.qdiscs import Gate
 from netns.spec import ETHERNET_HEADER_BYTES, RATE_RANGE_BPS, Direction, Shape
 
 if TYPE_CHECKING:
@@ -32,6 +34,10 @@ if TYPE_CHECKING:
 MAHIMAHI_PACKET_BYTES = 1500
 INTERVAL_S = 0.1
 """The packets of a Mahimahi trace are averaged to a rate over intervals of about this length."""
+_LONG_FRAME_S, _MUCH_HIGHER = 0.005, 1.5
+"""``steps`` holds a link before its rate becomes so many times as high, if a frame takes longer than this."""
+_OPENING_S = 0.02
+"""How long the gate counts as opening. After this time a busy link has used up the burst."""
 _FRAME_BITS = 8 * (MAHIMAHI_PACKET_BYTES + ETHERNET_HEADER_BYTES)
 _COLUMNS = ("time_s", "rate_bps", "delay_s", "loss")
 _LONGEST_S = 86_400.0
@@ -126,18 +132,21 @@ def parse_mahimahi(text: str, name: str, interval_s: float = INTERVAL_S) -> Trac
     if times_ms[-1] == 0:
         raise SpecError(f"{name}:{len(times_ms)}: a trace must last for more than 0 ms")
     duration_s = times_ms[-1] / 1e3
-    # Equal intervals that fill the duration exactly, so the last one is no shorter than the others.
+    # Whole intervals, so that the bounds of seconds are bounds of intervals. The last one takes the rest, and
+    # is no shorter than half of the others.
     count = max(1, round(duration_s / interval_s))
-    width_s = duration_s / count
     # A packet at the very end belongs to the last interval.
-    chances = Counter(min(count - 1, int(time_ms / 1e3 / width_s)) for time_ms in times_ms)
-    points = (TracePoint(index * width_s, chances[index] * _FRAME_BITS / width_s) for index in range(count))
+    chances = Counter(min(count - 1, int(time_ms // (1e3 * interval_s))) for time_ms in times_ms)
+    bounds_s = [*(index * interval_s for index in range(count)), duration_s]
+    points = (
+        TracePoint(start_s, chances[index] * _FRAME_BITS / (end_s - start_s))
+        for index, (start_s, end_s) in enumerate(pairwise(bounds_s))
+    )
     return Trace(tuple(_merged(points)), duration_s)
 
 
 def _merged(points: Iterator[TracePoint]) -> Iterator[TracePoint]:
-    """Leaves out points that change nothing. An outage must be one point, because its rate depends on its
-    length (see ``outage_rate_bps``)."""
+    """Leaves out points that change nothing."""
     before: TracePoint | None = None
     for point in points:
         if before is None or point.rate_bps != before.rate_bps:
@@ -195,16 +204,51 @@ def _limits(column: str) -> tuple[float, float]:
     }[column]
 
 
-def outage_rate_bps(length_s: float, mtu_bytes: int) -> float:
-    """The rate that stands for an outage of ``length_s`` seconds, since htb cannot have the rate 0.
+@dataclass(frozen=True, slots=True)
+class Step:
+    """From ``time_s`` on, the link has the values of ``point`` and its gate is as given."""
 
-    One frame passes at the beginning of the outage, and the debt for it is paid off exactly at the end. This
-    holds if every frame is charged as a full one (``RateLimit.least_bytes``). If the rate for one frame were
-    below the least rate of a link, it is the rate for as many frames as are needed to reach that.
+    time_s: float
+    point: TracePoint
+    gate: Gate
+
+
+def steps(trace: Trace, frame_bytes: int, *, loop: bool) -> Iterator[Step]:
+    """The steps that replay a trace on a link whose longest frame has ``frame_bytes`` bytes.
+
+    The rate limit charges a frame when it leaves, for the time that it takes at the rate of that moment. A
+    frame that leaves just before a much higher rate begins would keep the link closed far into it: a frame at
+    121 kbit/s takes 100 ms. So the link is held for half of a frame's time before that moment. On a busy link
+    the frames leave at equal distances from the point's beginning, and the hold meets none of them but the
+    one too many.
     """
-    frame_bits = 8 * (mtu_bytes + ETHERNET_HEADER_BYTES)
-    frames = max(1, math.ceil(RATE_RANGE_BPS[0] * length_s / frame_bits))
-    return frames * frame_bits / length_s
+    points = trace.points
+    # Without a loop nothing follows the last point: its rate stays.
+    followings = (*points[1:], points[0] if loop else points[-1])
+    ends = (*(point.time_s for point in points[1:]), trace.duration_s)
+    was_held = False
+    for point, following, end_s in zip(points, followings, ends, strict=True):
+        hold_s = _hold_s(point, following, end_s, 8 * frame_bytes)
+        if hold_s > point.time_s:
+            yield Step(point.time_s, point, "opening" if was_held else "open")
+            opened_s = point.time_s + _OPENING_S
+            if was_held and opened_s < hold_s:
+                yield Step(opened_s, point, "open")
+        was_held = hold_s < end_s
+        if was_held:
+            yield Step(hold_s, point, "held")
+
+
+def _hold_s(point: TracePoint, following: TracePoint, end_s: float, frame_bits: int) -> float:
+    """The time within a point's stretch from which on nothing may pass; ``end_s`` if there is none."""
+    if point.rate_bps is None:
+        return end_s
+    if point.rate_bps == 0:
+        return point.time_s
+    frame_s = frame_bits / point.rate_bps
+    if frame_s < _LONG_FRAME_S or (following.rate_bps or 0.0) < _MUCH_HIGHER * point.rate_bps:
+        return end_s
+    return max(point.time_s, end_s - frame_s / 2)
 
 
 class Playback:
@@ -212,8 +256,9 @@ class Playback:
 
     def __init__(self, trace: Trace, loop: bool, start_s: float, apply: _Apply, thread: LabThread) -> None:
         self._trace, self._loop, self._apply, self._thread = trace, loop, apply, thread
+        self._steps = tuple(steps(trace, apply.frame_bytes, loop=loop))
         self._start = thread.now() - start_s
-        # The point that holds now: its turn through the trace and its index, -1 before a turn's first point.
+        # The step that holds now: its turn through the trace and its index, -1 before a turn's first step.
         self._turn, self._index = 0, -1
         self._done: Future[None] = Future()
         self._next: Future[None] = thread.call(self._step)
@@ -233,28 +278,40 @@ class Playback:
 
     def _finish(self) -> None:
         self._next.cancel()
-        if not self._done.done():
-            self._done.set_result(None)
-
-    def _step(self) -> None:
-        """Applies the latest point that is due and schedules the next one."""
         if self._done.done():
             return
-        points, duration_s = self._trace.points, self._trace.duration_s
+        try:
+            self._settle()
+        except BaseException as error:
+            self._done.set_exception(error)
+        else:
+            self._done.set_result(None)
+
+    def _settle(self) -> None:
+        """Leaves the link with the values of the last point, an outage included, but not in a hold before the
+        next point, which never comes."""
+        step = self._steps[min(self._index, len(self._steps) - 1)]
+        gate: Gate = "held" if step.point.rate_bps == 0 else "open"
+        if step.gate != gate:
+            self._apply(replace(step, gate=gate))
+
+    def _step(self) -> None:
+        """Applies the latest step that is due and schedules the next one."""
+        if self._done.done():
+            return
         now = self._thread.now()
-        # A thread that is late skips points, rather than applying them late one by one.
+        # A thread that is late skips steps, rather than applying them late one by one.
         while self._due(self._turn, self._index + 1) <= now:
             self._index += 1
-            if self._index == len(points):  # the end of the trace
+            if self._index == len(self._steps):  # the end of the trace
                 self._turn, self._index = self._turn + 1, -1
                 if not self._loop:
                     self._finish()
                     return
         # It is -1 only if rounding puts the end of a turn just before the beginning of the next one.
         if self._index >= 0:
-            end_s = points[self._index + 1].time_s if self._index + 1 < len(points) else duration_s
             try:
-                self._apply(points[self._index], end_s - points[self._index].time_s)
+                self._apply(self._steps[self._index])
             except BaseException as error:
                 self._done.set_exception(error)
                 return
@@ -267,38 +324,37 @@ class Playback:
 
     def _due(self, turn: int, index: int) -> float:
         # Counted from the start and not from the point before, so that lateness does not add up.
-        points = self._trace.points
-        offset = points[index].time_s if index < len(points) else self._trace.duration_s
+        steps = self._steps
+        offset = steps[index].time_s if index < len(steps) else self._trace.duration_s
         return self._start + turn * self._trace.duration_s + offset
 
 
 class _Apply:
-    """Sets one direction of a link to a point of a trace that holds for ``for_s`` seconds."""
+    """Carries out the steps of a trace on one direction of a link."""
 
-    def __init__(self, built: BuiltLab, link: str, direction: Direction) -> None:
-        self._built, self._link, self._direction = built, link, direction
+    def __init__(self, built: BuiltLab, link: str, direction: Direction, mean_bps: float) -> None:
+        self._built, self._link, self._direction, self._mean_bps = built, link, direction, mean_bps
+        self.frame_bytes = built.plan.mtu_bytes + ETHERNET_HEADER_BYTES
 
-    def __call__(self, point: TracePoint, for_s: float) -> None:
-        outage = point.rate_bps == 0
-        # In an outage every frame is charged as a full one; see outage_rate_bps.
-        self._built.set_shapes(
-            self._link,
-            {self._direction: self.shape(point, for_s)},
-            least_frame_bytes=self._built.plan.mtu_bytes + ETHERNET_HEADER_BYTES if outage else 0,
-        )
+    def __call__(self, step: Step) -> None:
+        # A point without a rate leaves the outage before it alone, as it leaves the rate.
+        gate = None if step.point.rate_bps is None else step.gate
+        self._built.set_shapes(self._link, {self._direction: self.shape(step.point)}, gate=gate)
 
-    def shape(self, point: TracePoint, for_s: float) -> Shape:
+    def shape(self, point: TracePoint) -> Shape:
         """The shape that the direction gets. Raises: ``SpecError`` if no link can have it."""
         changes: dict[str, object] = {}
+        own = self._built.own_shape(self._link, self._direction)
         if point.rate_bps is not None:
-            # A stretched trace may have rates below the least rate of a link.
-            mtu_bytes = self._built.plan.mtu_bytes
-            changes["rate_bps"] = max(RATE_RANGE_BPS[0], point.rate_bps or outage_rate_bps(for_s, mtu_bytes))
+            # In an outage nothing leaves the queue, whose length still follows from a rate: the one before,
+            # or if there was none the trace's mean. A stretched trace may have rates below a link's least.
+            rate_bps = point.rate_bps or own.rate_bps or self._mean_bps
+            changes["rate_bps"] = max(RATE_RANGE_BPS[0], rate_bps)
         if point.delay_s is not None:
             changes["delay_s"] = point.delay_s
         if point.loss is not None:
             changes["loss"] = point.loss
-        return changed_shape(self._built.own_shape(self._link, self._direction), changes)
+        return changed_shape(own, changes)
 
 
 def play(
@@ -314,8 +370,8 @@ def play(
     """Starts to replay a trace; see ``Link.replay``. Raises: ``SpecError``, ``CapabilityError``."""
     if not 0 <= start_s < trace.duration_s:
         raise SpecError(f"a trace of {trace.duration_s:g} s cannot begin at {start_s:g} s")
-    apply = _Apply(built, link, direction)
+    apply = _Apply(built, link, direction, trace.mean_rate_bps)
     # A point that the link cannot have is refused now, rather than in the middle of the trace.
     for point in trace.points:
-        built.check_shape(link, direction, apply.shape(point, trace.duration_s))
+        built.check_shape(link, direction, apply.shape(point))
     return Playback(trace, loop, start_s, apply, thread)

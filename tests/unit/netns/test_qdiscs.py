@@ -1,7 +1,9 @@
 """The bytes that go to the kernel, taken apart with the layouts of linux/pkt_sched.h."""
 
+import math
 import struct
 from array import array
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -30,7 +32,7 @@ def class_fields(limit):
 
 
 def test_htb_encoding():
-    limit = RateLimit(rate_bps=8e6, burst_bytes=5500, limit_bytes=200_000)
+    limit = RateLimit(rate_bps=8e6, frame_bytes=1514, burst_bytes=5500, limit_bytes=200_000)
     (version, _, default_class, *_) = struct.unpack("=5I", dict(parse_attributes(limit.options(), 0))[2])
     assert (version, default_class) == (3, 1)
     ratespec, (buffer, cbuffer, quantum, level, priority), encoded = class_fields(limit)
@@ -40,11 +42,36 @@ def test_htb_encoding():
     assert quantum > 0
     assert (level, priority) == (0, 0)
     assert set(encoded) == {1}
-    assert limit.queue_options() == struct.pack("=I", 200_000)
+
+
+def gate_fields(limit):
+    encoded = dict(parse_attributes(limit.queue_options(), 0))
+    *_, least_bytes, rate = struct.unpack_from("=BBHhHI", encoded[1])
+    queue_bytes, bucket_ticks, peak_ticks = struct.unpack_from("=3I", encoded[1], 24)
+    assert peak_ticks == 0
+    rate = struct.unpack("=Q", encoded[4])[0] if 4 in encoded else rate
+    return queue_bytes, rate * bucket_ticks * 64e-9, least_bytes
+
+
+def test_an_open_gate_delays_nothing_and_a_closed_one_never_has_enough_for_a_frame():
+    limit = RateLimit(rate_bps=8e6, frame_bytes=1514, burst_bytes=5500, limit_bytes=200_000)
+    queue_bytes, bucket_bytes, least_bytes = gate_fields(limit)
+    assert (queue_bytes, least_bytes) == (200_000, 0)
+    assert bucket_bytes > 1e9
+    queue_bytes, bucket_bytes, least_bytes = gate_fields(replace(limit, gate="held"))
+    assert queue_bytes == 200_000
+    # The longest frame of a lab fits into the bucket, or the kernel would drop it. A frame's cost does not.
+    assert 9014 < bucket_bytes < least_bytes
+
+
+def test_a_link_that_opens_has_a_burst_of_one_frame():
+    opening = RateLimit(8e6, 1514, 5500, 200_000, gate="opening")
+    _, (buffer, cbuffer, *_), _ = class_fields(opening)
+    assert buffer == cbuffer == math.ceil(1514 * 1000 / 64)
 
 
 def test_htb_beyond_32_bits_uses_the_64_bit_rate():
-    ratespec, _, encoded = class_fields(RateLimit(40e9, 20_000_000, 1_000_000))
+    ratespec, _, encoded = class_fields(RateLimit(40e9, 1514, 20_000_000, 1_000_000))
     assert ratespec[-1] == 2**32 - 1
     assert struct.unpack("=Q", encoded[6]) == struct.unpack("=Q", encoded[7]) == (5_000_000_000,)
 

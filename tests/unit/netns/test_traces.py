@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from netns import SpecError, Trace, TracePoint
-from netns.traces import outage_rate_bps, parse_csv, parse_mahimahi
+from netns.traces import parse_csv, parse_mahimahi, steps
 
 LINKS = Path(__file__).parents[3] / "profiles" / "links"
 
@@ -95,12 +95,67 @@ def test_a_file_that_cannot_be_read(tmp_path):
         Trace.load(tmp_path / "binary")
 
 
-@given(st.floats(0.001, 3600))
-def test_an_outage_owes_nothing_at_its_end(length_s):
-    rate_bps = outage_rate_bps(length_s, 1500)
-    assert rate_bps >= 8000 * (1 - 1e-9)
-    frames = rate_bps * length_s / (1514 * 8)
-    assert frames == pytest.approx(round(frames))
+def test_the_bounds_of_seconds_are_bounds_of_intervals():
+    # 20 packets in each 100 ms but for the silence of the second from 1 s; the file ends at 2.96 s.
+    times = [t for t in range(5, 2965, 5) if not 1000 <= t < 2000]
+    trace = parse_mahimahi("\n".join(map(str, times)), "x")
+    in_frames = [trace.bits_until(s, loop=False) / (8 * 1514) for s in (1.0, 2.0, 2.96)]
+    assert in_frames == pytest.approx([199, 199, len(times)])
+    assert trace.duration_s == 2.96
+
+
+def _steps(rates_bps, seconds=0.1, loop=True):
+    points = tuple(TracePoint(index * seconds, rate) for index, rate in enumerate(rates_bps))
+    return [
+        (round(step.time_s, 6), step.point.rate_bps, step.gate)
+        for step in steps(Trace(points, len(rates_bps) * seconds), 1514, loop=loop)
+    ]
+
+
+def test_nothing_passes_in_an_outage():
+    assert _steps([2e6, 0.0, 4e6]) == [
+        (0.0, 2e6, "open"),
+        (0.1, 0.0, "held"),
+        (0.2, 4e6, "opening"),
+        (0.22, 4e6, "open"),
+    ]
+
+
+def test_a_slow_frame_does_not_close_the_fast_stretch_after_it():
+    # A frame takes 100 ms at 121,120 bit/s: none may leave in the last 50 ms before 4 Mbit/s.
+    assert _steps([121_120.0, 4e6]) == [
+        (0.0, 121_120.0, "open"),
+        (0.05, 121_120.0, "held"),
+        (0.1, 4e6, "opening"),
+        (0.12, 4e6, "open"),
+    ]
+    # Not before one that is hardly faster, and not where a frame is short.
+    assert [gate for _, _, gate in _steps([4e6, 121_120.0, 150e3, 160e3], loop=False)] == ["open"] * 4
+    assert [gate for _, _, gate in _steps([3e6, 30e6])] == ["open"] * 2
+
+
+def test_a_stretch_too_short_for_a_frame_carries_none():
+    assert _steps([20e3, 4e6])[0] == (0.0, 20e3, "held")
+
+
+def test_a_trace_without_rates_leaves_the_gate_alone():
+    points = (TracePoint(0.0, delay_s=0.01), TracePoint(0.1, delay_s=0.02))
+    assert [step.point for step in steps(Trace(points, 0.2), 1514, loop=True)] == list(points)
+
+
+BUSY_TRACES = st.lists(st.sampled_from([0.0, 50e3, 121_120.0, 1e6, 8e6]), min_size=2, max_size=20)
+
+
+@given(BUSY_TRACES.filter(any))
+def test_steps_are_in_order_and_end_no_later_than_the_trace(rates_bps):
+    found = _steps(rates_bps)
+    assert [at for at, _, _ in found] == sorted(at for at, _, _ in found)
+    assert found[-1][0] < 0.1 * len(rates_bps)
+    held = [(at, gate) for at, _, gate in found if gate == "held"]
+    # Whatever is held is opened by the next point that carries anything.
+    for at, _ in held:
+        after = [(rate, gate) for later, rate, gate in found if later > at]
+        assert not after or after[0][0] == 0 or after[0][1] in ("opening", "held")
 
 
 @pytest.mark.parametrize(

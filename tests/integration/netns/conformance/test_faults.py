@@ -187,6 +187,38 @@ async def test_a_trace_that_the_link_cannot_follow_is_refused_at_once(engine):
             lab.link("cam").replay(Trace((TracePoint(0.0, 1e6),), 10.0), direction="both")
 
 
+async def test_an_outage_ends_when_the_trace_says(engine):
+    if not TIMING:
+        pytest.skip("timing means nothing here")
+    # A slow stretch before and one after each silence, whose frames must not keep the link closed afterwards.
+    # What is measured begins and ends 0.3 s after the beginning of a turn, in a fast stretch.
+    rates = [121_120.0, 6e6, 6e6, 6e6, 121_120.0, 0.0, 0.0, 0.0, 60e3, 6e6]
+    trace = Trace(tuple(TracePoint(0.1 * index, rate) for index, rate in enumerate(rates)), 1.0)
+    async with Lab(two(Shape(rate_bps=1e6, queue_bytes=60_000), engine=engine)) as lab:
+        sender, receiver = await pair(lab)
+        with sender, receiver:
+            playback = lab.link("cam").replay(trace)
+            measured = await flooded_rate_bps(sender, receiver, 8e6, 5.31)
+            await playback.stop()
+    assert measured == pytest.approx(statistics.fmean(rates), rel=0.04)
+
+
+async def test_nothing_passes_in_an_outage_and_nothing_is_lost(engine):
+    # The second point is never reached; the playback is stopped in the outage.
+    trace = Trace((TracePoint(0.0, 0.0), TracePoint(3000.0, 8e6)), 3600.0)
+    async with Lab(two(Shape(rate_bps=8e6, queue_s=0.5), engine=engine)) as lab:
+        sender, receiver = await pair(lab)
+        with sender, receiver:
+            playback = lab.link("cam").replay(trace)
+            await playback.stop()
+            for _ in range(20):
+                sender.sendto(bytes(1200), receiver.getsockname())
+            await asyncio.sleep(0.3)
+            assert drain(receiver) == []
+            await lab.link("cam").set(rate_bps=4e6)
+            assert len(await arrived(receiver, 20)) == 20
+
+
 async def test_a_rate_trace_carries_what_it_says_in_every_second(engine):
     if not TIMING:
         pytest.skip("timing means nothing here")
