@@ -205,7 +205,7 @@ def _limits(column: str) -> tuple[float, float]:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class TraceStep:
     """From ``time_s`` on, the link has the values of ``point`` and its gate is as given."""
 
     time_s: float
@@ -213,7 +213,7 @@ class Step:
     gate: Gate
 
 
-def steps(trace: Trace, frame_bytes: int, *, loop: bool) -> Iterator[Step]:
+def steps(trace: Trace, frame_bytes: int, *, loop: bool) -> Iterator[TraceStep]:
     """The steps that replay a trace on a link whose longest frame has ``frame_bytes`` bytes.
 
     The rate limit charges a frame when it leaves, for the time that it takes at the rate of that moment. A
@@ -230,13 +230,13 @@ def steps(trace: Trace, frame_bytes: int, *, loop: bool) -> Iterator[Step]:
     for point, following, end_s in zip(points, followings, ends, strict=True):
         hold_s = _hold_s(point, following, end_s, 8 * frame_bytes)
         if hold_s > point.time_s:
-            yield Step(point.time_s, point, "opening" if was_held else "open")
+            yield TraceStep(point.time_s, point, "opening" if was_held else "open")
             opened_s = point.time_s + _OPENING_S
             if was_held and opened_s < hold_s:
-                yield Step(opened_s, point, "open")
+                yield TraceStep(opened_s, point, "open")
         was_held = hold_s < end_s
         if was_held:
-            yield Step(hold_s, point, "held")
+            yield TraceStep(hold_s, point, "held")
 
 
 def _hold_s(point: TracePoint, following: TracePoint, end_s: float, frame_bits: int) -> float:
@@ -336,7 +336,7 @@ class _Apply:
         self._built, self._link, self._direction, self._mean_bps = built, link, direction, mean_bps
         self.frame_bytes = built.plan.mtu_bytes + ETHERNET_HEADER_BYTES
 
-    def __call__(self, step: Step) -> None:
+    def __call__(self, step: TraceStep) -> None:
         # A point without a rate leaves the outage before it alone, as it leaves the rate.
         gate = None if step.point.rate_bps is None else step.gate
         self._built.set_shapes(self._link, {self._direction: self.shape(step.point)}, gate=gate)
