@@ -29,12 +29,13 @@ async def test_cameras_that_drift_alike_are_one_group_and_one_that_drifts_again_
 ) -> None:
     # given, not measured: the test is about decisions, which hold on a host that is too slow for this as well
     emu = await emulate(SCENARIO, dilation=3.2)
-    await emu.until(t=5 * WINDOW_S + LATE_S)
+    await emu.until(t=61.0)
+    # Two and a half windows in fog, or two in the night, are enough for one of the jobs to be over.
+    await emu.until(one_recovered, timeout=5 * WINDOW_S + LATE_S - 61.0)
     seen = emu.summary()
     assert seen.troubles == []
     check_first_drift(seen)
     check_second_drift(seen)
-    check_release(seen)
 
 
 def check_first_drift(seen: RunMetrics) -> None:
@@ -56,6 +57,5 @@ def check_second_drift(seen: RunMetrics) -> None:
         assert stayed.ended_by in (None, "released")
 
 
-def check_release(seen: RunMetrics) -> None:
-    """Two and a half windows in fog, or two in the night, are enough for one of the jobs to be over."""
-    assert "recovered" in {job.ended.reason for job in seen.jobs.values() if job.ended is not None}
+def one_recovered(seen: RunMetrics) -> bool:
+    return "recovered" in {job.ended.reason for job in seen.jobs.values() if job.ended is not None}
