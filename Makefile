@@ -4,11 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: help env demo test lint docs unit integration vm fuzz compiled pure clean
+.PHONY: help env demo test lint docs dist unit integration vm fuzz compiled pure clean
 help:
 	@echo "make demo         run scenarios/quickstart.yaml (root; asks sudo) and write its report"
 	@echo "make test         lint, types, the documentation's links and every test tier that this host can run"
 	@echo "make docs         build the documentation into site/; a link that leads nowhere is an error"
+	@echo "make dist         build the wheel and the source distribution into dist/, and check them"
 	@echo "make unit         the tests that need neither root nor namespaces"
 	@echo "make integration  the tests with real namespaces, packets and training (root)"
 	@echo "make vm           the kernel engine's tests on a kernel with netem, in a virtual machine"
@@ -37,6 +38,13 @@ lint: env
 # off the theme's own notice about its successor.
 docs: env
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+# From clean folders: setuptools takes what an earlier build has left.
+dist: env pure
+	rm -rf dist
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dist]'
+	$(BIN)/python -m build
+	$(BIN)/python -m twine check --strict dist/*
 
 # These tests use no clock and no network, so they run side by side. A tensor library in each would otherwise take
 # all processors.
@@ -71,4 +79,4 @@ test: lint docs
 	$(SUDO) $(BIN)/pytest $(addprefix --ignore=,$(CLOCKLESS)) --ecco-require netns $(REQUIRE)
 
 clean: pure
-	rm -rf $(VENV) site .mypy_cache .ruff_cache .pytest_cache .hypothesis .fuzz *.egg-info
+	rm -rf $(VENV) dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis .fuzz *.egg-info

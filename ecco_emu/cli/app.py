@@ -22,7 +22,9 @@ app = typer.Typer(
 out = Console()
 err = Console(stderr=True)
 
-ScenarioPath = Annotated[Path, typer.Argument(help="A scenario file (YAML).", show_default=False)]
+ScenarioPath = Annotated[
+    Path, typer.Argument(help="A scenario file (YAML), or a shipped one's name.", show_default=False)
+]
 Json = Annotated[bool, typer.Option("--json", help="Answer in JSON on standard output.")]
 Overrides = Annotated[
     list[str] | None,

@@ -17,7 +17,9 @@ from ecco_emu.host.event_loop import run_until_signalled
 
 @app.command()
 def check(
-    scenarios: Annotated[list[Path], typer.Argument(help="Scenario files (YAML).", show_default=False)],
+    scenarios: Annotated[
+        list[Path], typer.Argument(help="Scenario files (YAML), or names.", show_default=False)
+    ],
     as_json: Json = False,
 ) -> None:
     """Check scenarios without running them: every mistake at once, with line and column."""

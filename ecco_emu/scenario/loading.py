@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from ecco_emu.scenario import profiles, semantics, wording
 from ecco_emu.scenario.document import MAX_BYTES, Document, parse
 from ecco_emu.scenario.overrides import apply_option, apply_sets
-from ecco_emu.scenario.problems import InvalidScenario, Path, Place, Problem, path_text
+from ecco_emu.scenario.problems import InvalidScenario, Path, Place, Problem, did_you_mean, path_text
 from ecco_emu.scenario.schema import Scenario
 
 
@@ -37,7 +37,7 @@ def load(
     files: bool = True,
     trace_check: semantics.TraceCheck | None = None,
 ) -> LoadedScenario:
-    """Reads, changes and checks a scenario.
+    """Reads, changes and checks a scenario: a file, or a shipped one by its name (``profiles.scenarios``).
 
     ``overrides`` are texts ``dotted.path=value``, as for ``--set``. ``seed``, ``dilation`` and ``policy`` are
     applied after them and win. With ``files=False`` the files of weights, traces and tables need not be
@@ -46,11 +46,11 @@ def load(
 
     Raises ``InvalidScenario`` with every problem there is.
     """
-    file = FilePath(path)
+    file = profiles.scenario_path(path)
     text, problem = _read(file)
     if problem is not None:
         raise InvalidScenario([problem])
-    document = parse(text, str(path))
+    document = parse(text, str(file))
     problems = list(document.problems)
     # a file that is no YAML at all has nothing to check: its syntax error stands alone
     if document.data is not None or not problems:
@@ -115,7 +115,8 @@ def _read(file: FilePath) -> tuple[str, Problem | None]:
         with file.open("rb") as stream:
             raw = stream.read(MAX_BYTES + 1)  # never all of a device that has no end
     except FileNotFoundError:
-        return "", Problem(place, "", "there is no such file")
+        hint = did_you_mean(str(file.with_suffix("")), profiles.scenarios())
+        return "", Problem(place, "", f"there is no such file{hint}")
     except OSError as error:
         return "", Problem(place, "", f"cannot be read: {error.strerror or error}")
     except ValueError:  # a NUL in the name

@@ -1,5 +1,7 @@
-"""Finds shipped data: students, traces of links, sampling tables.
+"""Finds shipped data: scenarios, students, traces of links, sampling tables.
 
+``profiles/`` and ``scenarios/`` lie at the top of a checkout, and inside the package where it was installed
+from a wheel (setup.py). Scenarios are scenarios/NAME.yaml, where NAME may have a folder: faults/uplink-flap.
 Students are profiles/students/NAME.safetensors, with NAME.json beside it, which says how it was made. Traces
 are profiles/links/NAME.mahimahi or NAME.csv, sampling tables profiles/tables/NAME.yaml.
 """
@@ -18,17 +20,34 @@ from ecco_emu.scenario.problems import did_you_mean
 ENVIRONMENT = "ECCO_EMU_PROFILES"
 SUFFIX = ".safetensors"
 TRACE_SUFFIXES = (".mahimahi", ".csv")
-TABLE_SUFFIX = ".yaml"
+YAML_SUFFIX = ".yaml"
+
+
+def shipped_dir(name: str) -> Path:
+    """A folder of shipped data: the installed package's, else the checkout's."""
+    package = Path(__file__).resolve().parents[1]
+    packaged = package / name
+    return packaged if packaged.is_dir() else package.parent / name
 
 
 def profiles_dir() -> Path:
-    """``$ECCO_EMU_PROFILES`` if set, else the installed package's profiles, else the checkout's."""
+    """``$ECCO_EMU_PROFILES`` if set, else the shipped profiles."""
     chosen = os.environ.get(ENVIRONMENT)
-    if chosen:
-        return Path(chosen)
-    package = Path(__file__).resolve().parents[1]
-    packaged = package / "profiles"
-    return packaged if packaged.is_dir() else package.parent / "profiles"
+    return Path(chosen) if chosen else shipped_dir("profiles")
+
+
+def scenarios() -> list[str]:
+    """The names of the shipped scenarios."""
+    folder = shipped_dir("scenarios")
+    return sorted(str(path.relative_to(folder).with_suffix("")) for path in folder.rglob(f"*{YAML_SUFFIX}"))
+
+
+def scenario_path(name_or_path: str | os.PathLike[str]) -> Path:
+    """The shipped scenario of that name, unless there is a file at that path. Checks nothing else."""
+    given = Path(name_or_path)
+    if str(given) in scenarios() and not os.path.exists(given):
+        return shipped_dir("scenarios") / f"{given}{YAML_SUFFIX}"
+    return given
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +100,7 @@ _STUDENTS = _Shipped(
     "; ecco-emu pretrain makes some",
 )
 _TRACES = _Shipped("trace", "links", TRACE_SUFFIXES, "or give a path", "trace")
-_TABLES = _Shipped("sampling table", "tables", (TABLE_SUFFIX,), "or give a path", "sampling table")
+_TABLES = _Shipped("sampling table", "tables", (YAML_SUFFIX,), "or give a path", "sampling table")
 
 
 def students_dir() -> Path:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from ruamel.yaml import YAML
 
 import ecco_emu
 
@@ -29,12 +30,17 @@ DISTRIBUTIONS = {
 """Where an import's name is not its distribution's."""
 TEST_TOOLS = {"pytest", "pytest_asyncio"}
 """What the pytest plugin alone may import: whoever loads it has them."""
-OPTIONAL = {"ecco_emu/bench/transport/endpoints.py": "bench"}
-"""Files that may import what an extra brings, where it is installed."""
 
 
 def by_name(path: Path) -> str:
     return str(path.relative_to(ROOT))
+
+
+OPTIONAL = {
+    "ecco_emu/bench/transport/endpoints.py": "bench",
+    **{by_name(path): "yolo" for path in SOURCES if path.parent == ROOT / "ecco_emu" / "trainer" / "yolo"},
+}
+"""Files that may import libraries of an extra, and the extra."""
 
 
 def tree(path: Path) -> ast.Module:
@@ -153,6 +159,21 @@ def test_the_version_is_the_changelogs():
     versions = re.findall(r"^## \[?(\d+\.\d+\.\d+)", changelog.read_text(encoding="utf-8"), re.MULTILINE)
     assert versions, "CHANGELOG.md names no version"
     assert versions[0] == ecco_emu.__version__
+
+
+def test_the_citation_is_valid_and_of_this_version():
+    """Citation File Format 1.2.0, as far as it is used here."""
+    cited = YAML(typ="safe", pure=True).load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert cited["cff-version"] == "1.2.0"
+    assert cited["version"] == ecco_emu.__version__
+    assert cited["license"] == PROJECT["license"]
+    assert {"message", "title", "authors"} <= cited.keys()
+    for work in [cited, *cited["references"]]:
+        assert work["type"] in ("software", "article")
+        assert isinstance(work["title"], str)
+        assert work["authors"]
+        for author in work["authors"]:  # an entity, or a person
+            assert author.keys() == {"name"} or author.keys() == {"given-names", "family-names"}
 
 
 def test_the_readmes_links_lead_to_files():

@@ -28,6 +28,18 @@ def test_profiles_lie_in_the_checkout_unless_told(monkeypatch, profiles):
     assert profiles_dir() == ROOT / "profiles"
 
 
+def test_a_shipped_scenario_is_found_by_name_unless_a_file_has_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert {"quickstart", "faults/uplink-flap"} <= set(profiles.scenarios())
+    assert loading.load("quickstart").path == ROOT / "scenarios" / "quickstart.yaml"
+    assert loading.load("faults/uplink-flap").scenario.name == "uplink-flap"
+    (tmp_path / "quickstart").write_text(SMALL)
+    assert loading.load("quickstart").scenario.name == "small"
+    for wrong in ("quickstrt", "scenarios/quickstart.yaml"):
+        with pytest.raises(ScenarioError, match="there is no such file; did you mean 'quickstart'"):
+            loading.load(wrong)
+
+
 def test_a_student_is_found_by_name_and_by_path(tmp_path):
     shipped = profiles.student_path("yolo11n-town")
     assert shipped.name == "yolo11n-town.safetensors"
