@@ -7,6 +7,7 @@ import sys
 from dataclasses import asdict
 
 from rich.table import Table
+from rich.text import Text
 
 from ecco_emu.cli.app import Json, app, out
 
@@ -25,7 +26,8 @@ def doctor(as_json: Json = False) -> None:
             table.add_column(heading)
         marks = {"ok": "[green]✓[/]", "degraded": "[yellow]~[/]", "missing": "[red]✗[/]"}
         for finding in findings:
-            table.add_row(marks[finding.state], finding.what, finding.found, finding.way_out)
+            cells = (finding.what, finding.found, finding.way_out)
+            table.add_row(marks[finding.state], *map(Text, cells))  # a way out may have brackets: no markup
         out.print(table)
     # degraded is no failure: such a host can still run scenarios
     sys.exit(3 if any(finding.state == "missing" for finding in findings) else 0)

@@ -23,7 +23,10 @@ def pretrain(
     minutes: Annotated[float | None, typer.Option(help="End the training after this long.")] = None,
 ) -> None:
     """Train the student that cameras start with: YOLO11n, on clear days in the rendered town."""
+    from ecco_emu.host import extras
     from ecco_emu.scenario.profiles import students_dir
+
+    extras.YOLO.require()
     from ecco_emu.trainer.yolo.pretrain import pretrain as train
 
     target = out_dir or students_dir()

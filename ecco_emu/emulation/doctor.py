@@ -16,6 +16,7 @@ import av.codec
 import psutil
 
 import netns
+from ecco_emu.host import extras
 from ecco_emu.scenario import profiles
 
 
@@ -36,8 +37,7 @@ def examine() -> list[HostFinding]:
         _python(),
         *_network(capabilities),
         _encoder(),
-        _library("torch"),
-        _library("ultralytics"),
+        _extra(extras.YOLO),
         _library("panda3d"),
         _library("uvloop", needed=False),
         _gpus(),
@@ -101,6 +101,13 @@ def _library(name: str, *, needed: bool = True) -> HostFinding:
         return HostFinding(name, "ok", metadata.version(name))
     state: Literal["missing", "degraded"] = "missing" if needed else "degraded"
     return HostFinding(name, state, "not installed", f"pip install {name}")
+
+
+def _extra(extra: extras.Extra) -> HostFinding:
+    if extra.missing() is None:
+        versions = ", ".join(f"{module} {metadata.version(module)}" for module in extra.modules)
+        return HostFinding(f"extra {extra.name}", "ok", versions)
+    return HostFinding(f"extra {extra.name}", "missing", "not installed", extra.install)
 
 
 def _gpus() -> HostFinding:

@@ -29,6 +29,7 @@ from ecco_emu.emulation.live import remote, runs
 from ecco_emu.emulation.measuring import StudentFiles
 from ecco_emu.emulation.system import System
 from ecco_emu.emulation.topology import trace_problem
+from ecco_emu.host import extras
 from ecco_emu.record import expectations
 from ecco_emu.record.log import EventLog
 from ecco_emu.record.metrics import RunMetrics
@@ -198,6 +199,7 @@ class Emulation:
         await self._leave("failed" if self._crashed() else "interrupted")
 
     async def _start(self) -> None:
+        extras.YOLO.require()  # before a run directory is made
         await require_privileges()
         student = student_path(self.scenario.trainer.student).read_bytes()
         self._directory = RunDirectory.create(self._out, self.scenario.name, datetime.now(UTC))

@@ -45,6 +45,14 @@ def manifest(
             "machine": platform.machine(),
             "python": platform.python_version(),
             "cores": os.cpu_count(),
-            "packages": {name: metadata.version(name) for name in PACKAGES},
+            "packages": {name: _version(name) for name in PACKAGES},
         },
     }
+
+
+def _version(package: str) -> str | None:
+    """The installed version; None where the package is not installed, as those of an extra may be."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None

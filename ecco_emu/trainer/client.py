@@ -16,6 +16,7 @@ from typing import Any
 from ecco_emu.control.evidence import Evidence
 from ecco_emu.core.frames import Image
 from ecco_emu.core.ids import CameraId, JobId, ModelHash
+from ecco_emu.host import extras
 from ecco_emu.host.workers import WorkerProcess, run_by_name
 from ecco_emu.scenario.sections.trainer import TrainerSection
 from ecco_emu.tasks.detection import Detections, Labels, Sample
@@ -189,6 +190,8 @@ class _TorchWorker:
     """
 
     def __init__(self, module: str, what: str, niceness: int, threads: int) -> None:
+        """Raises ``HostError`` where torch is not installed: in the child it would be a traceback."""
+        extras.YOLO.require()
         environment = {
             "OMP_NUM_THREADS": str(threads),
             "MKL_NUM_THREADS": str(threads),

@@ -25,7 +25,7 @@ from ecco_emu.bench.transport.experiment import Protocol
 from ecco_emu.bench.transport.real import keep_busy
 from ecco_emu.control.shares import ALPHA_SUM
 from ecco_emu.core.errors import HostError
-from ecco_emu.host import event_loop
+from ecco_emu.host import event_loop, extras
 from ecco_emu.host.clock import RunClock
 from ecco_emu.transport import ConnectionClosed, Listener, Peer, TransportConfig, connect
 
@@ -79,11 +79,7 @@ Counter = Callable[[], tuple[int, int | None]]
 def missing(protocol: Protocol) -> str | None:
     """The reason why a protocol cannot be measured on this host, or None if it can."""
     if protocol == "aioquic":
-        try:
-            import aioquic  # noqa: F401
-            import cryptography  # noqa: F401
-        except ImportError as error:
-            return f"{error.name} is not installed: pip install 'ecco-emu[bench]'"
+        return extras.BENCH.missing()
     if protocol in ("reno", "cubic"):
         try:
             _tcp_socket(protocol).close()
