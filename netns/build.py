@@ -10,7 +10,6 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from netns import requests
 from netns.breaking import BY_HAND, Causes, Layers
@@ -122,12 +121,15 @@ class BuiltLab:
         """The namespace of a node."""
         return self._nodes[name]
 
-    def capture(self, name: str, path: Path, at: Where, *, snap_bytes: int, max_bytes: int) -> Capture:
-        """Begins to capture the frames at a node's device, or at its port of the switch."""
+    def capture(self, name: str, at: Where, begin: Callable[[Namespace, str], Capture]) -> Capture:
+        """Begins to capture the frames at a node's device, or at its port of the switch.
+
+        ``begin`` makes the capture in a namespace, at a device of it.
+        """
         namespace, device = (
             (self._nodes[name], NODE_DEVICE) if at == "node" else (self._switch, self._links[name].port)
         )
-        made = Capture(namespace, device, path, snap_bytes=snap_bytes, max_bytes=max_bytes)
+        made = begin(namespace, device)
         self._captures.append(made)
         return made
 

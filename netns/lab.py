@@ -16,7 +16,7 @@ from typing import Literal, TypeVar
 
 from netns.build import BuiltLab
 from netns.capabilities import host_capabilities
-from netns.capture import Capture, Where
+from netns.capture import Capture, FileTime, Where
 from netns.counters import LinkCounters
 from netns.errors import LabError, SpecError
 from netns.faults import Fault, FaultHandle, start
@@ -142,18 +142,29 @@ class Lab:
         at: Where = "node",
         snap_bytes: int = 65_535,
         max_bytes: int = 1 << 30,
+        comment: str = "",
+        file_time: FileTime = int,
     ) -> Capture:
         """Captures the frames that pass the node's device, or with ``at="port"`` the switch's end of its
         link, into a pcapng file. It goes on until the lab ends or ``Capture.stop`` is called, which blocks
-        and so belongs in a thread. Raises: ``SpecError``, or ``LabError`` if the file cannot be written."""
+        and so belongs in a thread. ``comment`` is shown by programs that read the file. ``file_time`` turns
+        the kernel's time of a packet into the one in the file.
+
+        Raises: ``SpecError``, or ``LabError`` if the file cannot be written."""
         if at not in ("node", "port"):
             raise SpecError(f"a capture is at the node or the port, not {at!r}")
         if snap_bytes < 64 or max_bytes < 4096:
             raise SpecError("a capture keeps 64 bytes of a packet and 4096 in all, or more")
         built, name = self._live(), self._known(node)
-        return await self._call(
-            lambda: built.capture(name, Path(path), at, snap_bytes=snap_bytes, max_bytes=max_bytes)
+        begin = functools.partial(
+            Capture,
+            path=Path(path),
+            snap_bytes=snap_bytes,
+            max_bytes=max_bytes,
+            comment=comment,
+            file_time=file_time,
         )
+        return await self._call(lambda: built.capture(name, at, begin))
 
     async def inject(self, fault: Fault, *, for_s: float | None = None) -> FaultHandle:
         """Breaks something now, and mends it after ``for_s`` seconds. Returns when it is broken.

@@ -38,6 +38,10 @@ def run(
         bool | None,
         typer.Option("--live/--no-live", help="Live view; by default when this is a terminal."),
     ] = None,
+    capture: Annotated[
+        bool,
+        typer.Option("--capture", help="Capture packets into pcap/: a pcapng file a camera, one the server."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Run a scenario (as root). Prints where the run directory and its report are."""
@@ -52,6 +56,7 @@ def run(
         policy=policy,
         out=out_dir,
         progress=teller,
+        capture=capture,
     )
     show_warnings(emulation.warnings)
     status = run_until_signalled(_run(emulation, live, teller, quiet=as_json))

@@ -15,6 +15,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import netns
 from ecco_emu.core.errors import HostError
 from ecco_emu.core.events import RunStarted
+from ecco_emu.emulation.captures import begin_captures
 from ecco_emu.emulation.connections import SERVER_PORT
 from ecco_emu.emulation.live import runs
 from ecco_emu.emulation.manifest import manifest
@@ -42,8 +43,11 @@ async def build(
     source: str,
     emit: Emit,
     progress: Callable[[str], None],
+    capture: bool = False,
 ) -> AsyncIterator[System]:
     """Starts everything. All that was started is stopped again when the context ends or fails.
+
+    With ``capture`` the packets of all nodes are written to the directory's pcap/.
 
     Raises ``HostError`` where this host cannot (privileges, a missing qdisc).
     """
@@ -79,7 +83,11 @@ async def build(
         telemetry = qlog.trace if qlog is not None else None
         listener = Listener(sock, tokens, server_config(scenario.transport), clock, telemetry=telemetry)
         stack.push_async_callback(listener.close)
-        system = System(scenario, student, workers, lab, listener, clock, models, emit, tokens, qlog)
+        nodes = [SERVER, *(camera.id for camera in scenario.cameras)]
+        captures = await begin_captures(lab, directory.pcap, nodes, clock) if capture else None
+        system = System(
+            scenario, student, workers, lab, listener, clock, models, emit, tokens, qlog, captures
+        )
         # everything alive now lives as long as the run: no collection need walk it while packets wait
         gc.freeze()
         stack.callback(gc.unfreeze)

@@ -56,6 +56,7 @@ class Emulation:
         out: Path | str = "runs",
         progress: Callable[[str], None] | None = None,
         warnings: Sequence[Problem] = (),
+        capture: bool = False,
     ) -> None:
         self.scenario = scenario
         self.warnings = tuple(warnings)
@@ -64,6 +65,7 @@ class Emulation:
         self.status: RunStatus | None = None
         self._source = source
         self._out = Path(out)
+        self._capture = capture
         self._progress = progress or (lambda _: None)
         self._stack = AsyncExitStack()
         self._waiting: set[asyncio.Event] = set()
@@ -89,12 +91,24 @@ class Emulation:
         overrides: Sequence[str] = (),
         out: Path | str = "runs",
         progress: Callable[[str], None] | None = None,
+        capture: bool = False,
     ) -> Self:
-        """Loads and checks a scenario file. Raises ``InvalidScenario`` with every mistake at once."""
+        """Loads and checks a scenario file, or a shipped scenario by its name.
+
+        With ``capture`` the run's packets are written to the run directory's pcap/. Raises
+        ``InvalidScenario`` with every mistake at once.
+        """
         loaded = loading.load(
             path, overrides, seed=seed, dilation=dilation, policy=policy, trace_check=trace_problem
         )
-        return cls(loaded.scenario, source=str(path), out=out, progress=progress, warnings=loaded.warnings)
+        return cls(
+            loaded.scenario,
+            source=str(path),
+            out=out,
+            progress=progress,
+            warnings=loaded.warnings,
+            capture=capture,
+        )
 
     # -- for the script that drives the run --
 
@@ -213,6 +227,7 @@ class Emulation:
                 source=self._source,
                 emit=self._emit,
                 progress=self._progress,
+                capture=self._capture,
             )
         )
         await self._stack.enter_async_context(remote.listening(self._directory.path, self.inject, self.now))

@@ -15,6 +15,7 @@ from ecco_emu.core.errors import EccoError, HostError
 from ecco_emu.core.events import AnyEvent, Condition, Trouble
 from ecco_emu.core.ids import CameraId, ModelHash
 from ecco_emu.emulation.accuracy import LiveAccuracy
+from ecco_emu.emulation.captures import Captures
 from ecco_emu.emulation.connections import SERVER_PORT, dialled
 from ecco_emu.emulation.injector import FaultInjector
 from ecco_emu.emulation.measuring import Measured, Sight, StudentFiles, StudentMeter, run_stretches
@@ -56,9 +57,11 @@ class System:
         emit: Emit,
         tokens: dict[str, bytes],
         qlog: QlogFolder | None = None,
+        captures: Captures | None = None,
     ) -> None:
         self.clock = clock
         self._qlog = qlog
+        self._captures = captures
         self.misses = 0
         self._scenario = scenario
         self._listener = MeteredListener(listener.accept)
@@ -130,9 +133,18 @@ class System:
             for task in running:  # cameras, server and meters know no end of their own
                 task.cancel()
         self.health.report()
+        await self._end_captures()
         if self._qlog is not None and self._qlog.left_out:
             text = f"{self._qlog.left_out} traces or parts of them were left out: folder full or disk slow"
             self._emit(Trouble(t=self.clock.now(), where="qlog", text=text))
+
+    async def _end_captures(self) -> None:
+        if self._captures is None:
+            return
+        await self._captures.stop()
+        if self._captures.left_out:
+            text = f"{self._captures.left_out} packets were left out: file full or disk slow"
+            self._emit(Trouble(t=self.clock.now(), where="pcap", text=text))
 
     async def measure(
         self,

@@ -93,6 +93,11 @@ class RunDirectory:
         """The folder of transport traces; made when first asked for."""
         return self._folder("qlog")
 
+    @property
+    def pcap(self) -> Path:
+        """The folder of captured packets; made when first asked for."""
+        return self._folder("pcap")
+
     def write_manifest(self, manifest: dict[str, Any]) -> None:
         write_atomically(self.manifest_path, _json(manifest))
 

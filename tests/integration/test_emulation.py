@@ -16,6 +16,7 @@ from ecco_emu.core.errors import EccoError, HostError, ScenarioError
 from ecco_emu.emulation.emulation import Emulation
 from ecco_emu.record.log import read
 from ecco_emu.record.metrics import RunMetrics
+from tests.integration.pcapng import packets
 
 pytestmark = [pytest.mark.netns, pytest.mark.timeout(600)]
 
@@ -27,7 +28,7 @@ Emulate = Callable[..., Awaitable[Emulation]]
 
 
 async def test_the_whole_loop(emulate: Emulate) -> None:
-    emu = await emulate(SMALL)
+    emu = await emulate(SMALL, capture=True)
     status = await emu.finish()
     assert status in ("ok", "degraded")  # a busy machine may miss a deadline; nothing else may go wrong
     seen = emu.summary()
@@ -47,6 +48,22 @@ async def test_the_whole_loop(emulate: Emulate) -> None:
     assert all(micro.images == max(4, (32 - micro.charged) // 4 * 4) for micro in trained)
     assert [expectation.held for expectation in seen.expectations] == [True]
     check_run_directory(emu.directory)
+    check_captures(emu)
+
+
+def check_captures(emu: Emulation) -> None:
+    """Each camera's video is in the server's file, and its time is the run's."""
+    folder = emu.directory / "pcap"
+    assert {path.name for path in folder.iterdir()} == {"cam1.pcapng", "cam2.pcapng", "server.pcapng"}
+    came = packets(folder / "server.pcapng")
+    assert all(0 <= packet.time_ns <= emu.now() * 1e9 + 1e9 for packet in came)
+    for name in ("cam1", "cam2"):
+        left = packets(folder / f"{name}.pcapng")
+        arrived = sum(packet.length for packet in came if packet.kept[6:12] == left[0].kept[6:12])
+        camera = emu.summary().camera(name)
+        received = sum(traffic.goodput_bps * traffic.period_s for traffic in camera.traffic) / 8
+        assert arrived > received > 0
+        assert sum(packet.length for packet in left) >= arrived
 
 
 def check_run_directory(directory: Path) -> None:

@@ -4,26 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import struct
 import subprocess
 import threading
+import time
+from ipaddress import ip_address
 
 import pytest
 
+from ecco_emu.core.errors import HostError
+from ecco_emu.emulation.captures import SNAP_BYTES, begin_captures
+from ecco_emu.host.clock import RunClock
 from netns import Lab, LabError, Shape, SpecError
 from tests.integration.netns.traffic import arrived, pair, send, two
+from tests.integration.pcapng import INTERFACE, PACKET, SECTION, STATISTICS, blocks, comment, packets
 
 pytestmark = pytest.mark.netns
-
-
-def blocks(data: bytes) -> list[tuple[int, bytes]]:
-    found, offset = [], 0
-    while offset < len(data):
-        kind, length = struct.unpack_from("=II", data, offset)
-        assert struct.unpack_from("=I", data, offset + length - 4) == (length,)
-        found.append((kind, data[offset + 8 : offset + length - 4]))
-        offset += length
-    return found
 
 
 async def test_a_capture_has_every_packet_and_others_can_read_it(tmp_path):
@@ -39,9 +34,10 @@ async def test_a_capture_has_every_packet_and_others_can_read_it(tmp_path):
     assert (node.packets, node.dropped) == (21, 0)
     assert not any(thread.name.startswith("netns-capture") for thread in threading.enumerate())
     for name in ("cam", "port"):
-        found = blocks((tmp_path / f"{name}.pcapng").read_bytes())
-        assert [kind for kind, _ in found] == [0x0A0D0D0A, 1, *[6] * 21, 5]
-        times = [struct.unpack_from("=III", body)[1:] for kind, body in found if kind == 6]
+        path = tmp_path / f"{name}.pcapng"
+        kinds = [kind for kind, _ in blocks(path.read_bytes())]
+        assert kinds == [SECTION, INTERFACE, *[PACKET] * 21, STATISTICS]
+        times = [packet.time_ns for packet in packets(path)]
         assert times == sorted(times)
     if shutil.which("tcpdump"):
         command = ["tcpdump", "-nn", "-r", str(tmp_path / "cam.pcapng")]
@@ -62,6 +58,34 @@ async def test_a_full_file_counts_what_it_leaves_out(tmp_path):
     assert (tmp_path / "small").stat().st_size < 4096 + 500
 
 
+async def test_a_file_has_the_packets_lengths_a_comment_and_the_callers_time(tmp_path):
+    path = tmp_path / "cam.pcapng"
+    async with Lab(two()) as lab:
+        await lab.capture("cam", path, snap_bytes=100, comment="half µ", file_time=lambda ns: ns // 2)
+        sender, receiver = await pair(lab)
+        began = time.time_ns()
+        with sender, receiver:
+            await send(sender, receiver, 3, size=1000)
+            await arrived(receiver, 3)
+        ended = time.time_ns()
+    assert comment(path) == "half µ"
+    assert [(packet.length, len(packet.kept)) for packet in packets(path)] == [(14 + 20 + 8 + 1000, 100)] * 3
+    assert all(began // 2 <= packet.time_ns <= ended // 2 for packet in packets(path))
+
+
+async def test_a_file_can_be_read_while_the_capture_goes_on(tmp_path):
+    """So that a process that is killed leaves whole packets."""
+    path = tmp_path / "cam.pcapng"
+    async with Lab(two()) as lab:
+        await lab.capture("cam", path)
+        sender, receiver = await pair(lab)
+        with sender, receiver:
+            await send(sender, receiver, 5)
+            await arrived(receiver, 5)
+        while len(packets(path)) < 5:  # noqa: ASYNC110 - a file has no event to wait for
+            await asyncio.sleep(0.01)
+
+
 async def test_captures_that_cannot_be(tmp_path):
     async with Lab(two()) as lab:
         with pytest.raises(LabError, match="cannot capture eth0 of cam"):
@@ -70,3 +94,41 @@ async def test_captures_that_cannot_be(tmp_path):
             await lab.capture("cam9", tmp_path / "x.pcapng")
         with pytest.raises(SpecError, match="64 bytes"):
             await lab.capture("cam", tmp_path / "x.pcapng", snap_bytes=1)
+
+
+ADDRESS_OF_SOURCE = slice(26, 30)
+"""In an Ethernet frame with IPv4."""
+
+
+@pytest.mark.parametrize(
+    "uplink", [Shape(rate_bps=1e7), Shape(rate_bps=1e7, delay_s=0.02)], ids=["veth", "impaired"]
+)
+async def test_a_runs_captures_are_in_emulated_time(uplink, tmp_path):
+    async with Lab(two(uplink)) as lab:
+        clock = RunClock(4.0)
+        captures = await begin_captures(lab, tmp_path, ["cam", "server"], clock)
+        clock.start()
+        sender, receiver = await pair(lab)
+        with sender, receiver:
+            await send(sender, receiver, 10, size=1000)
+            await arrived(receiver, 10)
+        await captures.stop()
+        ended = clock.now()
+        assert captures.left_out == 0
+        address = ip_address(lab.address("cam")).packed
+    left, came = packets(tmp_path / "cam.pcapng"), packets(tmp_path / "server.pcapng")
+    for packet in (*left, *came):
+        assert (packet.length, len(packet.kept), packet.kept[ADDRESS_OF_SOURCE]) == (
+            1042,
+            SNAP_BYTES,
+            address,
+        )
+        assert 0 <= packet.time_ns <= ended * 1e9
+    assert len(left) == len(came) == 10
+    assert "one emulated second lasted 4 s" in comment(tmp_path / "cam.pcapng")
+
+
+async def test_a_run_that_cannot_capture_says_so(tmp_path):
+    async with Lab(two()) as lab:
+        with pytest.raises(HostError, match="packets cannot be captured"):
+            await begin_captures(lab, tmp_path / "nowhere", ["cam"], RunClock(1.0))
