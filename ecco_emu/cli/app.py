@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 from rich.console import Console
 from typer.models import CommandInfo
@@ -51,6 +53,15 @@ def options(
     ] = False,
 ) -> None:
     pass  # typer takes the whole program's options from a callback; ``version`` does the work
+
+
+def answer(value: object) -> None:
+    """A verb's answer to ``--json``: one JSON document, alone on standard output. Words go to standard error.
+
+    Takes plain data, dataclasses and paths. A figure that is not finite becomes null, which JSON can say. All
+    is ASCII, so that no encoding of a terminal or pipe can spoil it.
+    """
+    print(json.dumps(msgspec.json.decode(msgspec.json.encode(value, enc_hook=str))))
 
 
 def show_warnings(warnings: Iterable[object]) -> None:

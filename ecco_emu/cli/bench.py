@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ecco_emu.cli.app import Json, app, err, out
+from ecco_emu.cli.app import Json, answer, app, err, out
 from ecco_emu.host.event_loop import run_until_signalled
 
 bench_app = typer.Typer(help="Measure this program on this host.", no_args_is_help=True)
@@ -33,7 +33,7 @@ def bench_net(
 
     report = run_until_signalled(measure(seconds, _progress))
     if as_json:
-        print(report.as_json())
+        answer(report.as_data())
     else:
         tables.show([report.table()], out)
 
@@ -54,7 +54,7 @@ def bench_video(
     # On no event loop: coding would block it, and Ctrl-C would have to wait for the end.
     report = measure_all(segments, seed, _progress)
     if as_json:
-        print(report.as_json())
+        answer(report.as_data())
     elif as_markdown:
         print(tables.markdown([report.table()]))
     else:
@@ -83,7 +83,7 @@ def bench_control(
     if estimates is not None:
         report.write_estimates(estimates)
     if as_json:
-        print(report.as_json())
+        answer(report.as_data())
     elif as_markdown:
         print(tables.markdown(report.tables()))
     else:
@@ -187,7 +187,7 @@ def bench_transport(
         for path in report.draw(plots_dir):
             err.print(path, highlight=False, soft_wrap=True)
     if as_json:
-        print(report.as_json())
+        answer(report.as_data())
     elif as_markdown:
         print(report.as_markdown())
     else:

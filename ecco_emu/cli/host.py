@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from dataclasses import asdict
 
 from rich.table import Table
 from rich.text import Text
 
-from ecco_emu.cli.app import Json, app, out
+from ecco_emu.cli.app import Json, answer, app, out
 
 
 @app.command()
@@ -19,7 +17,7 @@ def doctor(as_json: Json = False) -> None:
 
     findings = examine.examine()
     if as_json:
-        print(json.dumps([asdict(finding) for finding in findings]))
+        answer(findings)
     else:
         table = Table(title="this host", title_justify="left")
         for heading in ("", "what", "found", "way out"):

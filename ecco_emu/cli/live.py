@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ecco_emu.cli.app import Json, app, out
+from ecco_emu.cli.app import Json, answer, app, out
 from ecco_emu.host.event_loop import run_until_signalled
 
 RunsDir = Annotated[Path, typer.Option("--out", help="Where run directories are.")]
@@ -40,11 +39,13 @@ def inject(
     from ecco_emu.emulation.live import remote
 
     text = " ".join(fault)
-    answer = run_until_signalled(remote.request(run_dir, text))
+    injected = run_until_signalled(remote.request(run_dir, text))
     if as_json:
-        print(json.dumps({"fault": answer.fault, "at": answer.at}))
+        answer({"fault": injected.fault, "at": injected.at})
     else:
-        out.print(f"fault\\[{answer.fault}]: {text}, at {answer.at:.1f} s", highlight=False, soft_wrap=True)
+        out.print(
+            f"fault\\[{injected.fault}]: {text}, at {injected.at:.1f} s", highlight=False, soft_wrap=True
+        )
 
 
 @app.command()
@@ -54,8 +55,8 @@ def ps(runs_dir: RunsDir = Path("runs"), as_json: Json = False) -> None:
 
     found = [(path, one) for path, one in runs.under(runs_dir) if one.alive]
     if as_json:
-        rows = [{"run": str(path), "pid": one.pid, "nodes": sorted(one.nodes)} for path, one in found]
-        print(json.dumps(rows))
+        rows = [{"run": path, "pid": one.pid, "nodes": sorted(one.nodes)} for path, one in found]
+        answer(rows)
         return
     for path, one in found:
         out.print(f"{path}  pid {one.pid}  {len(one.nodes)} nodes", highlight=False, soft_wrap=True)
@@ -72,7 +73,7 @@ def clean(
 
     left = runs.clean(runs_dir, dry_run=dry_run)
     if as_json:
-        print(json.dumps([str(path) for path in left]))
+        answer(left)
         return
     for path in left:
         out.print(f"{'would remove' if dry_run else 'removed'} {path}", highlight=False, soft_wrap=True)

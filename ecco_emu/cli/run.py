@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from ecco_emu.cli.app import Json, Overrides, ScenarioPath, app, err, figure, kbit, out, show_warnings
+from ecco_emu.cli.app import Json, Overrides, ScenarioPath, answer, app, err, figure, kbit, out, show_warnings
 from ecco_emu.core.events import RunStatus
 from ecco_emu.host.event_loop import run_until_signalled
 
@@ -66,7 +66,7 @@ def run(
     report = write_report(RunDirectory.open(emulation.directory))
     summary = json.loads((emulation.directory / "summary.json").read_text())
     if as_json:
-        print(json.dumps(summary))
+        answer({**summary, "directory": emulation.directory, "report": report})
     else:
         print_summary(summary, emulation.directory, report)
     sys.exit(EXIT_CODES[status])

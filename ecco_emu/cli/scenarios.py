@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ecco_emu.cli.app import Json, Overrides, ScenarioPath, app, out, show_warnings
+from ecco_emu.cli.app import Json, Overrides, ScenarioPath, answer, app, out, show_warnings
 from ecco_emu.core.errors import ScenarioError
 from ecco_emu.host.event_loop import run_until_signalled
 
@@ -29,7 +28,7 @@ def check(
     problems = loading.examine(scenarios, trace_check=trace_problem)
     errors = [problem for problem in problems if problem.severity == "error"]
     if as_json:
-        print(json.dumps([asdict(problem) for problem in problems]))
+        answer(problems)
     else:
         show_warnings(problem for problem in problems if problem.severity == "warning")
         if errors:
@@ -46,7 +45,7 @@ def plan(scenario: ScenarioPath, overrides: Overrides = None, as_json: Json = Fa
 
     lines = run_until_signalled(describe(scenario, overrides or ()))
     if as_json:
-        print(json.dumps(lines))
+        answer(lines)
     else:
         for line in lines:
             out.print(line, markup=False, highlight=False, soft_wrap=True)

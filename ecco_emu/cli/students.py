@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from ecco_emu.cli.app import app, err, figure, out
+from ecco_emu.cli.app import Json, answer, app, err, figure, out
 
 
 @app.command()
@@ -21,6 +21,7 @@ def pretrain(
     steps: Annotated[int, typer.Option(min=1, help="Training steps of 16 pictures.")] = 2400,
     scenes: Annotated[int, typer.Option(min=1, help="Pictures rendered, all of clear days.")] = 2800,
     minutes: Annotated[float | None, typer.Option(help="End the training after this long.")] = None,
+    as_json: Json = False,
 ) -> None:
     """Train the student that cameras start with: YOLO11n, on clear days in the rendered town."""
     from ecco_emu.host import extras
@@ -34,6 +35,9 @@ def pretrain(
         provenance = asyncio.run(
             train(target, seed=seed, steps=steps, scenes=scenes, minutes=minutes, progress=status.update)
         )
+    if as_json:
+        answer(provenance)
+        return
     table = Table(title=f"{target}: {provenance.steps} steps", title_justify="left")
     for heading in ("weather", "mAP", "mAP50"):
         table.add_column(heading)

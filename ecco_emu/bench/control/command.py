@@ -8,6 +8,7 @@ import platform
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from ecco_emu.bench.control import joins, splits
 from ecco_emu.bench.control.joins import Joined
@@ -31,13 +32,12 @@ class ControlReport:
         tables = splits.judge(self.members).tables() if self.members else []
         return tables + ([joins.table(self.joined)] if self.joined else [])
 
-    def as_json(self) -> str:
-        found = {
+    def as_data(self) -> dict[str, Any]:
+        return {
             "host": self.host,
             "splits": asdict(splits.judge(self.members)) if self.members else None,
             "joins": [asdict(each) for each in self.joined],
         }
-        return json.dumps(found)
 
     def write_estimates(self, path: Path) -> None:
         """The cameras' estimates, one JSON line each: enough to judge other rules without measuring again."""

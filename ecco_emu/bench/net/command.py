@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any
 
 import netns
 from ecco_emu.bench import measurement
@@ -28,12 +28,12 @@ class NetReport:
         made = measurement.table(self.host, self.figures, "{:.3g}".format)
         return Table(made.title, made.headings, made.rows, self.notes)
 
-    def as_json(self) -> str:
+    def as_data(self) -> dict[str, Any]:
         figures = [
             {"name": one.name, "value": one.value, "unit": one.unit, "target": one.target, "met": one.met}
             for one in self.figures
         ]
-        return json.dumps({"host": self.host, "figures": figures, "notes": self.notes})
+        return {"host": self.host, "figures": figures, "notes": self.notes}
 
 
 async def measure(seconds: float, progress: Callable[[str], None]) -> NetReport:

@@ -6,8 +6,8 @@ import datetime
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-import msgspec
 from rich.console import Console
 
 import netns
@@ -40,15 +40,14 @@ class TransportReport:
         """The host and the tables, for a page of documentation."""
         return f"{self.host}\n\n{tables.markdown(all_tables(self.records))}"
 
-    def as_json(self) -> str:
+    def as_data(self) -> dict[str, Any]:
         """Host, tables and each result. Rates over time are left out, for their size; they are in the
         file."""
         results = [
             replace(one, response=replace(one.response, t_s=(), rates_bps=())) if one.response else one
             for one in self.records
         ]
-        data = {"host": self.host, "tables": all_tables(self.records), "results": results}
-        return msgspec.json.encode(data).decode()
+        return {"host": self.host, "tables": all_tables(self.records), "results": results}
 
     def draw(self, directory: Path) -> list[Path]:
         """Writes the pictures for which there are results; returns their paths."""

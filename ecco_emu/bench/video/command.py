@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
@@ -44,8 +44,8 @@ class VideoReport:
     def table(self) -> Table:
         return Table(f"Encoder: {self.host}", _HEADINGS, tuple(map(_row, self.streams)))
 
-    def as_json(self) -> str:
-        return json.dumps({"host": self.host, "streams": [asdict(one) for one in self.streams]})
+    def as_data(self) -> dict[str, Any]:
+        return {"host": self.host, "streams": [asdict(one) for one in self.streams]}
 
 
 def measure_all(segments: int, seed: int, progress: Callable[[str], None]) -> VideoReport:

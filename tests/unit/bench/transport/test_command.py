@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 from pathlib import Path
 
 import pytest
@@ -39,7 +38,7 @@ async def test_an_interrupted_run_goes_on_from_its_file(tmp_path: Path) -> None:
     console = quiet()
     again.show(console)
     assert "capped by their own uplinks" in console.file.getvalue()  # type: ignore[attr-defined]
-    assert json.loads(again.as_json())["results"]
+    assert again.as_data()["results"]
     assert again.draw(tmp_path / "plots") == []  # no matrix and no change: nothing to draw
 
 

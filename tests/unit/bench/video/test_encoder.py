@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 
 import numpy as np
@@ -55,4 +54,4 @@ def test_a_report_is_a_row_for_each_stream() -> None:
     assert fixed[:3] == ("64×48", "2", "5000")
     assert fixed[4] == "–"
     assert jumping[2:5] == ("50–2000, jumping", fixed[3], "4.1%")
-    assert [row["width"] for row in json.loads(report.as_json())["streams"]] == [64, 64]
+    assert [row["width"] for row in report.as_data()["streams"]] == [64, 64]
