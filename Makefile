@@ -4,10 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: help env demo test lint docs dist unit integration vm fuzz compiled pure clean
+.PHONY: help base env demo test lint docs dist unit integration vm fuzz compiled pure clean
 help:
 	@echo "make demo         run scenarios/quickstart.yaml (root; asks sudo) and write its report"
 	@echo "make test         lint, types, the documentation's links and every test tier that this host can run"
+	@echo "make base         build .venv without torch, for all but runs and pretraining"
 	@echo "make docs         build the documentation into site/; a link that leads nowhere is an error"
 	@echo "make dist         build the wheel and the source distribution into dist/, and check them"
 	@echo "make unit         the tests that need neither root nor namespaces"
@@ -18,11 +19,16 @@ help:
 	@echo "make pure         back to the transport's sources, before changing them"
 	@echo "make clean        remove .venv and caches (runs/ stays)"
 
+base: $(VENV)/.base
 env: $(VENV)/.installed
 
-$(VENV)/.installed: pyproject.toml
+$(VENV)/.base: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ecco-emu needs Python 3.11 or newer: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	touch $@
+
+$(VENV)/.installed: $(VENV)/.base
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
 	touch $@
 
