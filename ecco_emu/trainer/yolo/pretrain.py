@@ -28,10 +28,10 @@ from ecco_emu.host.workers import WorkerProcess
 from ecco_emu.scenario.sections.world import Weather
 from ecco_emu.tasks.detection import DetectionAccuracy, mean_average_precision
 from ecco_emu.trainer.backend import LabelledImage
+from ecco_emu.trainer.scenes import render_scenes
 from ecco_emu.trainer.yolo import student
 from ecco_emu.trainer.yolo.detect import detect
 from ecco_emu.trainer.yolo.pictures import Augmentation, training_batch
-from ecco_emu.trainer.yolo.scenes import render_scenes
 from ecco_emu.trainer.yolo.steps import adamw, default_precision, freeze_projection, step
 
 NAME = "yolo11n-town"

@@ -31,7 +31,7 @@ sys.meta_path.insert(0, Blocker())
 imported = []
 for package in (netns, ecco_emu):
     for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
-        if not module.name.startswith("ecco_emu.trainer.yolo.") and not module.name.endswith("__main__"):
+        if not module.name.startswith("ecco_emu.trainer.yolo") and not module.name.endswith("__main__"):
             importlib.import_module(module.name)
             imported.append(module.name)
 

@@ -10,10 +10,10 @@ import pytest
 from ecco_emu.scenario import profiles
 from ecco_emu.scenario.sections.world import Weather
 from ecco_emu.tasks.detection import mean_average_precision
+from ecco_emu.trainer.scenes import render_scenes
 from ecco_emu.trainer.yolo import student
 from ecco_emu.trainer.yolo.detect import detect
 from ecco_emu.trainer.yolo.pretrain import learning_rate
-from ecco_emu.trainer.yolo.scenes import render_scenes
 
 PATH = profiles.student_path("yolo11n-town")
 
