@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,6 +10,7 @@ import typer
 
 from ecco_emu.cli.app import Json, answer, app, err, out
 from ecco_emu.host.event_loop import run_until_signalled
+from ecco_emu.host.processors import allowed_processors
 
 bench_app = typer.Typer(help="Measure this program on this host.", no_args_is_help=True)
 app.add_typer(bench_app, name="bench")
@@ -176,7 +176,7 @@ def bench_transport(
         full=full,
         seeds=seeds,
         repeats=repeats,
-        jobs=jobs or len(os.sched_getaffinity(0)),
+        jobs=jobs or allowed_processors(),
         side_by_side=side_by_side,
         warmup_s=warmup,
         measure_s=seconds,

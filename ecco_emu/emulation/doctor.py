@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
-import os
 import platform
 from dataclasses import dataclass
 from importlib import metadata
@@ -17,6 +16,7 @@ import psutil
 
 import netns
 from ecco_emu.host import extras
+from ecco_emu.host.processors import allowed_processors
 from ecco_emu.scenario import profiles
 
 
@@ -128,7 +128,7 @@ def _students() -> HostFinding:
 
 def _size() -> HostFinding:
     memory_gib = psutil.virtual_memory().total / 2**30
-    cores = len(os.sched_getaffinity(0))
+    cores = allowed_processors()
     found = f"{cores} cores, {memory_gib:.0f} GiB"
     if cores < 2 or memory_gib < 6:
         return HostFinding("size", "degraded", found, "2 cores and 6 GiB are what `make demo` is made for")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from dataclasses import asdict
 from importlib import metadata
@@ -11,6 +10,7 @@ from typing import Any
 import ecco_emu
 from ecco_emu.core.ids import ModelHash
 from ecco_emu.emulation.calibration import HostSpeed
+from ecco_emu.host.processors import allowed_processors
 from ecco_emu.scenario import schema
 
 PACKAGES = ("torch", "ultralytics", "av", "numpy", "pyroute2", "uvloop", "panda3d", "river")
@@ -44,7 +44,7 @@ def manifest(
             "kernel": platform.release(),
             "machine": platform.machine(),
             "python": platform.python_version(),
-            "cores": os.cpu_count(),
+            "cores": allowed_processors(),
             "packages": {name: _version(name) for name in PACKAGES},
         },
     }

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import os
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from ecco_emu.core.frames import Frame, Image
 from ecco_emu.core.ids import CameraId, ModelHash
 from ecco_emu.emulation.accuracy import SPAN_S
 from ecco_emu.emulation.calibration import REFERENCE_PX, Expected, HostSpeed, background_duty
+from ecco_emu.host.processors import allowed_processors
 from ecco_emu.scenario import schema
 from ecco_emu.scenario.sections.cameras import SourceSection
 from ecco_emu.tasks.detection import Detections, Labels, mean_average_precision
@@ -95,7 +95,7 @@ async def rehearse(
     expected: Expected,
 ) -> HostSpeed:
     """Measures this host. ``student`` was added to both processes; the trainer has ``threads`` threads."""
-    cores = len(os.sched_getaffinity(0))
+    cores = allowed_processors()
     labelled: list[LabelledImage] = [(each.frame.image, each.labels) for each in pictures]
     sources = {camera.id: camera.source for camera in scenario.cameras}
     background = _Background(scenario, inference, world, student, pictures, sources, cores, threads)

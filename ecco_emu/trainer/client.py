@@ -8,7 +8,6 @@ is raised again here.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from ecco_emu.control.evidence import Evidence
 from ecco_emu.core.frames import Image
 from ecco_emu.core.ids import CameraId, JobId, ModelHash
 from ecco_emu.host import extras
+from ecco_emu.host.processors import allowed_processors
 from ecco_emu.host.workers import WorkerProcess, run_by_name
 from ecco_emu.scenario.sections.trainer import TrainerSection
 from ecco_emu.tasks.detection import Detections, Labels, Sample
@@ -41,7 +41,7 @@ class TrainingClient:
     Implements ``TrainerBackend``, where the calls are described; here stands only the behaviour of this
     backend. ``evidence_s`` is the age in emulated seconds up to which a frame is evidence: a camera that
     sends few frames in that time has more of them held out. ``threads`` are torch's, by default one fewer
-    than the host has processors.
+    than the processors that this process may use.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class TrainingClient:
             seed=seed,
             # One processor is left to cameras and network: a training step waits for its slowest thread, and
             # with a thread on every processor, one of them busy otherwise, training ran at half the speed.
-            threads=threads or max(1, (os.cpu_count() or 1) - 1),
+            threads=threads or max(1, allowed_processors() - 1),
         )
         self._worker = _TorchWorker("training_worker", "training", TRAINING_NICENESS, self._settings.threads)
 
@@ -192,15 +192,11 @@ class _TorchWorker:
     def __init__(self, module: str, what: str, niceness: int, threads: int) -> None:
         """Raises ``HostError`` where torch is not installed: in the child it would be a traceback."""
         extras.YOLO.require()
-        environment = {
-            "OMP_NUM_THREADS": str(threads),
-            "MKL_NUM_THREADS": str(threads),
-            # Waiting threads sleep instead of spinning: a spinning thread takes the CPU from the very thread
-            # it waits for, and beside a busy core training fell to a fifth of its speed.
-            "OMP_WAIT_POLICY": "PASSIVE",
-        }
+        # Waiting threads sleep instead of spinning: a spinning thread takes the CPU from the very thread
+        # it waits for, and beside a busy core training fell to a fifth of its speed.
+        environment = {"OMP_WAIT_POLICY": "PASSIVE"}
         self._module = f"ecco_emu.trainer.yolo.{module}"
-        self._worker = WorkerProcess(what, niceness=niceness, environment=environment)
+        self._worker = WorkerProcess(what, niceness=niceness, threads=threads, environment=environment)
 
     async def start(self, *args: object) -> Any:
         return await self._worker.call(run_by_name, self._module, "start", args)

@@ -53,6 +53,12 @@ async def training(**config: object) -> AsyncIterator[TrainingClient]:
         await client.close()
 
 
+def test_threads_are_counted_by_the_processors_that_are_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 64)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {3, 4, 5})
+    assert TrainingClient(TrainerSection(), seed=0)._settings.threads <= 2
+
+
 @pytest.mark.parametrize(
     "module",
     [
