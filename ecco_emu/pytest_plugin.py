@@ -79,10 +79,10 @@ def lacking(tier: str) -> str | None:
 
     if tier == "vm":
         return lacking_for_vm()
-    capabilities = asyncio.run(netns.probe())
-    if tier == "netem" and not capabilities.netem:
+    capabilities = netns.host_capabilities()
+    if tier == "netem" and capabilities.tried and not capabilities.netem:
         return "this kernel has no sch_netem"
-    return None if capabilities.privileged else "needs root"
+    return capabilities.obstacle
 
 
 def lacking_for_vm() -> str | None:

@@ -18,7 +18,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from netns.capabilities import Capabilities, probe
+    from netns.capabilities import Capabilities, host_capabilities, probe
     from netns.capture import Capture
     from netns.counters import DirectionCounters, LinkCounters
     from netns.errors import (
@@ -53,6 +53,7 @@ _HOME = {
     "TracePoint": "traces",
     "BurstLoss": "impairment",
     "Capabilities": "capabilities",
+    "host_capabilities": "capabilities",
     "probe": "capabilities",
     "DirectionCounters": "counters",
     "LinkCounters": "counters",
@@ -107,6 +108,7 @@ __all__ = [
     "Trace",
     "TracePoint",
     "enter",
+    "host_capabilities",
     "plan",
     "probe",
 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from netns.privileges import way_out
+
 
 class LabError(Exception):
     """Base of every error that ``netns`` raises on purpose."""
@@ -12,7 +14,12 @@ class SpecError(LabError):
 
 
 class PrivilegeError(LabError):
-    """The host's fault: it does not allow this process to make namespaces or network devices."""
+    """The host's fault: it does not allow this process something, which ``what`` names. The message has the
+    way out too."""
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+        super().__init__(f"{what}: {way_out()}")
 
 
 class CapabilityError(LabError):

@@ -25,17 +25,16 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _OWN = "/proc/thread-self/ns/net"
 """Not /proc/self, which is the namespace of the process's main thread."""
 
-_QUIET = (
-    # IPv6 sends router solicitations and more by itself, which would be counted as traffic.
-    ("ipv6/conf/all/disable_ipv6", "1"),
-    ("ipv6/conf/default/disable_ipv6", "1"),
-    # Where br_netfilter is loaded, every bridged frame otherwise goes through iptables and a route lookup.
-    ("bridge/bridge-nf-call-iptables", "0"),
-    ("bridge/bridge-nf-call-ip6tables", "0"),
-    ("bridge/bridge-nf-call-arptables", "0"),
+_NO_TUN = (errno.ENOENT, errno.ENODEV, errno.ENXIO, errno.EACCES, errno.EPERM)
+"""Errors of a /dev/net/tun that is not there, has no driver, or is forbidden to a container."""
+_BRIDGE_SETTINGS = Path("/proc/sys/net/bridge")
+_BRIDGE_HOOKS = (
+    "bridge-nf-call-iptables",
+    "bridge-nf-call-ip6tables",
+    "bridge-nf-call-arptables",
 )
-"""Settings of a namespace, as paths under /proc/sys/net, which shows the namespace of the thread that opens
-it."""
+"""Settings that are turned off. Where br_netfilter is loaded, every bridged frame otherwise goes through
+iptables and a route lookup. The folder shows the namespace of the thread that opens a file in it."""
 
 _TUNSETIFF, _TUNSETPERSIST, _TUNSETIFINDEX = 0x400454CA, 0x400454CB, 0x400454DA
 _IFF_TAP, _IFF_NO_PI, _IFF_TUN_EXCL = 0x0002, 0x1000, 0x8000
@@ -53,13 +52,20 @@ class Namespace:
         with restored():
             if _libc.unshare(_CLONE_NEWNET) != 0:
                 raise _unshare_error(ctypes.get_errno())
-            self.fd = os.open(_OWN, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                self.fd = os.open(_OWN, os.O_RDONLY | os.O_CLOEXEC)
+            except OSError as error:
+                raise LabError(f"cannot hold the namespace {name}: {error.strerror}") from error
             try:
                 self.route = RouteSocket()
+            except OSError as error:
+                os.close(self.fd)
+                raise LabError(f"cannot ask the kernel about {name}: {error.strerror}") from error
             except BaseException:
                 os.close(self.fd)
                 raise
-            _silence()
+            self.filtered = not _silence()
+            """True if the host's firewall rules cannot be kept off the frames of a switch in here."""
 
     @property
     def path(self) -> str:
@@ -82,6 +88,9 @@ class Namespace:
                 made.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, buffer_bytes)
                 made.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, buffer_bytes)
             made.bind((address, port))
+        except PermissionError as error:  # asked of the host's own user namespace, not of the lab's
+            made.close()
+            raise PrivilegeError(f"may not make a socket's buffers large ({error.strerror})") from error
         except OSError as error:
             made.close()
             raise LabError(f"cannot open a UDP socket on {address}:{port} of {self.name}: {error}") from error
@@ -105,9 +114,12 @@ def open_tap(name: str, index: int) -> int:
     try:
         fd = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        raise CapabilityError(
-            f"cannot open /dev/net/tun ({error.strerror}), which the relay engine needs: load the "
-            "tun module, or give the container --device /dev/net/tun"
+        kind, hint = LabError, ""
+        if error.errno in _NO_TUN:
+            kind = CapabilityError
+            hint = ": load the tun module (modprobe tun), or give the container --device /dev/net/tun"
+        raise kind(
+            f"cannot open /dev/net/tun ({error.strerror}), which the relay engine needs{hint}"
         ) from error
     try:
         # The index must be set before TUNSETIFF makes the device.
@@ -140,10 +152,9 @@ def enter(path: str) -> None:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
-        kind = PrivilegeError if isinstance(error, PermissionError) else LabError
-        raise kind(
-            f"cannot open the namespace {path}: {error.strerror}. Is it gone, or are you not root?"
-        ) from error
+        if isinstance(error, PermissionError):
+            raise PrivilegeError(f"may not open the namespace {path} ({error.strerror})") from error
+        raise LabError(f"cannot open the namespace {path} ({error.strerror}): is it gone?") from error
     try:
         _setns(fd)
     finally:
@@ -169,24 +180,27 @@ def restored() -> Iterator[None]:
 def _setns(fd: int) -> None:
     if _libc.setns(fd, _CLONE_NEWNET) != 0:
         code = ctypes.get_errno()
-        raise PrivilegeError(f"cannot enter a network namespace: {os.strerror(code)}. Run as root.")
+        raise PrivilegeError(f"may not enter a network namespace ({os.strerror(code)})")
 
 
-def _silence() -> None:
-    """Turns off everything that would send packets of its own or slow others down in the calling thread's
-    namespace."""
-    for key, value in _QUIET:
-        with contextlib.suppress(OSError):  # this kernel has no such setting
-            Path(f"/proc/sys/net/{key}").write_text(value)
+def _silence() -> bool:
+    """Keeps firewall rules off the bridges of the calling thread's namespace. False if it may not."""
+    for name in _BRIDGE_HOOKS:
+        setting = _BRIDGE_SETTINGS / name
+        try:
+            if setting.read_text().strip() != "0":
+                setting.write_text("0")
+        except FileNotFoundError:  # br_netfilter is not loaded
+            continue
+        except OSError:  # /proc/sys is read-only, as in most containers
+            return False
+    return True
 
 
 def _unshare_error(code: int) -> LabError:
     reason = os.strerror(code)
     if code == errno.EPERM:
-        return PrivilegeError(
-            f"may not make a network namespace ({reason}): run as root; in a container, with "
-            "--cap-add SYS_ADMIN --cap-add NET_ADMIN and a seccomp profile that allows unshare"
-        )
+        return PrivilegeError(f"may not make a network namespace ({reason})")
     if code == errno.ENOSPC:  # not the disk: the limit on the number of namespaces
         return CapabilityError(
             f"no more network namespaces ({reason}): raise /proc/sys/user/max_net_namespaces"

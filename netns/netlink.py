@@ -233,9 +233,7 @@ def _extended_message(flags: int, body: bytes) -> str:
 def _error(code: int, detail: str, what: str) -> LabError:
     reason = f"{os.strerror(code)} ({detail})" if detail else os.strerror(code)
     if code in (errno.EPERM, errno.EACCES):
-        return PrivilegeError(
-            f"may not {what}: {reason}. Run as root, or with CAP_NET_ADMIN and CAP_SYS_ADMIN."
-        )
+        return PrivilegeError(f"may not {what} ({reason})")
     # ENOENT is how the kernel refuses a kind of qdisc that it does not have.
     if code in (errno.EOPNOTSUPP, errno.ENOENT, errno.EPROTONOSUPPORT, errno.EAFNOSUPPORT):
         return CapabilityError(

@@ -29,6 +29,8 @@ BRIDGE, BRIDGE_INDEX = "br0", 100
 _RELAY_LEAST_BYTES, _RELAY_MOST_BYTES = 8 << 20, 512 << 20
 _RELAY_MOST_BPS = 100e6
 """The rate for which the relay has room in a direction that has no rate limit."""
+_SPARE_DESCRIPTORS = 32
+"""For the relay's socket, captures, and whatever is opened for a moment."""
 FIRST_PORT_INDEX = 1000
 """The plan chooses the indices of devices, so that all requests can be made before the first device is there.
 Low ones may be taken: with some modules the kernel puts fallback tunnels (tunl0, sit0) into each new
@@ -106,6 +108,12 @@ class Plan:
     def needs_relay(self) -> bool:
         """True if a link passes through the relay process."""
         return any(link.wire == "relay" for link in self.links)
+
+    @property
+    def descriptors(self) -> int:
+        """The file descriptors that a build opens, and one more a node for a socket of the caller's."""
+        taps = 2 * sum(link.wire == "relay" for link in self.links)
+        return 2 * len(self.namespaces) + taps + len(self.links) + _SPARE_DESCRIPTORS
 
     def describe(self) -> list[str]:
         """The plan in lines for people."""
@@ -205,7 +213,7 @@ def _check(spec: LabSpec, engine: EngineName, capabilities: Capabilities) -> Non
         return capabilities.reasons.get(what, "not there")
 
     if not capabilities.privileged:
-        raise PrivilegeError(f"this process may not build a lab: {missing('privileged')}")
+        raise PrivilegeError(missing("privileged"))
     # Only the abilities that this lab uses: a host without netem or tun can still build a lab without delays.
     needs = ["namespaces", "veth", "bridge"]
     if any(shape.rate_bps is not None for link in spec.links for shape in (link.egress, link.ingress)):

@@ -37,6 +37,7 @@ queue below an htb has the number of the htb and 16 more, so that the two never 
 _TCA_OPTIONS = 2
 _IFF_UP = 1
 _AF_BRIDGE, _NLA_NESTED = 7, 0x8000
+_IFLA_AF_SPEC, _IFLA_INET6_ADDR_GEN_MODE, _IN6_ADDR_GEN_MODE_NONE = 26, 8, 1
 _BR_STATE_DISABLED, _BR_STATE_FORWARDING = 0, 3
 
 
@@ -93,6 +94,18 @@ def add_bridge(name: str, index: int, mtu_bytes: int) -> NetlinkRequest:
     return NetlinkRequest(
         RTM_NEWLINK, _NLM_CREATE | _NLM_EXCL, _encode(_link(attributes, index=index)), f"add bridge {name}"
     )
+
+
+def no_ipv6(index: int, what: str) -> NetlinkRequest:
+    """Makes a device take no IPv6 address, and so send nothing of IPv6's by itself (router solicitations and
+    more, which would be counted as traffic). It must come before the device is up.
+
+    The setting disable_ipv6 would do the same, but in most containers /proc/sys is read-only.
+    """
+    mode = attribute(_IFLA_INET6_ADDR_GEN_MODE, bytes([_IN6_ADDR_GEN_MODE_NONE]))
+    families = attribute(_NLA_NESTED | socket.AF_INET6, mode)
+    body = struct.pack("=BxHiII", 0, 0, index, 0, 0) + attribute(_NLA_NESTED | _IFLA_AF_SPEC, families)
+    return NetlinkRequest(RTM_SETLINK, 0, body, f"turn IPv6 off on {what}")
 
 
 def set_up(index: int, up: bool, what: str) -> NetlinkRequest:

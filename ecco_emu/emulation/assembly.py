@@ -14,7 +14,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import netns
 from ecco_emu.core.errors import HostError
-from ecco_emu.core.events import RunStarted
+from ecco_emu.core.events import RunStarted, Trouble
 from ecco_emu.emulation.captures import begin_captures
 from ecco_emu.emulation.connections import SERVER_PORT
 from ecco_emu.emulation.live import runs
@@ -41,6 +41,7 @@ async def build(
     directory: RunDirectory,
     *,
     source: str,
+    host: netns.Capabilities,
     emit: Emit,
     progress: Callable[[str], None],
     capture: bool = False,
@@ -49,9 +50,8 @@ async def build(
 
     With ``capture`` the packets of all nodes are written to the directory's pcap/.
 
-    Raises ``HostError`` where this host cannot (privileges, a missing qdisc).
+    ``host`` is the answer of ``preflight``. Raises ``HostError`` where this host cannot all the same.
     """
-    await require_privileges()
     async with AsyncExitStack() as stack:
         # before anything is started: children inherit no priority (they are told theirs), threads would
         stack.enter_context(raised_priority())
@@ -75,6 +75,7 @@ async def build(
                 device=workers.device,
                 student=models.put(student, pinned=True),
                 speed=workers.speed,
+                caveats=host.caveats,
             )
         )
         tokens = {camera.id: secrets.token_bytes(16) for camera in scenario.cameras}
@@ -97,6 +98,8 @@ async def build(
             if replay.sets_rate:
                 system.targets.follow(replay.on, _last_second(replay, clock))
         emit(run_started(scenario, engine=lab.engine, dilation=clock.dilation))
+        for caveat in host.caveats:
+            emit(Trouble(t=0.0, where="host", text=caveat))
         yield system
 
 
@@ -125,28 +128,17 @@ def _last_second(replay: Replay, clock: RunClock) -> Callable[[], float]:
     return rate_bps
 
 
-async def require_privileges() -> None:
-    """Raises ``HostError``, with the way out, where this process may not make network namespaces."""
-    capabilities = await netns.probe()
-    if not capabilities.privileged:
-        raise HostError(
-            "a run makes network namespaces, which needs root: run it with sudo "
-            "(`ecco-emu doctor` shows what this host can do)"
-        )
-
-
 @asynccontextmanager
 async def open_lab(spec: netns.LabSpec) -> AsyncIterator[netns.Lab]:
-    """The lab for the time of the block. Raises ``HostError`` where the host cannot build it."""
+    """The lab for the time of the block. Raises ``HostError`` where the host cannot build it, and in place of
+    every error of the lab's that leaves the block."""
+    trouble = "the network could not be built"
     try:
-        lab = netns.Lab(spec)
-        await lab.__aenter__()
+        async with netns.Lab(spec) as lab:
+            trouble = "the network failed"
+            yield lab
     except netns.LabError as error:
-        raise HostError(f"the network could not be built: {error}") from error
-    try:
-        yield lab
-    finally:
-        await lab.__aexit__(None, None, None)
+        raise HostError(f"{trouble}: {error}") from error
 
 
 def run_started(scenario: schema.Scenario, *, engine: str, dilation: float) -> RunStarted:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import platform
+import resource
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -15,9 +16,14 @@ import av.codec
 import psutil
 
 import netns
+from ecco_emu.emulation import preflight
 from ecco_emu.host import extras
 from ecco_emu.host.processors import allowed_processors
 from ecco_emu.scenario import profiles
+from netns.privileges import way_out
+
+ENOUGH_FILES = 2048
+"""Open files for a lab of more than 300 cameras."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +38,12 @@ class HostFinding:
 
 def examine() -> list[HostFinding]:
     """Everything a run needs, in the order it needs it. Takes well under a second; changes nothing."""
-    capabilities = asyncio.run(netns.probe())
+    capabilities = asyncio.run(preflight.host())
     return [
         _python(),
-        *_network(capabilities),
+        *_privileges(capabilities),
+        *_kernel(capabilities),
+        _open_files(),
         _encoder(),
         _extra(extras.YOLO),
         _library("panda3d"),
@@ -50,30 +58,10 @@ def _python() -> HostFinding:
     return HostFinding("Python", "ok", f"{platform.python_version()} on Linux {platform.release()}")
 
 
-def _network(host: netns.Capabilities) -> list[HostFinding]:
-    def must(what: str, name: str, way_out: str) -> HostFinding:
-        if getattr(host, name):
-            return HostFinding(what, "ok", "works")
-        return HostFinding(what, "missing", host.reasons.get(name, "does not work"), way_out)
-
-    root = "run it as root (sudo)"
-    found = [must("privileges", "privileged", root), must("network namespaces", "namespaces", root)]
-    found.append(must("veth pairs", "veth", "a kernel with CONFIG_VETH (modprobe veth)"))
-    found.append(must("bridge", "bridge", "a kernel with CONFIG_BRIDGE (modprobe bridge)"))
-    found.append(must("htb (rates)", "htb", "a kernel with CONFIG_NET_SCH_HTB (modprobe sch_htb)"))
-    if host.netem:
-        found.append(HostFinding("netem (delay, loss)", "ok", "engine: kernel"))
-    else:
-        found.append(
-            HostFinding(
-                "netem (delay, loss)",
-                "degraded",
-                "not in this kernel; engine: relay, a real-time process",
-                "modprobe sch_netem, if your distribution ships it",
-            )
-        )
-        tun = "the tun module (modprobe tun); in a container, --device /dev/net/tun"
-        found.append(must("TAP devices (relay)", "tun", tun))
+def _privileges(host: netns.Capabilities) -> list[HostFinding]:
+    if not host.privileged:
+        return [HostFinding("privileges", "missing", host.reasons["privileged"], way_out())]
+    found = [HostFinding("privileges", "ok", "works")]
     if host.sched_fifo:
         found.append(HostFinding("real-time priority", "ok", "works"))
     else:
@@ -81,11 +69,53 @@ def _network(host: netns.Capabilities) -> list[HostFinding]:
             HostFinding(
                 "real-time priority",
                 "degraded",
-                host.reasons.get("sched_fifo", "not allowed"),
+                host.reasons["sched_fifo"],
                 "CAP_SYS_NICE; without it the relay is late while the CPU is busy",
             )
         )
+    if not host.namespaces:
+        reason = host.reasons["namespaces"]
+        found.append(HostFinding("network namespaces", "missing", reason, "a kernel with CONFIG_NET_NS"))
+    found += [
+        HostFinding("firewall", "degraded", caveat, "modprobe -r br_netfilter") for caveat in host.caveats
+    ]
     return found
+
+
+def _kernel(host: netns.Capabilities) -> list[HostFinding]:
+    """The kernel's abilities, which are known without privileges too where user namespaces are allowed."""
+    if not host.tried:
+        return [HostFinding("the kernel's abilities", "degraded", "not known without privileges", way_out())]
+
+    def must(what: str, name: str, remedy: str) -> HostFinding:
+        if getattr(host, name):
+            return HostFinding(what, "ok", "works")
+        return HostFinding(what, "missing", host.reasons.get(name, "does not work"), remedy)
+
+    found = [
+        must("veth pairs", "veth", "a kernel with CONFIG_VETH (modprobe veth)"),
+        must("bridge", "bridge", "a kernel with CONFIG_BRIDGE (modprobe bridge)"),
+        must("htb (rates)", "htb", "a kernel with CONFIG_NET_SCH_HTB (modprobe sch_htb)"),
+    ]
+    if host.netem:
+        return [*found, HostFinding("netem (delay, loss)", "ok", "engine: kernel")]
+    without = HostFinding(
+        "netem (delay, loss)",
+        "degraded",
+        "not in this kernel; engine: relay, a real-time process",
+        "modprobe sch_netem, if your distribution ships it",
+    )
+    tun = "the tun module (modprobe tun); in a container, --device /dev/net/tun"
+    return [*found, without, must("TAP devices (relay)", "tun", tun)]
+
+
+def _open_files() -> HostFinding:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    found = f"{hard} at most"
+    if hard < ENOUGH_FILES:
+        remedy = "ulimit -Hn as root, LimitNOFILE= of a systemd unit, or --ulimit nofile= of a container"
+        return HostFinding("open files", "degraded", f"{found}: some five a camera, and a hundred", remedy)
+    return HostFinding("open files", "ok", found)
 
 
 def _encoder() -> HostFinding:

@@ -23,13 +23,13 @@ from typing import Self
 from ecco_emu.core.errors import EccoError
 from ecco_emu.core.events import AnyEvent, ExpectationChecked, RunEnded, RunStatus, Trouble
 from ecco_emu.core.ids import ModelHash, model_hash
-from ecco_emu.emulation.assembly import build, require_privileges
+from ecco_emu.emulation import preflight
+from ecco_emu.emulation.assembly import build
 from ecco_emu.emulation.injector import LinkHandle
 from ecco_emu.emulation.live import remote, runs
 from ecco_emu.emulation.measuring import StudentFiles
 from ecco_emu.emulation.system import System
 from ecco_emu.emulation.topology import trace_problem
-from ecco_emu.host import extras
 from ecco_emu.record import expectations
 from ecco_emu.record.log import EventLog
 from ecco_emu.record.metrics import RunMetrics
@@ -213,8 +213,7 @@ class Emulation:
         await self._leave("failed" if self._crashed() else "interrupted")
 
     async def _start(self) -> None:
-        extras.YOLO.require()  # before a run directory is made
-        await require_privileges()
+        host = await preflight.require(self.scenario)  # before anything is made
         student = student_path(self.scenario.trainer.student).read_bytes()
         self._directory = RunDirectory.create(self._out, self.scenario.name, datetime.now(UTC))
         self._directory.write_scenario(dump(self.scenario))
@@ -225,6 +224,7 @@ class Emulation:
                 student,
                 self._directory,
                 source=self._source,
+                host=host,
                 emit=self._emit,
                 progress=self._progress,
                 capture=self._capture,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Sequence
 from dataclasses import asdict
 from importlib import metadata
 from typing import Any
@@ -25,6 +26,7 @@ def manifest(
     device: dict[str, Any],
     student: ModelHash,
     speed: HostSpeed | None,
+    caveats: Sequence[str],
 ) -> dict[str, Any]:
     return {
         "version": 1,
@@ -45,6 +47,7 @@ def manifest(
             "machine": platform.machine(),
             "python": platform.python_version(),
             "cores": allowed_processors(),
+            "caveats": list(caveats),
             "packages": {name: _version(name) for name in PACKAGES},
         },
     }

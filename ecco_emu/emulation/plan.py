@@ -9,6 +9,7 @@ import netns
 from ecco_emu.core import units
 from ecco_emu.core.errors import HostError
 from ecco_emu.core.faults import action, where
+from ecco_emu.emulation import preflight
 from ecco_emu.emulation.topology import lab_spec, replays
 from ecco_emu.scenario import loading, schema
 from ecco_emu.scenario.faults.timeline import timeline
@@ -18,16 +19,22 @@ async def plan(scenario: Path, overrides: Sequence[str] = ()) -> list[str]:
     """The network that a run of a scenario would make, in lines. Needs no root."""
     loaded = loading.load(scenario, overrides, files=False).scenario
     dilation = loaded.clock.dilation
-    capabilities = await netns.probe()
+    capabilities = await preflight.host()
     notes = []
     if dilation == "auto":
         notes.append("dilation auto is measured by a run: rates and delays below are emulated ones")
-    if not capabilities.privileged:
-        notes.append("not root, so what this host can do is not known: planned for one that can do all")
+    as_root = capabilities.as_root()
+    if capabilities.obstacle is not None:
+        notes.append(f"a run is not possible like this: {capabilities.obstacle}")
+    if as_root is None:
+        notes.append(
+            "without privileges it is not known what this kernel can do: planned for one that can do all; "
+            "a run takes the engine relay where sch_netem is missing"
+        )
     factor = 1.0 if dilation == "auto" else dilation
     spec = lab_spec(loaded, factor)
     try:
-        made = netns.plan(spec, capabilities if capabilities.privileged else None)
+        made = netns.plan(spec, as_root)
     except netns.LabError as error:
         raise HostError(str(error)) from error
     return [*made.describe(), *_course(loaded, factor), *notes]

@@ -153,10 +153,10 @@ def test_when_a_drift_is_too_early(text: str, warned: bool, tmp_path: Path) -> N
 def test_a_run_prints_the_warnings_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    async def refuse() -> None:
+    async def refuse(_: object) -> None:
         raise HostError("no root here")
 
-    monkeypatch.setattr("ecco_emu.emulation.emulation.require_privileges", refuse)
+    monkeypatch.setattr("ecco_emu.emulation.preflight.require", refuse)
     file = tmp_path / "early.yaml"
     file.write_text(EARLY)
     code, _, err = ecco_emu(monkeypatch, capsys, "run", file)

@@ -11,7 +11,7 @@ from ecco_emu.bench import measurement
 from ecco_emu.bench.host import describe
 from ecco_emu.bench.measurement import Measurement
 from ecco_emu.bench.net import cost, fidelity
-from ecco_emu.core.errors import HostError
+from ecco_emu.emulation import preflight
 from ecco_emu.scenario.profiles import profiles_dir
 from ecco_emu.study.tables import Table
 
@@ -39,9 +39,7 @@ class NetReport:
 async def measure(seconds: float, progress: Callable[[str], None]) -> NetReport:
     """Measures everything, each stretch of traffic for ``seconds``: about four minutes in all for 10 s.
     ``progress`` is told each step when it begins. Raises ``HostError`` without root's privileges."""
-    capabilities = await netns.probe()
-    if not capabilities.privileged:
-        raise HostError(f"a lab needs root: {capabilities.reasons.get('privileged', 'run it with sudo')}")
+    capabilities = await preflight.require_labs()
     steps = _steps(seconds)
     notes = []
     missing = cost.mininet_missing()

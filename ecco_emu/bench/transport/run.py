@@ -8,13 +8,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-import netns
 from ecco_emu.bench.transport import cost, matrix, real, records, simulated, situations
 from ecco_emu.bench.transport.experiment import Experiment, Way
 from ecco_emu.bench.transport.measures import respond
 from ecco_emu.bench.transport.records import Record
 from ecco_emu.control.shares import ALPHA_SUM, AlphaMapping
 from ecco_emu.core.errors import EccoError, HostError
+from ecco_emu.emulation import preflight
 from ecco_emu.study.pool import Pool
 
 Part = Literal["shares", "fig11", "convergence", "real", "cost"]
@@ -177,12 +177,10 @@ def side_by_side_bps() -> float:
 
 async def require_labs() -> None:
     """Raises ``HostError`` where labs cannot be built."""
-    capabilities = await netns.probe()
-    if not capabilities.privileged:
-        raise HostError(
-            f"real links need root: {capabilities.reasons.get('privileged', 'run it with sudo')}. "
-            "Without: --only shares, fig11 or convergence"
-        )
+    try:
+        await preflight.require_labs()
+    except HostError as error:
+        raise HostError(f"{error}. Without real links: --only shares, fig11 or convergence") from error
 
 
 async def run(experiments: Sequence[Experiment], way: Way, options: Options, on_record: OnRecord) -> None:

@@ -201,7 +201,7 @@ asyncio.run(main())
 def test_without_privileges_it_says_so_and_the_way_out():
     ran = subprocess.run([sys.executable, "-c", UNPRIVILEGED], capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
-    assert "run as root" in ran.stdout
+    assert "run it as root" in ran.stdout
     assert "--cap-add" in ran.stdout
 
 

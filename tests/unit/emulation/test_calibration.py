@@ -349,7 +349,9 @@ async def test_with_a_given_dilation_nothing_is_measured(
         device=made.device,
         student=model_hash(STUDENT),
         speed=made.speed,
+        caveats=["a caveat of this host"],
     )
+    assert record["host"]["caveats"] == ["a caveat of this host"]
     json.dumps(record)
     if given is None:
         assert trainer.calibrated

@@ -1,0 +1,57 @@
+"""Whether this host can run a scenario, found out before anything is started.
+
+``doctor``, ``plan``, ``run`` and the benches ask here, and the pytest plugin asks the same probe: they agree.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import netns
+from ecco_emu.core.errors import HostError
+from ecco_emu.emulation.topology import lab_spec
+from ecco_emu.host import extras
+from ecco_emu.scenario import schema
+from netns.descriptors import make_room
+
+_DESCRIPTORS = 96
+"""Open files of a run beside its network's: the log, the workers' pipes, libraries that are imported."""
+_DESCRIPTORS_PER_CAMERA = 5
+"""Its connection's two transport traces, a file of its student, and a capture's socket and file."""
+
+
+async def host() -> netns.Capabilities:
+    """What this host can do, found out by trying; asked once per process."""
+    return await asyncio.to_thread(netns.host_capabilities)
+
+
+async def require_labs() -> netns.Capabilities:
+    """What this host can do. Raises ``HostError``, with the way out, where it can build no network at all."""
+    capabilities = await host()
+    if capabilities.obstacle is not None:
+        raise HostError(
+            f"this host can build no network of namespaces: {capabilities.obstacle} "
+            "(`ecco-emu doctor` shows what it can do)"
+        )
+    return capabilities
+
+
+async def require(scenario: schema.Scenario) -> netns.Capabilities:
+    """Makes room for the scenario's open files, and returns what this host can do.
+
+    Raises ``HostError``, with the way out, where this host cannot run the scenario.
+    """
+    extras.YOLO.require()
+    capabilities = await require_labs()
+    await asyncio.to_thread(_require_network, scenario, capabilities)
+    return capabilities
+
+
+def _require_network(scenario: schema.Scenario, capabilities: netns.Capabilities) -> None:
+    dilation = scenario.clock.dilation
+    spec = lab_spec(scenario, 1.0 if dilation == "auto" else dilation)
+    try:
+        plan = netns.plan(spec, capabilities)
+        make_room(plan.descriptors + _DESCRIPTORS + _DESCRIPTORS_PER_CAMERA * len(scenario.cameras))
+    except netns.LabError as error:
+        raise HostError(f"this host cannot run the scenario: {error}") from error
