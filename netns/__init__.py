@@ -31,14 +31,14 @@ if TYPE_CHECKING:
     )
     from netns.faults import Applied, Blackhole, Down, Fault, FaultHandle, Flap, Partition, RateCliff
     from netns.impairment import BurstLoss
+    from netns.inside import enter
     from netns.lab import KEEP, Keep, Lab, Link
-    from netns.namespaces import enter
     from netns.planning import Plan, plan
     from netns.spec import Direction, LabSpec, LinkSpec, Shape
     from netns.traces import Playback, Trace, TracePoint
 
 _HOME = {
-    "enter": "namespaces",
+    "enter": "inside",
     "Capture": "capture",
     "Applied": "faults",
     "Blackhole": "faults",

@@ -10,7 +10,6 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from netns import requests
 from netns.breaking import BY_HAND, Causes, Layers
@@ -46,8 +45,6 @@ from netns.relay.client import LineCounters, RelayClient
 from netns.spec import DIRECTIONS, Direction, Shape
 
 _LOOPBACK_INDEX = 1
-_IPV6 = Path("/proc/net/if_inet6")
-"""It is there where the kernel has IPv6."""
 _NOBODY = "02:ec:ff:ff:ff:ff"
 """A MAC address that no node has: theirs end in their IPv4 address, and none is 255.255.255.255."""
 
@@ -96,7 +93,6 @@ class BuiltLab:
         self._namespaces: list[Namespace] = []
         self._taps: list[int] = []
         self._captures: list[Capture] = []
-        self._has_ipv6 = _IPV6.exists()
         try:
             self._build()
         except BaseException:
@@ -373,7 +369,7 @@ class BuiltLab:
     def _switch_requests(self) -> Iterator[NetlinkRequest]:
         mtu_bytes = self.plan.mtu_bytes
         yield requests.add_bridge(BRIDGE, BRIDGE_INDEX, mtu_bytes)
-        yield from self._no_ipv6(BRIDGE_INDEX, BRIDGE)
+        yield from requests.no_ipv6(BRIDGE_INDEX, BRIDGE)
         yield requests.set_up(BRIDGE_INDEX, True, BRIDGE)
         for link in self.plan.links:
             if link.wire != "relay":
@@ -386,20 +382,16 @@ class BuiltLab:
                     self._nodes[link.name].fd,
                     mtu_bytes,
                 )
-            yield from self._no_ipv6(link.port_index, link.port)
+            yield from requests.no_ipv6(link.port_index, link.port)
             yield requests.enslave(link.port_index, BRIDGE_INDEX, link.name, mtu_bytes)
             yield requests.set_port_static(link.port_index, link.name)
             yield requests.add_forwarding(link.port_index, link.mac)
             if link.ingress.qdiscs:
                 yield from requests.add_qdiscs(link.port_index, link.ingress.qdiscs, f"{link.name} ingress")
 
-    def _no_ipv6(self, index: int, what: str) -> Iterator[NetlinkRequest]:
-        if self._has_ipv6:  # a kernel without it refuses the request
-            yield requests.no_ipv6(index, what)
-
     def _node_requests(self, link: LinkPlan) -> Iterator[NetlinkRequest]:
         yield requests.set_up(_LOOPBACK_INDEX, True, "loopback")
-        yield from self._no_ipv6(NODE_DEVICE_INDEX, NODE_DEVICE)
+        yield from requests.no_ipv6(NODE_DEVICE_INDEX, NODE_DEVICE)
         yield requests.configure_device(NODE_DEVICE_INDEX, link.mac, self.plan.mtu_bytes)
         yield requests.add_address(NODE_DEVICE_INDEX, link.address, link.prefix_length)
         if link.egress.qdiscs:

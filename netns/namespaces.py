@@ -142,23 +142,8 @@ def open_tap(name: str, index: int) -> int:
 def entered(fd: int) -> Iterator[None]:
     """Moves the calling thread into the namespace that ``fd`` holds, for the time of the block."""
     with restored():
-        _setns(fd)
+        set_namespace(fd)
         yield
-
-
-def enter(path: str) -> None:
-    """Moves the calling thread into the namespace at ``path`` and leaves it there. It is for a process that
-    is about to become another program (exec). Raises: ``LabError``."""
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError as error:
-        if isinstance(error, PermissionError):
-            raise PrivilegeError(f"may not open the namespace {path} ({error.strerror})") from error
-        raise LabError(f"cannot open the namespace {path} ({error.strerror}): is it gone?") from error
-    try:
-        _setns(fd)
-    finally:
-        os.close(fd)
 
 
 @contextlib.contextmanager
@@ -172,12 +157,13 @@ def restored() -> Iterator[None]:
             # setns needs privileges even into one's own namespace. A thread that could not leave for want of
             # them would otherwise fail here, and hide the error that says why.
             if os.stat(_OWN).st_ino != os.fstat(home).st_ino:
-                _setns(home)
+                set_namespace(home)
         finally:
             os.close(home)
 
 
-def _setns(fd: int) -> None:
+def set_namespace(fd: int) -> None:
+    """Moves the calling thread into the namespace that ``fd`` holds. Raises: ``PrivilegeError``."""
     if _libc.setns(fd, _CLONE_NEWNET) != 0:
         code = ctypes.get_errno()
         raise PrivilegeError(f"may not enter a network namespace ({os.strerror(code)})")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import socket
 import struct
 from collections.abc import Sequence
+from pathlib import Path
 
 from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
 from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
@@ -37,6 +38,7 @@ queue below an htb has the number of the htb and 16 more, so that the two never 
 _TCA_OPTIONS = 2
 _IFF_UP = 1
 _AF_BRIDGE, _NLA_NESTED = 7, 0x8000
+_IPV6 = Path("/proc/net/if_inet6")
 _IFLA_AF_SPEC, _IFLA_INET6_ADDR_GEN_MODE, _IN6_ADDR_GEN_MODE_NONE = 26, 8, 1
 _BR_STATE_DISABLED, _BR_STATE_FORWARDING = 0, 3
 
@@ -96,16 +98,19 @@ def add_bridge(name: str, index: int, mtu_bytes: int) -> NetlinkRequest:
     )
 
 
-def no_ipv6(index: int, what: str) -> NetlinkRequest:
+def no_ipv6(index: int, what: str) -> list[NetlinkRequest]:
     """Makes a device take no IPv6 address, and so send nothing of IPv6's by itself (router solicitations and
     more, which would be counted as traffic). It must come before the device is up.
 
-    The setting disable_ipv6 would do the same, but in most containers /proc/sys is read-only.
+    The setting disable_ipv6 would do the same, but in most containers /proc/sys is read-only. A kernel
+    without IPv6 would refuse the request, and needs none.
     """
+    if not _IPV6.exists():
+        return []
     mode = attribute(_IFLA_INET6_ADDR_GEN_MODE, bytes([_IN6_ADDR_GEN_MODE_NONE]))
     families = attribute(_NLA_NESTED | socket.AF_INET6, mode)
     body = struct.pack("=BxHiII", 0, 0, index, 0, 0) + attribute(_NLA_NESTED | _IFLA_AF_SPEC, families)
-    return NetlinkRequest(RTM_SETLINK, 0, body, f"turn IPv6 off on {what}")
+    return [NetlinkRequest(RTM_SETLINK, 0, body, f"turn IPv6 off on {what}")]
 
 
 def set_up(index: int, up: bool, what: str) -> NetlinkRequest:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ecco_emu.cli.app import Json, answer, app, out
+from ecco_emu.cli.app import Json, answer, app, out, show_warnings
 from ecco_emu.host.event_loop import run_until_signalled
 
 RunsDir = Annotated[Path, typer.Option("--out", help="Where run directories are.")]
@@ -22,7 +22,7 @@ def execute(
     """Run a command inside a node's namespace of a live run (as root)."""
     from ecco_emu.emulation.live import runs
 
-    runs.execute(run_dir, node, command)
+    runs.execute(run_dir, node, command, warn=lambda lack: show_warnings([f"warning: {lack}"]))
 
 
 @app.command()
@@ -53,13 +53,44 @@ def ps(runs_dir: RunsDir = Path("runs"), as_json: Json = False) -> None:
     """List the live runs."""
     from ecco_emu.emulation.live import runs
 
-    found = [(path, one) for path, one in runs.under(runs_dir) if one.alive]
+    found = [
+        (one.directory, one.run, runs.reached_s(one.directory), one.liveness)
+        for one in runs.under(runs_dir)
+        if one.liveness != "dead"
+    ]
     if as_json:
-        rows = [{"run": path, "pid": one.pid, "nodes": sorted(one.nodes)} for path, one in found]
+        rows = [
+            {
+                "run": path,
+                "name": run.name,
+                "policy": run.policy,
+                "t": reached_s,
+                "duration_s": run.duration_s,
+                "pid": run.pid,
+                "nodes": sorted(run.nodes),
+                "liveness": liveness,
+            }
+            for path, run, reached_s, liveness in found
+        ]
         answer(rows)
         return
-    for path, one in found:
-        out.print(f"{path}  pid {one.pid}  {len(one.nodes)} nodes", highlight=False, soft_wrap=True)
+    if not found:
+        out.print(f"no live runs in {runs_dir}", markup=False, highlight=False, soft_wrap=True)
+    for path, run, reached_s, liveness in found:
+        parts = [str(path), f"policy {run.policy}", _progress(run.duration_s, reached_s)]
+        parts += [f"{len(run.nodes)} nodes", f"pid {run.pid}"]
+        if liveness == "unknown":
+            parts.append("(perhaps dead: this file system keeps no locks)")
+        out.print("  ".join(parts), markup=False, highlight=False, soft_wrap=True)
+
+
+def _progress(duration_s: float, reached_s: float | None) -> str:
+    """How far a run has come, in emulated time."""
+    if reached_s is None:
+        return "starting"
+    if reached_s >= duration_s:
+        return "measuring its students"
+    return f"{reached_s:.1f} of {duration_s:g} s"
 
 
 @app.command()
@@ -71,9 +102,13 @@ def clean(
     """Remove what runs that were killed have left in their directories. Namespaces go by themselves."""
     from ecco_emu.emulation.live import runs
 
-    left = runs.clean(runs_dir, dry_run=dry_run)
+    cleaned = runs.clean(runs_dir, dry_run=dry_run)
+    show_warnings(
+        f"left alone: {path}; this file system keeps no locks, so it cannot be told whether the run lives"
+        for path in cleaned.unknown
+    )
     if as_json:
-        answer(left)
+        answer(cleaned.removed)
         return
-    for path in left:
+    for path in cleaned.removed:
         out.print(f"{'would remove' if dry_run else 'removed'} {path}", highlight=False, soft_wrap=True)

@@ -53,6 +53,14 @@ async def build(
     ``host`` is the answer of ``preflight``. Raises ``HostError`` where this host cannot all the same.
     """
     async with AsyncExitStack() as stack:
+        live = stack.enter_context(
+            runs.announced(
+                directory.path,
+                name=scenario.name,
+                policy=scenario.policy.name,
+                duration_s=scenario.windows.duration_s,
+            )
+        )
         # before anything is started: children inherit no priority (they are told theirs), threads would
         stack.enter_context(raised_priority())
         late = asyncio.create_task(asyncio.to_thread(_import_late, scenario))
@@ -63,7 +71,7 @@ async def build(
         clock = RunClock(workers.dilation)
         progress(f"building the network (one emulated second lasts {clock.dilation:g} s)")
         lab = await stack.enter_async_context(open_lab(lab_spec(scenario, clock.dilation)))
-        stack.enter_context(runs.announced(directory.path, scenario.name, lab))
+        live.has_network(lab)
         replayed = replays(scenario, clock.dilation)
         models = ModelStore(directory.models)
         directory.write_manifest(

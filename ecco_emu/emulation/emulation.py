@@ -230,7 +230,9 @@ class Emulation:
                 capture=self._capture,
             )
         )
-        await self._stack.enter_async_context(remote.listening(self._directory.path, self.inject, self.now))
+        await self._stack.enter_async_context(
+            remote.listening(self._directory.path, self.inject, self.now, self._no_injecting)
+        )
         self._listeners.append(self._system.targets.see)
         self._first = model_hash(student)
         self._students = StudentFiles(self._directory.models, self._directory.path / runs.STUDENTS)
@@ -272,6 +274,9 @@ class Emulation:
         for listener in self._listeners:
             listener(event)
         self._wake()
+
+    def _no_injecting(self, why: str) -> None:
+        self._emit(Trouble(t=self.now(), where="inject", text=why))
 
     def _ended(self) -> None:
         self._over_at = self._live.clock.now()

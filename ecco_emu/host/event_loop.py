@@ -17,7 +17,7 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
 
 
 def run_until_signalled(coroutine: Coroutine[Any, Any, T]) -> T:
-    """As ``run``, but Ctrl-C and SIGTERM cancel the coroutine, and ``KeyboardInterrupt`` is raised then.
+    """As ``run``, but Ctrl-C, SIGTERM and SIGHUP cancel the coroutine; ``KeyboardInterrupt`` is raised then.
 
     Cancelling lets a run close its links and processes and write its last records.
     """
@@ -26,8 +26,11 @@ def run_until_signalled(coroutine: Coroutine[Any, Any, T]) -> T:
         task = asyncio.current_task()
         assert task is not None
         loop = asyncio.get_running_loop()
-        # asyncio's runner cancels on Ctrl-C by itself, but not on SIGTERM, which services and CI send.
-        for number in (signal.SIGINT, signal.SIGTERM):
+        # asyncio's runner cancels on Ctrl-C by itself, but not on SIGTERM, which services and CI send, nor on
+        # SIGHUP, which the end of a terminal or of an SSH session sends.
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN:
+                continue  # nohup: it is to go on
             loop.add_signal_handler(number, task.cancel)
         return await coroutine
 

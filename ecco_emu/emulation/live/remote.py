@@ -19,7 +19,7 @@ from ecco_emu.emulation.live import runs
 
 MAX_LINE_BYTES = 4096
 _PATIENCE_S = 5.0
-"""Wall time: for a client to send its request, and for a run to answer."""
+"""Wall time for a client to send its request; a run has twice as long to answer."""
 
 
 class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -40,8 +40,13 @@ Inject = Callable[[str], Awaitable[int]]
 
 
 @asynccontextmanager
-async def listening(directory: Path, inject: Inject, now: Callable[[], float]) -> AsyncIterator[None]:
-    """For the time of the block, others can inject faults into the run in ``directory``."""
+async def listening(
+    directory: Path, inject: Inject, now: Callable[[], float], told: Callable[[str], None]
+) -> AsyncIterator[None]:
+    """For the time of the block, others can inject faults into the run in ``directory``.
+
+    A file system may have no sockets (exFAT). The run does without then, and ``told`` is told.
+    """
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -53,8 +58,14 @@ async def listening(directory: Path, inject: Inject, now: Callable[[], float]) -
             writer.close()
 
     with _socket(directory) as (sock, address):
-        sock.bind(address)
-        os.chmod(address, 0o600)  # nobody can connect before it listens
+        try:
+            sock.bind(address)
+            os.chmod(address, 0o600)  # nobody can connect before it listens
+        except OSError as error:
+            (directory / runs.SOCKET).unlink(missing_ok=True)
+            told(f"ecco-emu inject will not reach this run: no socket in {directory} ({error.strerror})")
+            yield
+            return
         server = await asyncio.start_unix_server(serve, sock=sock, limit=MAX_LINE_BYTES)
         try:
             yield
@@ -79,22 +90,27 @@ async def _answer(reader: asyncio.StreamReader, inject: Inject, now: Callable[[]
 async def request(directory: Path, fault: str) -> Answer:
     """Injects a fault into the live run in ``directory``. Raises ``ScenarioError`` for a fault or a run that
     does not exist, ``HostError`` if the run may not be spoken to or does not answer."""
-    runs.find(directory)
+    run = runs.find(directory)
     try:
         with _socket(directory) as (sock, address):
-            await asyncio.get_running_loop().sock_connect(sock, address)
-            line = await asyncio.wait_for(_ask(sock, fault), 2 * _PATIENCE_S)
+            line = await asyncio.wait_for(_ask(sock, address, fault), 2 * _PATIENCE_S)
         answer = msgspec.json.decode(line, type=Answer)
+    except TimeoutError as error:  # the kernel takes the connection for a process that does not run
+        raise HostError(
+            f"the run in {directory} did not answer within {2 * _PATIENCE_S:g} s: its process {run.pid} is "
+            f"stopped (`kill -CONT {run.pid}` lets it go on), or its host is overloaded"
+        ) from error
     except PermissionError as error:
         raise HostError(f"the run in {directory} belongs to another user: run this with sudo") from error
-    except (OSError, msgspec.DecodeError) as error:  # TimeoutError is among the first
+    except (OSError, msgspec.DecodeError) as error:
         raise HostError(f"the run in {directory} takes no faults now: it begins, or ends") from error
     if answer.error is not None:
         raise ScenarioError(answer.error)
     return answer
 
 
-async def _ask(sock: socket.socket, fault: str) -> bytes:
+async def _ask(sock: socket.socket, address: str, fault: str) -> bytes:
+    await asyncio.get_running_loop().sock_connect(sock, address)
     reader, writer = await asyncio.open_unix_connection(sock=sock)
     try:
         writer.write(msgspec.json.encode(Request(fault)) + b"\n")

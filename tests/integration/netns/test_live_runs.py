@@ -1,4 +1,4 @@
-"""Finding live runs, entering their nodes, and cleaning up after dead ones."""
+"""Entering the nodes of live runs, and plans."""
 
 from __future__ import annotations
 
@@ -7,54 +7,51 @@ import os
 import sys
 from pathlib import Path
 
-import msgspec
 import pytest
 
-from ecco_emu.core.errors import ScenarioError
+from ecco_emu.core.errors import HostError, ScenarioError
 from ecco_emu.emulation.live import runs
 from ecco_emu.emulation.plan import plan
 from netns import Lab, LabSpec, LinkSpec
 
 pytestmark = pytest.mark.netns
 
+LOOK = "cat /sys/class/net/eth0/address; getent hosts server; cat /etc/hosts; ls /sys/fs/cgroup; ip -4 addr"
+HOSTS = Path("/etc/hosts").read_text()
+CGROUPS = os.listdir("/sys/fs/cgroup") if os.path.isdir("/sys/fs/cgroup") else []
 
-async def test_a_live_run_is_found_entered_and_gone_afterwards(tmp_path: Path):
-    run = tmp_path / "20260101T000000Z-x"
-    run.mkdir()
-    async with Lab(LabSpec(links=(LinkSpec("cam"), LinkSpec("server")))) as lab:
-        with runs.announced(run, "x", lab):
-            ((path, found),) = runs.under(tmp_path)
-            assert (path, found.alive, found.pid) == (run, True, os.getpid())
-            assert runs.clean(tmp_path, dry_run=False) == []
+
+async def test_a_node_is_entered_with_its_own_sys_and_the_names_of_nodes(tmp_path: Path):
+    with runs.announced(tmp_path, name="x", policy="ecco", duration_s=60) as announcement:
+        async with Lab(LabSpec(links=(LinkSpec("cam"), LinkSpec("server")))) as lab:
+            announcement.has_network(lab)
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
-                *("-m", "ecco_emu", "exec", str(run), "cam", "--", "ip", "-4", "-o", "addr", "show", "eth0"),
+                *("-m", "ecco_emu", "exec", str(tmp_path), "cam", "--", "sh", "-c", LOOK),
                 stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
             )
-            output, _ = await process.communicate()
-            assert process.returncode == 0
-            assert lab.address("cam").encode() in output
+            output, errors = (part.decode() for part in await process.communicate())
+            assert (process.returncode, errors) == (0, "")
+            mac, name, *_ = output.splitlines()
+            assert mac == lab.plan.links[0].mac
+            assert name.split() == [lab.address("server"), "server"]
+            assert HOSTS in output
+            assert lab.address("cam") in output
+            assert all(name in output for name in CGROUPS)
             with pytest.raises(ScenarioError, match=r"no node 'cam9'.*cam, server"):
-                runs.execute(run, "cam9", ["true"])
-    assert runs.under(tmp_path) == []
-    with pytest.raises(ScenarioError, match="no live run"):
-        runs.find(run)
+                runs.execute(tmp_path, "cam9", ["true"])
+    assert await asyncio.to_thread(Path("/etc/hosts").read_text) == HOSTS
 
 
-def test_what_a_dead_run_left_is_told_and_removed(tmp_path: Path):
-    run = tmp_path / "dead"
-    run.mkdir()
-    left = run / runs.FILE
-    left.write_bytes(msgspec.json.encode(runs.LiveRun(os.getpid(), 1, "dead", {})))  # another's number now
-    (tmp_path / "junk").mkdir()
-    (tmp_path / "junk" / runs.FILE).write_text("{")
-    with pytest.raises(ScenarioError, match="is dead"):
-        runs.find(run)
-    assert runs.clean(tmp_path, dry_run=True) == [left]
-    assert left.exists()
-    assert runs.clean(tmp_path, dry_run=False) == [left]
-    assert not left.exists()
-    assert (tmp_path / "junk" / runs.FILE).exists()
+async def test_a_namespace_of_another_run_is_not_entered(tmp_path: Path):
+    """As from outside the run's container, where the path through /proc is another process's."""
+    other = runs.LiveNode("10.0.0.1", "/proc/self/ns/net", 1)
+    run = runs.LiveRun(1, "x", "ecco", 60, {"cam": other})
+    announcement = runs.Announcement(tmp_path, run)
+    with pytest.raises(HostError, match="is another namespace here"):
+        runs.execute(tmp_path, "cam", ["true"])
+    announcement.withdraw()
 
 
 async def test_a_plan_names_every_node_and_needs_no_files():
