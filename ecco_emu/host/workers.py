@@ -38,9 +38,6 @@ _PR_SET_PDEATHSIG = 1
 """prctl(2): a signal for this process when the thread that started it ends."""
 _END_S = 5.0
 """A killed process is gone at once, unless a driver holds it in the kernel; ``close`` waits no longer."""
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-"""Numerical libraries read these when they are loaded. By default they start a thread for each processor of
-the host, allowed or not."""
 
 
 class WorkerDiedError(HostError):
@@ -60,21 +57,15 @@ class _Call:
 class WorkerProcess:
     """One warm child process; ``call`` runs module-level functions in it, one after another.
 
-    ``what`` names the process's work in error messages. ``niceness`` and ``environment`` are the child's.
-    ``threads`` is the number that its numerical libraries may use. The process starts with the first call.
+    ``what`` names the process's work in error messages. ``niceness`` and ``environment`` are the child's; its
+    numerical libraries use one thread unless the environment says otherwise (``thread_limits``). The process
+    starts with the first call.
     """
 
-    def __init__(
-        self,
-        what: str,
-        *,
-        niceness: int = 0,
-        threads: int = 1,
-        environment: Mapping[str, str] | None = None,
-    ) -> None:
+    def __init__(self, what: str, *, niceness: int = 0, environment: Mapping[str, str] | None = None) -> None:
         self._what = what
         self._niceness = niceness
-        self._environment = dict.fromkeys(THREAD_VARIABLES, str(threads)) | dict(environment or {})
+        self._environment = thread_limits(1) | dict(environment or {})
         self._calls: SimpleQueue[_Call | None] = SimpleQueue()
         self._lock = threading.Lock()
         """Held where the three below change, so that no call and no process comes after ``close``."""
@@ -190,6 +181,12 @@ class WorkerProcess:
 
     def _ended(self) -> WorkerDiedError:
         return WorkerDiedError(f"the process for {self._what} was ended")
+
+
+def thread_limits(threads: int) -> dict[str, str]:
+    """The environment in which numerical libraries use ``threads`` threads. They read it when they are loaded.
+    By default they start one for each processor of the host, allowed or not."""
+    return dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
 
 
 def run_by_name(module: str, function: str, args: tuple[object, ...]) -> Any:

@@ -17,7 +17,7 @@ from ecco_emu.core.frames import Image
 from ecco_emu.core.ids import CameraId, JobId, ModelHash
 from ecco_emu.host import extras
 from ecco_emu.host.processors import allowed_processors
-from ecco_emu.host.workers import WorkerProcess, run_by_name
+from ecco_emu.host.workers import WorkerProcess, run_by_name, thread_limits
 from ecco_emu.scenario.sections.trainer import TrainerSection
 from ecco_emu.tasks.detection import Detections, Labels, Sample
 from ecco_emu.trainer.backend import (
@@ -194,9 +194,9 @@ class _TorchWorker:
         extras.YOLO.require()
         # Waiting threads sleep instead of spinning: a spinning thread takes the CPU from the very thread
         # it waits for, and beside a busy core training fell to a fifth of its speed.
-        environment = {"OMP_WAIT_POLICY": "PASSIVE"}
+        environment = thread_limits(threads) | {"OMP_WAIT_POLICY": "PASSIVE"}
         self._module = f"ecco_emu.trainer.yolo.{module}"
-        self._worker = WorkerProcess(what, niceness=niceness, threads=threads, environment=environment)
+        self._worker = WorkerProcess(what, niceness=niceness, environment=environment)
 
     async def start(self, *args: object) -> Any:
         return await self._worker.call(run_by_name, self._module, "start", args)

@@ -77,3 +77,20 @@ def test_ipv6_is_silent_where_proc_sys_is_read_only() -> None:
     read_only = ["unshare", "-m", "sh", "-c", READ_ONLY, "sh"]
     # A second is enough for what IPv6 sends first: the probes for its own address.
     assert under(read_only, LAB, 2, "auto", 1).strip() == "2 nodes False"
+
+
+WORKER = """
+import asyncio
+from ecco_emu.host.workers import WorkerProcess
+async def main():
+    worker = WorkerProcess("a test")
+    print(await worker.call(len, "abcd"))
+    worker.close()
+if __name__ == "__main__":
+    asyncio.run(main())
+"""
+
+
+def test_worker_processes_need_no_writable_dev_shm() -> None:
+    no_shm = ["unshare", "-m", "sh", "-c", 'mount -o remount,ro /dev/shm; exec "$@"', "sh"]
+    assert under(no_shm, WORKER).strip() == "4"

@@ -14,14 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from ecco_emu.host.workers import THREAD_VARIABLES, WorkerDiedError, WorkerProcess
+from ecco_emu.host.workers import WorkerDiedError, WorkerProcess, thread_limits
 
 ROOT = Path(__file__).parents[3]
 
 
 @asynccontextmanager
-async def worker(**options: int) -> AsyncIterator[WorkerProcess]:
-    made = WorkerProcess("a test", **options)
+async def worker(environment: dict[str, str] | None = None) -> AsyncIterator[WorkerProcess]:
+    made = WorkerProcess("a test", environment=environment)
     try:
         yield made
     finally:
@@ -135,10 +135,10 @@ async def test_a_closed_worker_takes_no_calls_and_can_be_closed_again() -> None:
 
 
 async def test_a_childs_libraries_use_as_many_threads_as_it_is_told() -> None:
-    for threads in (1, 3):
-        async with worker(threads=threads) as made:
+    for given, limits in ((None, thread_limits(1)), (thread_limits(3), thread_limits(3))):
+        async with worker(given) as made:
             found = await made.call(environment)
-            assert [found[name] for name in THREAD_VARIABLES] == [str(threads)] * len(THREAD_VARIABLES)
+            assert {name: found[name] for name in limits} == limits
 
 
 LEFT_OPEN = """
