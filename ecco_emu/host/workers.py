@@ -184,8 +184,11 @@ class WorkerProcess:
 
 
 def thread_limits(threads: int) -> dict[str, str]:
-    """The environment in which numerical libraries use ``threads`` threads. They read it when they are loaded.
-    By default they start one for each processor of the host, allowed or not."""
+    """The environment in which numerical libraries use ``threads`` threads.
+
+    They read it when they are loaded. By default they start one for each processor of the host, allowed or
+    not.
+    """
     return dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
 
 

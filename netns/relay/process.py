@@ -189,8 +189,9 @@ def _count(line: RelayLine) -> list[int]:
 def main() -> None:
     """Runs the relay. Arguments: the control socket's descriptor and the parent's process id."""
     control_fd, parent_pid = int(sys.argv[1]), int(sys.argv[2])
-    # Ctrl-C goes to all processes of a terminal. The parent ends the lab, and this process with it.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Ctrl-C and the terminal's end go to all its processes. The parent ends the lab, and this one with it.
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
     prctl = ctypes.CDLL(None).prctl
     prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent_pid:  # the parent ended before the call above, so no signal will come

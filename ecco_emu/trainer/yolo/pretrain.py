@@ -24,6 +24,7 @@ import torch
 from ultralytics.nn.tasks import DetectionModel
 
 from ecco_emu.core.random_streams import stream
+from ecco_emu.host.processors import allowed_processors
 from ecco_emu.host.workers import WorkerProcess
 from ecco_emu.scenario.sections.world import Weather
 from ecco_emu.tasks.detection import DetectionAccuracy, mean_average_precision
@@ -153,6 +154,7 @@ async def pretrain(
     ``minutes`` ends the training early (the learning rate then falls by the clock); without it, equal
     arguments give equal students on one machine.
     """
+    torch.set_num_threads(allowed_processors())
     started = time.monotonic()
     training = Pretraining(seed=seed, steps=steps, size=size, batch=batch)
 

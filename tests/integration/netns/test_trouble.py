@@ -143,6 +143,15 @@ async def test_a_dead_relay_is_told_by_whatever_needs_it():
             await lab.check()
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+async def test_the_relay_leaves_ctrl_c_and_the_terminals_end_to_its_parent(number: signal.Signals):
+    async with Lab(LabSpec(links=SPEC.links, engine="relay")) as lab:
+        assert lab.relay_pid is not None
+        os.kill(lab.relay_pid, number)
+        for _ in range(3):  # a signal is delivered before the answer to a request that comes after it
+            await lab.check()
+
+
 def devices_here() -> list[str]:
     return [line.split(":")[0].strip() for line in Path("/proc/net/dev").read_text().splitlines()[2:]]
 

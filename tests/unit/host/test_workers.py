@@ -45,6 +45,12 @@ def fail(kind: str) -> None:
     raise EOFError(kind) if kind == "end" else ValueError(kind)
 
 
+def hang_up() -> bool:
+    """What the end of a terminal does to all of its processes."""
+    os.kill(os.getpid(), signal.SIGHUP)
+    return True
+
+
 def answer_with_what_cannot_travel() -> object:
     return threading.Lock()
 
@@ -84,6 +90,12 @@ async def test_an_error_is_raised_here_with_its_traceback_and_the_process_goes_o
         with pytest.raises((AttributeError, TypeError), match="pickle"):
             await made.call(lambda: None)
         assert await made.call(double, 4) == 8
+
+
+async def test_the_end_of_a_terminal_is_left_to_the_parent() -> None:
+    async with worker() as made:
+        assert await made.call(hang_up)
+        assert await made.call(double, 1) == 2
 
 
 async def test_a_process_that_dies_is_named_by_every_call_from_then_on() -> None:
