@@ -4,7 +4,8 @@ There is one module for each family of verbs; ``app`` has the parts that they sh
 packages only when it is called, so that ``--help`` does not wait for torch and plotly.
 
 Exit codes: 0 done and every expectation held, 1 an expectation failed, 2 bad input, 3 this host cannot,
-4 done but degraded, 130 interrupted and cleaned up (docs/reference/command-line.md).
+4 done but degraded, 70 a fault in this program, 130 interrupted and cleaned up
+(docs/reference/command-line.md).
 """
 
 from __future__ import annotations
@@ -12,9 +13,8 @@ from __future__ import annotations
 import sys
 from typing import NoReturn
 
-from ecco_emu.cli import bench, host, live, reports, run, scenarios, students  # noqa: F401 - they add their verbs
-from ecco_emu.cli.app import app, err, verb_of
-from ecco_emu.core.errors import EccoError
+from ecco_emu.cli import bench, failures, host, live, reports, run, scenarios, streams, students  # noqa: F401 - they add their verbs
+from ecco_emu.cli.app import app, verb_of
 
 _ORDER = (
     "run",
@@ -36,15 +36,7 @@ app.registered_commands.sort(key=lambda command: _ORDER.index(verb_of(command)))
 
 
 def main() -> NoReturn:
-    """Runs a verb. Every error of ours ends in one clear message and its exit code."""
-    try:
-        app()
-    except EccoError as error:
-        err.print("[bold red]error:[/] ", end="")
-        # not markup: a message may quote ``cameras[0]`` or a file's name, which rich would take for a style
-        err.print(str(error), markup=False, highlight=False, soft_wrap=True)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        err.print("interrupted; everything was cleaned up")
-        sys.exit(130)
+    """Runs a verb and ends the process with its exit code. Every error ends in one clear message."""
+    streams.harden()
+    app()
     sys.exit(0)

@@ -5,24 +5,46 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 import typer
-from rich.console import Console
+from typer.core import TyperGroup
 from typer.models import CommandInfo
 
 import ecco_emu
+from ecco_emu.cli import failures
+from ecco_emu.cli.streams import err, out
+from ecco_emu.core import units
+
+__all__ = ["err", "out"]  # beside this module's own names: verbs take all that they share from here
+
+# typer has a copy of click of its own or not, by its release
+_Usage: type[Exception] = next(
+    kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException"
+)
+
+
+class Verbs(TyperGroup):
+    """Ends a verb that fails with one line and the right code, before typer ends some of them with code 1."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (_Usage, typer.Exit, typer.Abort, SystemExit):  # ends that typer carries out
+            raise
+        except BaseException as error:
+            raise typer.Exit(failures.report(error)) from None
+
 
 app = typer.Typer(
+    cls=Verbs,
     help="Emulate a continuous-learning video-analytics system on this host, with real Linux networking.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-out = Console()
-err = Console(stderr=True)
 
 ScenarioPath = Annotated[
     Path, typer.Argument(help="A scenario file (YAML), or a shipped one's name.", show_default=False)
@@ -42,7 +64,7 @@ def verb_of(command: CommandInfo) -> str:
 def version(wanted: bool) -> None:
     """The callback of ``--version``, which ends the program."""
     if wanted:
-        out.print(f"ecco-emu {ecco_emu.__version__}", highlight=False)
+        out.print(f"ecco-emu {ecco_emu.__version__}")
         raise typer.Exit
 
 
@@ -64,10 +86,18 @@ def answer(value: object) -> None:
     print(json.dumps(msgspec.json.decode(msgspec.json.encode(value, enc_hook=str))))
 
 
+def time(text: str | float) -> float:
+    """Seconds of an option such as ``--at 12s``: to be given to typer as its ``parser``."""
+    try:
+        return units.parse_time(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
 def show_warnings(warnings: Iterable[object]) -> None:
     """Each on a line of its own, on standard error, where they do not mix with answers."""
     for warning in warnings:
-        err.print(str(warning), style="yellow", markup=False, highlight=False, soft_wrap=True)
+        err.print(str(warning), style="yellow", soft_wrap=True)
 
 
 def figure(value: float | None) -> str:

@@ -19,7 +19,7 @@ Markdown = Annotated[bool, typer.Option("--markdown", help="Tables as Markdown."
 
 
 def _progress(text: str) -> None:
-    err.print(f"[dim]{text} …[/]", highlight=False)
+    err.print(f"{text} …", style="dim")
 
 
 @bench_app.command("net")

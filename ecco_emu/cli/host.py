@@ -22,7 +22,7 @@ def doctor(as_json: Json = False) -> None:
         table = Table(title="this host", title_justify="left")
         for heading in ("", "what", "found", "way out"):
             table.add_column(heading)
-        marks = {"ok": "[green]✓[/]", "degraded": "[yellow]~[/]", "missing": "[red]✗[/]"}
+        marks = {"ok": Text("✓", "green"), "degraded": Text("~", "yellow"), "missing": Text("✗", "red")}
         for finding in findings:
             cells = (finding.what, finding.found, finding.way_out)
             table.add_row(marks[finding.state], *map(Text, cells))  # a way out may have brackets: no markup

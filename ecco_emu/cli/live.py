@@ -43,9 +43,7 @@ def inject(
     if as_json:
         answer({"fault": injected.fault, "at": injected.at})
     else:
-        out.print(
-            f"fault\\[{injected.fault}]: {text}, at {injected.at:.1f} s", highlight=False, soft_wrap=True
-        )
+        out.print(f"fault[{injected.fault}]: {text}, at {injected.at:.1f} s", soft_wrap=True)
 
 
 @app.command()

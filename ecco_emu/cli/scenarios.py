@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from ecco_emu.cli.app import Json, Overrides, ScenarioPath, answer, app, out, show_warnings
+from ecco_emu.cli.app import Json, Overrides, ScenarioPath, answer, app, out, show_warnings, time
 from ecco_emu.core.errors import ScenarioError
 from ecco_emu.host.event_loop import run_until_signalled
 
@@ -56,17 +56,17 @@ def world(
     scenario: ScenarioPath,
     out_dir: Annotated[Path, typer.Option("--out", help="Where the pictures go.")] = Path("."),
     at: Annotated[
-        list[str] | None, typer.Option(metavar="TIME", help="A column at this time. Repeatable.")
+        list[float] | None,
+        typer.Option(metavar="TIME", parser=time, help="A column at this time, such as 12s. Repeatable."),
     ] = None,
 ) -> None:
     """Preview a scenario's world: what each camera sees over time, with labels, and a map."""
-    from ecco_emu.core import units
     from ecco_emu.scenario import loading
     from ecco_emu.world.town.preview import contact_sheet, map_picture
 
     loaded = loading.load(scenario, files=False).scenario
     duration = loaded.windows.duration_s
-    times = [units.parse_time(text) for text in at] if at else [duration * i / 5 for i in range(6)]
+    times = at or [duration * i / 5 for i in range(6)]
     out_dir.mkdir(parents=True, exist_ok=True)
     for name, picture in (
         (f"{loaded.name}-views.png", contact_sheet(loaded, times)),

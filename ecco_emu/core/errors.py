@@ -1,7 +1,8 @@
 """Errors that say whose fault it was: the scenario's, the host's, the peer's or ours.
 
-Every error that may reach a person carries the exit code that the command line ends with (1 the run failed,
-2 bad input, 3 this host cannot do it) and says in its message what the person can do about it.
+Every error that may reach a person carries the exit code that the command line ends with (2 bad input, 3 this
+host cannot do it) and says in its message what the person can do about it. One that should never have come so
+far is a fault of ours, and has the code for those (70). None has 1, which says that an expectation failed.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 class EccoError(Exception):
     """Base of every error this package raises on purpose."""
 
-    exit_code = 1
+    exit_code = 70
 
 
 class ScenarioError(EccoError):
