@@ -10,12 +10,9 @@ import codecs
 import io
 import os
 import sys
-from typing import TYPE_CHECKING, TextIO
+from typing import Any, TextIO
 
 from rich.console import Console
-
-if TYPE_CHECKING:
-    from _typeshed import ReadableBuffer
 
 # no markup: names of files, cameras and faults may hold brackets and colons, which rich would take for styles
 out = Console(markup=False, emoji=False, highlight=False)
@@ -39,7 +36,7 @@ def harden() -> None:
 class PatientFile(io.FileIO):
     """A file whose writes do not fail. After the first one that cannot be done, all go nowhere."""
 
-    def write(self, data: ReadableBuffer, /) -> int:
+    def write(self, data: Any, /) -> int:
         try:
             return super().write(data)
         except OSError:
