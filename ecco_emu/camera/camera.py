@@ -23,6 +23,7 @@ from ecco_emu.control.transmission import CameraLimits, TransmissionPlan, Transm
 from ecco_emu.core.errors import ProtocolError
 from ecco_emu.core.events import (
     CameraConfigured,
+    DeadlineMissed,
     DriftNoticed,
     RequestSent,
     StudentRunning,
@@ -360,7 +361,14 @@ class Camera:
         index, due, missed = ticks.next(self._ports.clock.now())
         # The host was too slow for these frames. The run counts that and goes on with the newest one.
         if missed:
-            self._ports.missed_deadline(f"{self.id}: {missed} frames of its frame clock")
+            self._ports.missed_deadline(
+                DeadlineMissed(
+                    t=self._ports.clock.now(),
+                    text=f"{missed} frames of {self.id}'s frame clock",
+                    late_s=missed / ticks.fps,
+                    allowed_s=1 / ticks.fps,
+                )
+            )
         return index, due
 
     def _position(self, t: float) -> tuple[float, float]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ecco_emu.core.clock import Clock
-from ecco_emu.core.events import AnyEvent
+from ecco_emu.core.events import AnyEvent, DeadlineMissed
 from ecco_emu.core.frames import Frame, Image
 from ecco_emu.core.ids import CameraId, ModelHash
 from ecco_emu.tasks.detection import Detections
@@ -67,5 +67,5 @@ class CameraPorts:
     """Connects to the server; the connection closes when the context ends. Raises ``ConnectionClosed``."""
     emit: Callable[[AnyEvent], None]
     observe: Observer
-    missed_deadline: Callable[[str], None]
-    """Called with a description when frames were missed because the host was too slow."""
+    missed_deadline: Callable[[DeadlineMissed], None]
+    """Called when frames were missed because the host was too slow."""

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import json
 import sys
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from ecco_emu.cli.app import Json, Overrides, ScenarioPath, answer, app, err, figure, kbit, out, show_warnings
+from ecco_emu.core.errors import EccoError
 from ecco_emu.core.events import RunStatus
 from ecco_emu.host.event_loop import run_until_signalled
+from ecco_emu.record import verdict
+from ecco_emu.record.drifts import Fall, ResponseStatistics
+from ecco_emu.report.story import fall_words, median_words
 
 if TYPE_CHECKING:
     from ecco_emu.emulation.emulation import Emulation
@@ -42,12 +48,15 @@ def run(
         bool,
         typer.Option("--capture", help="Capture packets into pcap/: a pcapng file a camera, one the server."),
     ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="No view and no table: only the outcome, and problems.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Run a scenario (as root). Prints where the run directory and its report are."""
     from ecco_emu.emulation.emulation import Emulation
 
-    teller = _Teller()
+    teller = _Teller(quiet=quiet)
     emulation = Emulation.from_file(
         scenario,
         overrides=overrides or (),
@@ -59,17 +68,41 @@ def run(
         capture=capture,
     )
     show_warnings(emulation.warnings)
-    status = run_until_signalled(_run(emulation, live, teller, quiet=as_json))
-    from ecco_emu.record.rundir import RunDirectory
-    from ecco_emu.report.html import write_report
-
-    report = write_report(RunDirectory.open(emulation.directory))
+    try:
+        status = run_until_signalled(_run(emulation, live, teller, quiet=quiet or as_json))
+        report = _report(emulation.directory)
+    except BaseException:
+        _tell_where(emulation)
+        raise
     summary = json.loads((emulation.directory / "summary.json").read_text())
     if as_json:
         answer({**summary, "directory": emulation.directory, "report": report})
     else:
-        print_summary(summary, emulation.directory, report)
+        if not quiet:
+            print_summary(summary)
+        print_verdict(verdict.recorded(emulation.summary()), always=quiet)
+        print_paths(out, emulation.directory, report)
     sys.exit(EXIT_CODES[status])
+
+
+def _report(directory: Path) -> Path:
+    from ecco_emu.record.rundir import RunDirectory
+    from ecco_emu.report.html import write_report
+
+    return write_report(RunDirectory.open(directory))
+
+
+def _tell_where(emulation: Emulation) -> None:
+    """Where the results of a run are that an error or Ctrl-C ended, if it came as far as to have some."""
+    try:
+        directory = emulation.directory
+    except EccoError:
+        return
+    report = None
+    # the error that ended the run is told after this: one of its report must not take its place
+    with suppress(Exception, KeyboardInterrupt):
+        report = _report(directory) if emulation.summary().started is not None else None
+    print_paths(err, directory, report)
 
 
 class _Teller:
@@ -77,11 +110,14 @@ class _Teller:
 
     view: Progress | None = None
 
+    def __init__(self, *, quiet: bool) -> None:
+        self._quiet = quiet
+
     def __call__(self, text: str) -> None:
         if self.view is not None:
             self.view.on_progress(text)
-        else:
-            err.print(f"[dim]{text} …[/]", highlight=False)
+        elif not self._quiet:
+            err.print(f"{text} …", style="dim")
 
 
 async def _run(emulation: Emulation, live: bool | None, teller: _Teller, quiet: bool) -> RunStatus:
@@ -100,8 +136,20 @@ async def _run(emulation: Emulation, live: bool | None, teller: _Teller, quiet: 
                 teller.view = None
 
 
-def print_summary(summary: dict[str, Any], directory: Path, report: Path) -> None:
-    """Prints each camera's accuracy, the expectations, the clock's health and the paths to look further."""
+def print_paths(console: Console, directory: Path, report: Path | None) -> None:
+    console.print(f"run directory  {directory}", soft_wrap=True)
+    if report is not None:
+        console.print(f"report         {report}", soft_wrap=True)
+
+
+def print_verdict(ended: verdict.Verdict, *, always: bool) -> None:
+    """The run's status with its reasons and a way out; ``always``: also where all is well."""
+    for line in verdict.told(ended) or (["ok"] if always else []):
+        out.print(line, style="" if ended.status == "ok" else "red", soft_wrap=True)
+
+
+def print_summary(summary: dict[str, Any]) -> None:
+    """Prints each camera's accuracy, the outcome in sentences, the expectations and the clock's health."""
     table = Table(title=f"policy {summary['policy']}: {summary['status']}", title_justify="left")
     for heading in ("camera", "mAP after drift", "at the end", "segments", "goodput", "target"):
         table.add_column(heading, justify="left" if heading == "camera" else "right")
@@ -117,28 +165,17 @@ def print_summary(summary: dict[str, Any], directory: Path, report: Path) -> Non
         )
     out.print(table)
     for sentence in outcome_lines(summary):
-        out.print(sentence, markup=False, highlight=False, soft_wrap=True)
+        out.print(sentence, soft_wrap=True)
     for expectation in summary["expectations"]:
-        mark = "[green]held[/]" if expectation["held"] else "[red]failed[/]"
-        out.print(f"{mark}: ", end="")
-        detail = f"{expectation['text']} ({expectation['detail']})"
-        out.print(detail, markup=False, highlight=False, soft_wrap=True)
+        mark = ("held", "green") if expectation["held"] else ("failed", "red")
+        detail = f": {expectation['text']} ({expectation['detail']})"
+        out.print(Text.assemble(mark, detail), soft_wrap=True)
     clock = summary["clock"]
     out.print(
         f"engine {summary['engine']}, one emulated second = {summary['dilation']:g} s, loop lag p99 "
         f"{clock['lag_p99_ms']:.1f} ms, deadlines missed: {clock['deadline_misses']}",
-        highlight=False,
         soft_wrap=True,
     )
-    if summary["status"] == "degraded":
-        out.print(
-            "degraded: this host did not keep up, so timing is not to be trusted; "
-            "give it more time with --dilation, or fewer other jobs",
-            highlight=False,
-            soft_wrap=True,
-        )
-    out.print(f"run directory  {directory}", highlight=False, soft_wrap=True)
-    out.print(f"report         {report}", highlight=False, soft_wrap=True)
 
 
 def outcome_lines(summary: dict[str, Any]) -> list[str]:
@@ -150,11 +187,14 @@ def outcome_lines(summary: dict[str, Any]) -> list[str]:
         f"{figure(summary['mean_map_drifted'])}"
     ]
     if asked:
-        median = "" if response["median_s"] is None else f", after {response['median_s']:.1f} s (median)"
+        keys = ("answered", "censored", "median_s", "survival_median_s")
+        statistics = ResponseStatistics(**{key: response[key] for key in keys})
         lines.append(
             f"{response['answered']} of {asked} requests after a drift were answered with "
-            f"{response['threshold']:g} mAP{median}"
+            f"{response['threshold']:g} mAP{median_words(statistics)}"
         )
+    if summary["falls"]:
+        lines.append(fall_words([Fall(**each) for each in summary["falls"]]))
     lines += [
         f"nobody noticed: {missed['camera']} turned to {missed['weather']} at {missed['t']:g} s "
         f"(mAP {figure(missed['map_before'])} before, {figure(missed['map_after'])} after)"

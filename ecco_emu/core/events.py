@@ -23,6 +23,8 @@ RESPONSE_THRESHOLD = 0.4
 RESPONSE_MEASUREMENTS = 2
 """So many live measurements in a row must reach it. One alone, over some 20 frames, does so by chance."""
 RunStatus = Literal["ok", "failed", "degraded", "interrupted"]
+Criterion = Literal["expectation", "deadline", "loop lag", "error", "stopped"]
+"""By which a run is not ``ok`` (``record.verdict``)."""
 SegmentState = Literal["sent", "delivered", "late", "lost"]
 LeaveReason = Literal["drop", "asked again", "no better", "released", "gone"]
 """Why a member left its group: the group's model fell on it (paper, Algorithm 2), it asked for retraining
@@ -341,6 +343,17 @@ class ClockReport(Event, frozen=True, kw_only=True, tag="clock"):
     """Resident memory of the run's processes together."""
 
 
+class DeadlineMissed(Event, frozen=True, kw_only=True, tag="deadline_missed"):
+    """The host was too slow for a step that has a time."""
+
+    text: str
+    """Which step."""
+    late_s: float
+    """By so much it came or ended after its time."""
+    allowed_s: float
+    """The time that there was for it."""
+
+
 class ExpectationChecked(Event, frozen=True, kw_only=True, tag="expectation"):
     """One of the scenario's expectations was judged."""
 
@@ -357,10 +370,26 @@ class Trouble(Event, frozen=True, kw_only=True, tag="trouble"):
     text: str
 
 
+class Reason(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a run is not ``ok``, or was not measured as it should be."""
+
+    criterion: Criterion
+    text: str
+    """In words, with the value and the limit."""
+    value: float | None = None
+    """The criterion's value: expectations that failed, deadlines missed, or emulated seconds."""
+    limit: float | None = None
+    """The value must not exceed it; of ``stopped``, the length that the run should have had."""
+
+
 class RunEnded(Event, frozen=True, kw_only=True, tag="run_ended"):
     """The last event of a run. A run that was killed has none."""
 
     status: RunStatus
+    reasons: list[Reason] = []
+    """Why, where the status is not ``ok``. Empty in logs of earlier releases."""
+    suggested_dilation: float | None = None
+    """Where the host did not keep up: the dilation at which this run would have been in time."""
 
 
 AnyEvent = (
@@ -387,6 +416,7 @@ AnyEvent = (
     | SegmentMoved
     | FaultApplied
     | ClockReport
+    | DeadlineMissed
     | ExpectationChecked
     | Trouble
     | RunEnded

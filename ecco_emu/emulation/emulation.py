@@ -30,7 +30,7 @@ from ecco_emu.emulation.live import remote, runs
 from ecco_emu.emulation.measuring import StudentFiles
 from ecco_emu.emulation.system import System
 from ecco_emu.emulation.topology import trace_problem
-from ecco_emu.record import expectations
+from ecco_emu.record import expectations, verdict
 from ecco_emu.record.log import EventLog
 from ecco_emu.record.metrics import RunMetrics
 from ecco_emu.record.rundir import RunDirectory
@@ -40,9 +40,6 @@ from ecco_emu.scenario.dump import dump
 from ecco_emu.scenario.faults.line import parse_fault
 from ecco_emu.scenario.problems import Problem
 from ecco_emu.scenario.profiles import student_path
-
-LAG_LIMIT_MS = 10.0
-"""A run whose event loop ran its timers later than this (p99, wall time) is ``degraded``."""
 
 
 class Emulation:
@@ -187,8 +184,8 @@ class Emulation:
         assert self._main is not None
         await self._main
         await self._measure()
-        held = self._check_expectations()
-        self._conclude(self._verdict(held))
+        self._check_expectations()
+        self._conclude(verdict.of_finished(self.metrics))
         assert self.status is not None
         return self.status
 
@@ -199,8 +196,8 @@ class Emulation:
             raise EccoError("an Emulation runs once; make another")
         try:
             await self._start()
-        except BaseException:  # Ctrl-C and cancellation too: all that was started must be stopped
-            await self._leave("failed")
+        except BaseException as error:  # Ctrl-C and cancellation too: all that was started must be stopped
+            await self._leave(error if isinstance(error, Exception) else None)
             raise
         return self
 
@@ -210,7 +207,7 @@ class Emulation:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        await self._leave("failed" if self._crashed() else "interrupted")
+        await self._leave(self._crash())
 
     async def _start(self) -> None:
         host = await preflight.require(self.scenario)  # before anything is made
@@ -242,12 +239,13 @@ class Emulation:
         self._main = asyncio.create_task(self._system.run(), name="ecco-emu")
         self._main.add_done_callback(lambda _: self._ended())
 
-    async def _leave(self, status: RunStatus) -> None:
-        """Stops everything and writes the summary, under ``status`` if the run has none yet."""
+    async def _leave(self, error: BaseException | None) -> None:
+        """Stops everything and writes the summary; ``error`` ended the run, if it has no status yet."""
         try:
             await self._stop()
             if self._log is not None and self.status is None:
-                self._conclude(status)
+                ended = verdict.of_stopped(self.metrics)
+                self._conclude(ended if error is None else verdict.of_error(error, self.metrics))
         finally:
             try:
                 await self._stack.aclose()
@@ -330,35 +328,33 @@ class Emulation:
         for event in measured.events:
             self._emit(event)
 
-    def _check_expectations(self) -> bool:
-        all_held = True
+    def _check_expectations(self) -> None:
         for index, expectation in enumerate(self.scenario.expect):
-            verdict = expectations.evaluate(expectation, self._facts)
-            all_held &= verdict.held
+            found = expectations.evaluate(expectation, self._facts)
             self._emit(
                 ExpectationChecked(
                     t=self.now(),
                     index=index,
                     text=expectations.describe(expectation),
-                    held=verdict.held,
-                    detail=verdict.detail,
+                    held=found.held,
+                    detail=found.detail,
                 )
             )
-        return all_held
 
-    def _verdict(self, held: bool) -> RunStatus:
-        if not held:
-            return "failed"
-        live = self._live
-        late = live.misses > 0 or live.lag.quantile_ms(0.99) > LAG_LIMIT_MS
-        return "degraded" if late else "ok"
-
-    def _crashed(self) -> bool:
+    def _crash(self) -> BaseException | None:
+        """The error that ended the run, if one did."""
         main = self._main
-        return main is not None and main.done() and not main.cancelled() and main.exception() is not None
+        return main.exception() if main is not None and main.done() and not main.cancelled() else None
 
-    def _conclude(self, status: RunStatus) -> None:
+    def _conclude(self, ended: verdict.Verdict) -> None:
         assert self._directory is not None
-        self.status = status
-        self._emit(RunEnded(t=self.now() if self._system is not None else 0.0, status=status))
-        self._directory.write_summary(summarize(self.metrics, status))
+        self.status = ended.status
+        self._emit(
+            RunEnded(
+                t=self.now() if self._system is not None else 0.0,
+                status=ended.status,
+                reasons=list(ended.reasons),
+                suggested_dilation=ended.suggested_dilation,
+            )
+        )
+        self._directory.write_summary(summarize(self.metrics, ended.status))

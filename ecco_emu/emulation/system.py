@@ -12,7 +12,7 @@ import netns
 from ecco_emu.camera.camera import Camera
 from ecco_emu.camera.ports import CameraPorts
 from ecco_emu.core.errors import EccoError, HostError
-from ecco_emu.core.events import AnyEvent, Condition, Trouble
+from ecco_emu.core.events import AnyEvent, Condition, DeadlineMissed, Trouble
 from ecco_emu.core.ids import CameraId, ModelHash
 from ecco_emu.emulation.accuracy import LiveAccuracy
 from ecco_emu.emulation.captures import Captures
@@ -190,8 +190,9 @@ class System:
         )
         return Camera(camera, self._scenario, student, self._rule, ports)
 
-    def _missed(self, what: str) -> None:
+    def _missed(self, event: DeadlineMissed) -> None:
         self.misses += 1
+        self._emit(event)
 
     async def _watch_network(self) -> None:
         """A network that others break ends the run, instead of looking like cameras that fell silent."""

@@ -16,6 +16,10 @@ from ecco_emu.core.events import RESPONSE_MEASUREMENTS, RESPONSE_THRESHOLD
 from ecco_emu.record.metrics import RunMetrics
 from ecco_emu.record.parts import CameraMetrics
 
+WON_BACK = 0.75
+"""The part of its accuracy from which on a camera counts as recovered at a run's end."""
+LEAST_FALL = 0.1
+"""mAP: 32 frames tell no smaller fall from chance."""
 AFTER_DRIFT_S = 6.0
 """Emulated seconds after a drift in which the lowest accuracy is looked for. A glimpse is a mean over the
 newest frames, so that a fall takes some seconds to show."""
@@ -46,6 +50,32 @@ class UnnoticedDrift:
     map_before: float | None
     map_after: float | None
     """The lowest accuracy within ``AFTER_DRIFT_S``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fall:
+    """A camera whose accuracy is much lower at the run's end than it was before, and so was not won back."""
+
+    camera: str
+    map_before: float
+    """Just before its first drift; of a camera without one, the first that was measured."""
+    map_final: float
+
+
+def falls(metrics: RunMetrics) -> list[Fall]:
+    """The cameras that ended below the run's threshold, at less than ``WON_BACK`` of their accuracy, and
+    lower by ``LEAST_FALL``."""
+    threshold = metrics.started.response_threshold if metrics.started else RESPONSE_THRESHOLD
+    found = []
+    for camera in metrics.cameras.values():
+        before, final = map_before_drift(camera), camera.map
+        if before is None:
+            before = next((value for _, value, _ in camera.curve.line() if value is not None), None)
+        if before is None or final is None:
+            continue
+        if final < min(threshold, WON_BACK * before) and before - final >= LEAST_FALL:
+            found.append(Fall(camera.id, before, final))
+    return found
 
 
 def drift_times(camera: CameraMetrics) -> list[float]:

@@ -33,6 +33,7 @@ class RunMetrics:
         self.windows: list[ev.WindowEnded] = []
         self.faults: list[ev.FaultApplied] = []
         self.clocks: list[ev.ClockReport] = []
+        self.missed: list[ev.DeadlineMissed] = []
         self.expectations: list[ev.ExpectationChecked] = []
         self.troubles: list[ev.Trouble] = []
 
@@ -268,6 +269,10 @@ class RunMetrics:
     @_fold.register
     def _(self, event: ev.ClockReport) -> None:
         insert(self.clocks, event)
+
+    @_fold.register
+    def _(self, event: ev.DeadlineMissed) -> None:
+        insert(self.missed, event)
 
     @_fold.register
     def _(self, event: ev.ExpectationChecked) -> None:

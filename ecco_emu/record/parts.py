@@ -125,6 +125,15 @@ class CameraMetrics:
             before = condition.weather
         return changes
 
+    @property
+    def switches(self) -> list[ev.StudentRunning]:
+        """The switches to another student. A student that is offered again while it runs is none."""
+        found: list[ev.StudentRunning] = []
+        for running in self.students:
+            if not found or running.model != found[-1].model:
+                found.append(running)
+        return found
+
     def map_at(self, t: float) -> float | None:
         """The accuracy at ``t``; None before the first measurement."""
         return self.curve.at(t)

@@ -11,10 +11,13 @@ from dataclasses import asdict, dataclass
 from statistics import fmean, median
 from typing import Any
 
+import msgspec
+
 from ecco_emu.core import events as ev
 from ecco_emu.record.drifts import (
     DriftResponse,
     drift_times,
+    falls,
     map_after_drift,
     map_before_drift,
     mean_map_drifted,
@@ -25,6 +28,7 @@ from ecco_emu.record.drifts import (
 from ecco_emu.record.metrics import RunMetrics
 from ecco_emu.record.parts import CameraMetrics, JobMetrics
 from ecco_emu.record.share_error import group_shares
+from ecco_emu.record.verdict import recorded
 
 SUMMARY_VERSION = 1
 
@@ -38,9 +42,12 @@ def summarize(metrics: RunMetrics, status: ev.RunStatus) -> dict[str, Any]:
     by_window = map_by_window(metrics)
     shares = group_shares(metrics)
     started = metrics.started
+    verdict = recorded(metrics, status)
     summary = {
         "version": SUMMARY_VERSION,
         "status": status,
+        "reasons": [msgspec.to_builtins(reason) for reason in verdict.reasons],
+        "suggested_dilation": verdict.suggested_dilation,
         "name": started.name if started else None,
         "policy": started.policy if started else None,
         "engine": started.engine if started else None,
@@ -56,6 +63,7 @@ def summarize(metrics: RunMetrics, status: ev.RunStatus) -> dict[str, Any]:
         "windows": [_window(window) for window in metrics.windows],
         "cameras": cameras,
         "response": _response(metrics, [each for found in responses.values() for each in found]),
+        "falls": [asdict(each) for each in falls(metrics)],
         "unnoticed_drifts": [asdict(each) for each in unnoticed_drifts(metrics)],
         "jobs": [_job(job) for job in metrics.jobs.values()],
         "gpu_time": gpu_time(metrics),

@@ -230,7 +230,7 @@ def _student_marks(metrics: RunMetrics, colours: dict[str, str]) -> dict[str, An
     points = [
         (c, x.t, f"runs student {x.model[:_SHORT_HASH]}")
         for c in metrics.cameras.values()
-        for x in c.students
+        for x in c.switches
     ]
     return _marks("new student runs", "circle", 8, points, colours, open_=True)
 

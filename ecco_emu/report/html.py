@@ -23,6 +23,7 @@ from ecco_emu.core.events import RunStatus
 from ecco_emu.record.metrics import RunMetrics
 from ecco_emu.record.rundir import RunDirectory
 from ecco_emu.record.summary import finite, summarize
+from ecco_emu.record.verdict import recorded, told
 from ecco_emu.report import axes, figures, gpu_figures, group_figure, palette
 from ecco_emu.report import story as words
 
@@ -80,17 +81,14 @@ def write_report(run: RunDirectory) -> Path:
 def load(directory: RunDirectory) -> Run:
     """Reads a run that goes on or is over. Its summary is computed anew from its events."""
     metrics = RunMetrics.of(event for event, _ in directory.events())
-    return Run(
-        directory.path.name, metrics, summarize(metrics, status_of(directory, metrics)), directory.manifest()
-    )
+    status = recorded(metrics, _written_status(directory)).status
+    return Run(directory.path.name, metrics, summarize(metrics, status), directory.manifest())
 
 
-def status_of(directory: RunDirectory, metrics: RunMetrics) -> RunStatus:
-    """The status with which a run ended. A run that never wrote its end was interrupted, or still goes on."""
+def _written_status(directory: RunDirectory) -> RunStatus | None:
+    """The status in summary.json: the end of a log may be lost."""
     written = directory.summary().get("status")
-    if written in get_args(RunStatus):
-        return cast(RunStatus, written)
-    return metrics.ended.status if metrics.ended is not None else "interrupted"
+    return cast(RunStatus, written) if written in get_args(RunStatus) else None
 
 
 def render_run(run: Run) -> str:
@@ -101,6 +99,7 @@ def render_run(run: Run) -> str:
         summary=run.summary,
         story=words.story(run.metrics),
         tiles=tiles(run.summary),
+        reasons=told(recorded(run.metrics, run.summary["status"])),
         pictures=_pictures(run.metrics),
         troubles=run.metrics.troubles,
         facts=list(flatten(run.manifest)),
@@ -156,7 +155,7 @@ def comparison_row(label: str, run: Run) -> dict[str, Any]:
         "drifted": run.summary["mean_map_drifted"],
         "final": fmean(finals) if finals else None,
         "worst": min(finals, default=None),
-        "response": response["median_s"],
+        "response": response["survival_median_s"] if response["censored"] else response["median_s"],
         "answered": answered(run.summary),
         "threshold": response["threshold"],
         "in_time": in_time(run.summary),
@@ -175,17 +174,27 @@ def tiles(summary: dict[str, Any]) -> list[Tile]:
         Tile(number(summary["mean_map"], ".2f"), "mean accuracy (mAP)"),
         Tile(number(summary["mean_map_drifted"], ".2f"), "mean accuracy after drift"),
         Tile(number(fmean(finals) if finals else None, ".2f"), "mean accuracy at the end"),
-        Tile(number(summary["response"]["median_s"], ".0f", " s"), "median response time"),
+        _response_tile(summary["response"]),
         Tile(answered(summary) or "–", "requests answered"),
         Tile(number(arrived, ".1%"), "segments in time"),
         Tile(number(summary["share_error"], ".1%"), "largest share error"),
         Tile(str(misses), "missed deadlines", "bad" if misses else "good"),
     ]
+    if fallen := len(summary["falls"]):
+        shown.append(Tile(str(fallen), "cameras that fell and were not won back", "bad"))
     if missed := len(summary["unnoticed_drifts"]):
         shown.append(Tile(str(missed), "drifts nobody noticed", "bad"))
     if kept:
         shown.insert(0, Tile(kept, "expectations held", "bad" if failing else "good"))
     return shown
+
+
+def _response_tile(response: dict[str, Any]) -> Tile:
+    """The median with the requests that were never answered; without half of them there is none."""
+    if not response["censored"] or response["survival_median_s"] is not None:
+        key = "survival_median_s" if response["censored"] else "median_s"
+        return Tile(number(response[key], ".0f", " s"), "median response time")
+    return Tile("unknown", "median response time: half or more were never answered", "bad")
 
 
 def in_time(summary: dict[str, Any]) -> float | None:

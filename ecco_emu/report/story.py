@@ -7,7 +7,10 @@ from statistics import fmean
 
 from ecco_emu.core.events import RESPONSE_THRESHOLD
 from ecco_emu.record.drifts import (
+    Fall,
+    ResponseStatistics,
     drift_times,
+    falls,
     map_after_drift,
     map_before_drift,
     response_statistics,
@@ -21,6 +24,8 @@ MOST_TURNS = 4
 """With more weather changes than this, cameras are listed by weather, not by change."""
 MOST_JOBS = 6
 """Retraining jobs after this many are only counted."""
+MOST_FALLS = 6
+"""Cameras that fell, after this many, are only counted."""
 MOST_UNNOTICED = 4
 """Drifts that nobody noticed, after this many, are only counted."""
 LEFT = {
@@ -45,7 +50,7 @@ def story(metrics: RunMetrics) -> list[str]:
 
 def outcome(metrics: RunMetrics) -> list[str]:
     """Only the sentences on the outcome: accuracy, network, expectations."""
-    parts = [_accuracy(metrics), _network(metrics), _expectations(metrics)]
+    parts = [_accuracy(metrics), _falls(metrics), _network(metrics), _expectations(metrics)]
     return [sentence for sentence in parts if sentence]
 
 
@@ -178,11 +183,40 @@ def _answered(metrics: RunMetrics) -> str:
     if not asked:
         return ""
     threshold = metrics.started.response_threshold if metrics.started else RESPONSE_THRESHOLD
-    after = "" if statistics.median_s is None else f" after {statistics.median_s:.0f} s (median)"
     return (
         f" Of {_count(asked, 'drift')} for which a camera asked for retraining, {statistics.answered} were "
-        f"answered: accuracy was back at {threshold:g}{after}."
+        f"answered: accuracy was back at {threshold:g}{median_words(statistics)}."
     )
+
+
+def median_words(statistics: ResponseStatistics) -> str:
+    """After "so many were answered": how long it took, in words that hide no drift without an answer.
+
+    A median over the answered alone would be the better, the fewer were answered.
+    """
+    if not statistics.answered:
+        return ""
+    if not statistics.censored:
+        return f" after {statistics.median_s:.0f} s (median)"
+    if statistics.survival_median_s is not None:
+        return f" after {statistics.survival_median_s:.0f} s (median, with those that were not)"
+    alone = f"the answered alone: {statistics.median_s:.0f} s"
+    return f"; half or more never were, so that no median is known ({alone})"
+
+
+def _falls(metrics: RunMetrics) -> str:
+    return fall_words(falls(metrics))
+
+
+def fall_words(fallen: Sequence[Fall]) -> str:
+    """A sentence on cameras that ended much worse than they began; empty without any."""
+    told = [
+        f"{each.camera} fell from {each.map_before:.2f} to {each.map_final:.2f}"
+        for each in fallen[:MOST_FALLS]
+    ]
+    if len(fallen) > MOST_FALLS:
+        told.append(f"and {len(fallen) - MOST_FALLS} more")
+    return f"Accuracy (mAP) that was not won back: {'; '.join(told)}." if told else ""
 
 
 def _network(metrics: RunMetrics) -> str:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from ecco_emu.core import events as ev
+
+BETWEEN_DEADLINES_S = 5.0
+"""Emulated seconds between two missed deadlines that are told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,8 @@ class Teller:
 
     def __init__(self) -> None:
         self._configured: dict[str, Line | None] = {}
+        self._runs: dict[str, str] = {}
+        self._late_told = -math.inf
 
     def tell(self, event: ev.AnyEvent) -> Line | None:
         """The event's line, None where it has none or says nothing new."""
@@ -41,6 +47,15 @@ class Teller:
             if self._configured.get(event.camera) == line:
                 return None
             self._configured[event.camera] = line
+        if isinstance(event, ev.StudentRunning):
+            if self._runs.get(event.camera) == event.model:
+                return None  # offered again, such as after a lost connection
+            self._runs[event.camera] = event.model
+        if isinstance(event, ev.DeadlineMissed):
+            # a host that is too slow misses many: the run's verdict counts them all
+            if event.t - self._late_told < BETWEEN_DEADLINES_S:
+                return None
+            self._late_told = event.t
         return line
 
 
@@ -66,6 +81,8 @@ def _run_line(event: ev.AnyEvent) -> Line | None:
             return Line(
                 f"expectation {verdict}: {event.text} ({event.detail})", "green" if event.held else "red"
             )
+        case ev.DeadlineMissed():
+            return Line(f"late by {event.late_s:.2g} s: {event.text}", "red")
         case ev.Trouble():
             return Line(f"trouble in {event.where}: {event.text}", "red")
     return None
@@ -109,8 +126,6 @@ def _job_line(event: ev.AnyEvent) -> Line | None:
             return Line(f"{event.camera} leaves {event.job}: {why_left(event)}", "cyan")
         case ev.JobEnded():
             return Line(f"{event.job} ended: {event.reason}", "green")
-        case ev.MicroWindow(late=True):
-            return Line(f"micro-window {event.index + 1} of window {event.window + 1} was late", "red")
         case ev.WindowEnded():
             groups = "; ".join(_group(group) for group in event.groups) or "nothing to train"
             return Line(f"window {event.window + 1} ended: {groups}", "bold")

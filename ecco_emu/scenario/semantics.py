@@ -222,6 +222,18 @@ def _town_districts(draft: Draft) -> Iterator[Finding]:
 def cautions(draft: Draft) -> Iterator[Finding]:
     """What is odd in a scenario that can run."""
     yield from _drifts_before_the_detector_is_ready(draft)
+    yield from _one_window(draft)
+
+
+def _one_window(draft: Draft) -> Iterator[Finding]:
+    """A run that ends when the first retrained students are delivered: nobody sees them at work."""
+    drifts = any(len(district.weather) > 1 for _, district in _present(draft.districts))
+    if draft.windows is not None and draft.windows.count == 1 and drifts:
+        yield (
+            ("windows", "count"),
+            "students are delivered at a window's end, where this run ends: no camera will run a retrained "
+            "one in time; give 2 or more",
+        )
 
 
 def _drifts_before_the_detector_is_ready(draft: Draft) -> Iterator[Finding]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ecco_emu.core.clock import Clock
-from ecco_emu.core.events import AnyEvent
+from ecco_emu.core.events import AnyEvent, DeadlineMissed
 from ecco_emu.trainer.backend import TrainerBackend
 from ecco_emu.trainer.teacher import Teacher
 
@@ -19,5 +19,5 @@ class ServerPorts:
     trainer: TrainerBackend
     teacher: Teacher
     emit: Callable[[AnyEvent], None]
-    missed_deadline: Callable[[str], None]
-    """Told in words of a micro-window that ended after its time; such a run is ``degraded``."""
+    missed_deadline: Callable[[DeadlineMissed], None]
+    """Told of a micro-window that ended after its time; such a run is ``degraded``."""

@@ -14,7 +14,7 @@ from statistics import fmean
 from ecco_emu.control.allocator import Allocator
 from ecco_emu.control.evidence import Estimate
 from ecco_emu.control.windows import Calendar, Slot, WindowMachine
-from ecco_emu.core.events import MicroWindow
+from ecco_emu.core.events import DeadlineMissed, MicroWindow
 from ecco_emu.core.ids import CameraId, JobId
 from ecco_emu.policies.base import Policy
 from ecco_emu.scenario import schema
@@ -79,10 +79,12 @@ class RetrainingLoop:
     async def _reach_slot(self, allocator: Allocator) -> bool:
         """Waits for the next micro-window that can still be used; False when the window has none."""
         # measuring at the last window's end may have taken longer than the micro-windows that pay for it
-        lost = 0 if self._owed_whole else self._machine.lose(self._ports.clock.now())
+        due, now = self._machine.next_deadline(), self._ports.clock.now()
+        lost = 0 if self._owed_whole else self._machine.lose(now)
         if lost:
+            assert due is not None
             allocator.skip(lost)
-            self._ports.missed_deadline(f"{lost} micro-windows begun too late to use")
+            self._missed(f"{lost} micro-windows that could only begin too late to be used", now, due)
         if self._machine.upcoming() is None:
             return False
         await self._sleep_until_boundary()
@@ -151,7 +153,9 @@ class RetrainingLoop:
         now = self._ports.clock.now()
         end = self._machine.trained(now)
         if end.late:
-            self._ports.missed_deadline(f"micro-window {slot.window}.{slot.index} of {job.id}")
+            self._missed(
+                f"micro-window {slot.index + 1} of window {slot.window + 1}, {job.id}", now, slot.end_s
+            )
         self._ports.emit(
             MicroWindow(
                 t=now,
@@ -172,6 +176,10 @@ class RetrainingLoop:
                 late=end.late,
             )
         )
+
+    def _missed(self, what: str, now: float, due: float) -> None:
+        micro_s = self._machine.calendar.micro_s
+        self._ports.missed_deadline(DeadlineMissed(t=now, text=what, late_s=now - due, allowed_s=micro_s))
 
     async def _sleep_until_boundary(self) -> None:
         boundary = self._machine.next_deadline()

@@ -9,6 +9,7 @@ import pytest
 
 from ecco_emu.core import events as ev
 from ecco_emu.core.errors import ScenarioError
+from ecco_emu.record.drifts import DriftResponse, response_statistics
 from ecco_emu.record.log import EventLog
 from ecco_emu.record.metrics import RunMetrics
 from ecco_emu.record.rundir import RunDirectory
@@ -116,7 +117,58 @@ def test_the_story_tells_of_a_second_drift() -> None:
         "How groups changed: cam3 was in job1 until 53 s (left to ask again); cam2 was in job10 until 100 s "
         "(split off as its accuracy fell); job1 ended at 70 s: recovered." in told
     )
-    assert "4 were answered: accuracy was back at 0.4 after 28 s (median)." in told[-1]
+    assert (
+        "4 were answered: accuracy was back at 0.4 after 28 s (median, with those that were not)." in told[-2]
+    )
+    assert told[-1] == "Accuracy (mAP) that was not won back: cam3 fell from 0.55 to 0.30."
+
+
+def test_a_student_that_is_offered_again_is_drawn_once() -> None:
+    def runs(t: float, model: str) -> ev.StudentRunning:
+        return ev.StudentRunning(t=t, camera="a", model=model, transferred_bytes=0, transfer_s=0.0)
+
+    seen = ev.Accuracy(t=0.5, camera="a", map=0.4, map50=0.5, frames=8, model="m0")
+    figure = figures.accuracy(RunMetrics.of([seen, runs(1, "m1"), runs(2, "m1"), runs(3, "m2")]))
+    assert traces(figure)["new student runs"]["x"] == [1, 3]
+
+
+@pytest.mark.parametrize(
+    ("answered", "censored", "after"),
+    [
+        ([], [40.0], ""),
+        ([20.0, 40.0], [], " after 30 s (median)"),
+        ([20.0, 40.0, 50.0], [60.0], " after 40 s (median, with those that were not)"),
+        ([40.0], [60.0, 60.0, 60.0], "; half or more never were, so that no median is known"),
+    ],
+)
+def test_a_median_hides_no_request_without_an_answer(
+    answered: list[float], censored: list[float], after: str
+) -> None:
+    found = [DriftResponse(0.0, 1.0, response_s=value) for value in answered]
+    found += [DriftResponse(0.0, 1.0, censored_s=value) for value in censored]
+    assert words.median_words(response_statistics(found)).startswith(after)
+
+
+def test_a_run_that_fell_says_so_though_it_is_ok(tmp_path: Path) -> None:
+    """No drift was told of, nobody asked, every expectation held: the fall must be read off the accuracies."""
+    fell = [
+        ev.Accuracy(t=t, camera="a", map=value, map50=value, frames=8, model="m")
+        for t, value in ((1.0, 0.53), (30.0, 0.2), (59.0, 0.01))
+    ]
+    run = recorded(tmp_path, "x", [started(cameras=("a",)), *fell, ev.RunEnded(t=60.0, status="ok")])
+    own = without_plotly(build_report([run]))
+    assert "Accuracy (mAP) that was not won back: a fell from 0.53 to 0.01." in own
+    assert "cameras that fell and were not won back" in own
+    assert "Why this run is" not in own
+
+
+def test_the_page_says_why_a_run_is_degraded(tmp_path: Path) -> None:
+    reason = ev.Reason(criterion="deadline", text="2 deadlines were missed", value=2, limit=0)
+    end = ev.RunEnded(t=60.0, status="degraded", reasons=[reason], suggested_dilation=8.4)
+    own = without_plotly(build_report([recorded(tmp_path, "x", [*story()[:-1], end])]))
+    assert "Why this run is degraded" in own
+    assert "degraded: 2 deadlines were missed" in own
+    assert "--dilation 8.4" in own
 
 
 def test_mean_series_breaks_off_a_camera_that_is_not_measured() -> None:

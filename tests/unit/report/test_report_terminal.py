@@ -115,6 +115,27 @@ def test_how_a_camera_streams_is_told_when_it_changes() -> None:
     ]
 
 
+def test_a_student_that_is_offered_again_is_no_news() -> None:
+    def runs(model: str, camera: str = "a") -> ev.StudentRunning:
+        return ev.StudentRunning(t=1, camera=camera, model=model, transferred_bytes=0, transfer_s=0.0)
+
+    teller = Teller()
+    events = [runs("m1"), runs("m1"), runs("m1", "b"), runs("m2"), runs("m1")]
+    assert [teller.tell(event) is not None for event in events] == [True, False, True, True, True]
+
+
+def test_of_many_missed_deadlines_one_is_told_now_and_then() -> None:
+    teller = Teller()
+    told = [
+        teller.tell(ev.DeadlineMissed(t=t, text="2 frames", late_s=0.2, allowed_s=0.1)) for t in (1, 2, 7)
+    ]
+    assert [line and line.text for line in told] == [
+        "late by 0.2 s: 2 frames",
+        None,
+        "late by 0.2 s: 2 frames",
+    ]
+
+
 def test_measured_students_are_not_told_one_by_one() -> None:
     assert not any(tell(event) for event in second_drift() if isinstance(event, ev.StudentMeasured))
 

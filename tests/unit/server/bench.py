@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ecco_emu.control.grouping import Metadata
+from ecco_emu.core.events import DeadlineMissed
 from ecco_emu.core.ids import CameraId, JobId, ModelHash, model_hash
 from ecco_emu.core.messages import RetrainingRequest
 from ecco_emu.policies.registry import make_policy
@@ -30,7 +31,7 @@ class Bench:
         self.clock = JumpingClock()
         self.trainer = TableTrainer(self.clock)
         self.record = Record()
-        self.misses: list[str] = []
+        self.misses: list[DeadlineMissed] = []
         self.models = ModelStore(folder)
         self.models.put(b"start")
         ports = ServerPorts(
