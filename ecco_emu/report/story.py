@@ -199,7 +199,7 @@ def median_words(statistics: ResponseStatistics) -> str:
     if not statistics.censored:
         return f" after {statistics.median_s:.0f} s (median)"
     if statistics.survival_median_s is not None:
-        return f" after {statistics.survival_median_s:.0f} s (median, with those that were not)"
+        return f" after {statistics.survival_median_s:.0f} s (median, the others counted)"
     alone = f"the answered alone: {statistics.median_s:.0f} s"
     return f"; half or more never were, so that no median is known ({alone})"
 

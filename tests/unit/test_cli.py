@@ -172,7 +172,7 @@ def test_the_outcome_is_told_with_what_nobody_noticed() -> None:
     lines = outcome_lines(summarize(RunMetrics.of(second_drift()), "ok"))
     assert lines == [
         "mean mAP 0.24; of the cameras that drifted, from then on: 0.21",
-        "4 of 6 requests after a drift were answered with 0.4 mAP after 28 s (median, with those that were not)",
+        "4 of 6 requests after a drift were answered with 0.4 mAP after 28 s (median, the others counted)",
         "Accuracy (mAP) that was not won back: cam3 fell from 0.55 to 0.30.",
         "nobody noticed: cam3 turned to rain at 80 s (mAP 0.02 before, 0.02 after)",
     ]

@@ -117,9 +117,7 @@ def test_the_story_tells_of_a_second_drift() -> None:
         "How groups changed: cam3 was in job1 until 53 s (left to ask again); cam2 was in job10 until 100 s "
         "(split off as its accuracy fell); job1 ended at 70 s: recovered." in told
     )
-    assert (
-        "4 were answered: accuracy was back at 0.4 after 28 s (median, with those that were not)." in told[-2]
-    )
+    assert "4 were answered: accuracy was back at 0.4 after 28 s (median, the others counted)." in told[-2]
     assert told[-1] == "Accuracy (mAP) that was not won back: cam3 fell from 0.55 to 0.30."
 
 
@@ -137,7 +135,7 @@ def test_a_student_that_is_offered_again_is_drawn_once() -> None:
     [
         ([], [40.0], ""),
         ([20.0, 40.0], [], " after 30 s (median)"),
-        ([20.0, 40.0, 50.0], [60.0], " after 40 s (median, with those that were not)"),
+        ([20.0, 40.0, 50.0], [60.0], " after 40 s (median, the others counted)"),
         ([40.0], [60.0, 60.0, 60.0], "; half or more never were, so that no median is known"),
     ],
 )
@@ -150,7 +148,7 @@ def test_a_median_hides_no_request_without_an_answer(
 
 
 def test_a_run_that_fell_says_so_though_it_is_ok(tmp_path: Path) -> None:
-    """No drift was told of, nobody asked, every expectation held: the fall must be read off the accuracies."""
+    """No drift was told of, nobody asked, every expectation held: accuracies alone show the fall."""
     fell = [
         ev.Accuracy(t=t, camera="a", map=value, map50=value, frames=8, model="m")
         for t, value in ((1.0, 0.53), (30.0, 0.2), (59.0, 0.01))
