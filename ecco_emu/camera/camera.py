@@ -364,7 +364,7 @@ class Camera:
             self._ports.missed_deadline(
                 DeadlineMissed(
                     t=self._ports.clock.now(),
-                    text=f"{missed} frames of {self.id}'s frame clock",
+                    text=f"the next frame of {self.id}",
                     late_s=missed / ticks.fps,
                     allowed_s=1 / ticks.fps,
                 )

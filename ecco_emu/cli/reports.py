@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ecco_emu.cli.app import Json, answer, app, out
+from ecco_emu.cli.app import Json, answer, app, out, show_warnings
 
 
 @app.command()
@@ -19,16 +19,24 @@ def report(
     as_json: Json = False,
 ) -> None:
     """Build report.html of a run again, or one page that compares several runs."""
-    from ecco_emu.record.rundir import RunDirectory, write_atomically
-    from ecco_emu.report.html import build_report, load, write_report
+    from ecco_emu.record.rundir import RunDirectory, write_where_told
+    from ecco_emu.report.comparison import compare
+    from ecco_emu.report.html import render_comparison, write_report
+    from ecco_emu.report.runs import load
 
     directories = [RunDirectory.open(path) for path in runs]
-    if len(directories) == 1:
+    found = compare(directories) if len(directories) > 1 else None
+    if found is None:
         out_file = write_report(directories[0])
     else:
-        write_atomically(out_file, build_report(directories).encode())
+        write_where_told(out_file, render_comparison(found).encode())
     if as_json:
         summaries = [{"directory": one.path, "summary": load(one).summary} for one in directories]
-        answer({"report": out_file, "runs": summaries})
-    else:
-        out.print(out_file, highlight=False, soft_wrap=True)
+        compared = {} if found is None else {"cautions": found.cautions, "outcome": found.outcome}
+        answer({"report": out_file, "runs": summaries, **compared})
+        return
+    if found is not None:
+        show_warnings(found.cautions)
+        if found.outcome:
+            out.print(found.outcome, soft_wrap=True)
+    out.print(out_file, soft_wrap=True)

@@ -81,9 +81,10 @@ def encode_line(event: AnyEvent, wall_s: float) -> bytes:
 def read(path: Path) -> Iterator[tuple[AnyEvent, float]]:
     """Yields ``(event, wall)`` in the order written.
 
-    A last line without its newline ends the reading. Events of a kind that this version does not know are
-    skipped, so that logs of later versions can be read. Any other line that is not an event raises
-    ``ScenarioError`` with the file's name and the line's number.
+    A last line without its newline ends the reading, and so do zero bytes after which no event comes: a host
+    that lost its power leaves a torn line, or a block that was never written. Events of a kind that this
+    version does not know are skipped, so that logs of later versions can be read. Any other line that is not
+    an event raises ``ScenarioError`` with the file's name and the line's number.
     """
     try:
         file = path.open("rb")
@@ -94,11 +95,20 @@ def read(path: Path) -> Iterator[tuple[AnyEvent, float]]:
             try:
                 event, wall_s = decode_line(line)
             except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-                if not line.endswith(b"\n"):
-                    return  # only the last line can lack its newline: the process died in its write
+                torn = not line.endswith(b"\n") or b"\0" in line
+                if torn and not any(map(_is_event, file)):
+                    return
                 raise ScenarioError(f"{path}:{number}: not an event: {error}") from error
             if event is not None:
                 yield event, wall_s
+
+
+def _is_event(line: bytes) -> bool:
+    try:
+        decode_line(line)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return False
+    return True
 
 
 def decode_line(line: bytes) -> tuple[AnyEvent | None, float]:

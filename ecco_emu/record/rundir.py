@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,23 +35,21 @@ class RunDirectory:
     def create(cls, base: Path, name: str, now_utc: datetime) -> Self:
         """Makes a new, empty run directory under ``base``, which is made too if it is missing.
 
-        ``now_utc`` must have a time zone. Raises ``ScenarioError`` for a name that cannot be a folder's or
-        for a directory that exists, ``HostError`` where nothing can be written.
+        Runs of one name that begin in one second are numbered. ``now_utc`` must have a time zone. Raises
+        ``ScenarioError`` for a name that cannot be a folder's, ``HostError`` where nothing can be written.
         """
         if not _NAME.fullmatch(name):
             raise ScenarioError(f"{name!r} cannot name a run: use letters, digits, '-' and '_' (64 at most)")
         if now_utc.tzinfo is None:
             raise ValueError("now_utc needs a time zone")
-        path = base / f"{now_utc.astimezone(UTC):%Y%m%dT%H%M%SZ}-{name}"
+        first = base / f"{now_utc.astimezone(UTC):%Y%m%dT%H%M%SZ}-{name}"
         try:
             base.mkdir(parents=True, exist_ok=True)
-            path.mkdir()  # fails if it exists: two runs of one second never share a directory
+            return cls(_make_new(first))
         except FileExistsError as error:
-            taken = path if path.exists() else base  # ``base`` may be a file
-            raise ScenarioError(f"{taken} exists; wait a second or give another directory") from error
+            raise ScenarioError(f"{base} exists and is no folder; give another with --out") from error
         except OSError as error:
-            raise HostError(f"cannot make {path}: {error.strerror}; choose another with --out") from error
-        return cls(path)
+            raise HostError(f"cannot make {first}: {error.strerror}; choose another with --out") from error
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -131,6 +131,16 @@ class RunDirectory:
         return folder
 
 
+def _make_new(first: Path) -> Path:
+    """A new folder of this name or, where it is taken, of the first number that is free."""
+    for number in itertools.count(1):
+        path = first if number == 1 else first.with_name(f"{first.name}-{number}")
+        with suppress(FileExistsError):
+            path.mkdir()  # fails if it exists: two runs of one second never share a directory
+            return path
+    raise AssertionError("numbers do not end")
+
+
 def write_atomically(path: Path, data: bytes) -> None:
     """Writes a file beside ``path`` and renames it to ``path``: a reader sees the old file or the new one.
 
@@ -147,6 +157,26 @@ def write_atomically(path: Path, data: bytes) -> None:
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise HostError(f"cannot write {path}: {error.strerror}") from error
+
+
+def write_where_told(path: Path, data: bytes) -> None:
+    """Writes to a path that a person gave: through links, and into a device or a pipe as it is.
+
+    Only a regular file is replaced whole: a new one renamed over a device would take it from everybody.
+    Raises ``ScenarioError`` for a path that cannot be a file, ``HostError`` when it cannot be written.
+    """
+    try:
+        target = path.resolve()
+        if target.is_dir():
+            raise ScenarioError(f"cannot write {path}: it is a folder")
+        if not target.parent.is_dir():
+            raise ScenarioError(f"cannot write {path}: there is no folder {target.parent}")
+        if target.exists() and not target.is_file():
+            target.write_bytes(data)
+            return
+    except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle
+        raise HostError(f"cannot write {path}: {getattr(error, 'strerror', error)}") from error
+    write_atomically(target, data)
 
 
 def _json(value: dict[str, Any]) -> bytes:

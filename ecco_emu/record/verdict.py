@@ -107,7 +107,7 @@ def _slowness(metrics: RunMetrics) -> Iterator[Reason]:
     misses = max(clock.deadline_misses if clock else 0, len(metrics.missed))
     if misses:
         count = "a deadline was missed" if misses == 1 else f"{misses} deadlines were missed"
-        worst = max(metrics.missed, key=lambda each: each.late_s, default=None)
+        worst = max(metrics.missed, key=lambda each: each.late_s / each.allowed_s, default=None)
         which = "" if worst is None else (
             f"{', the worst' if misses > 1 else ''}: {worst.text} was late by {worst.late_s:.2g} s, where "
             f"{worst.allowed_s:.2g} s were allowed"

@@ -116,8 +116,8 @@ def segments(metrics: RunMetrics) -> PlotlyFigure:
     return {"data": bars, "layout": layout | {"barmode": "stack"}}
 
 
-def mean_accuracy(runs: Sequence[tuple[str, RunMetrics]]) -> PlotlyFigure:
-    """The mean of the cameras' accuracies over time, one line per run."""
+def mean_accuracy(runs: Sequence[tuple[str, RunMetrics]], until_s: float) -> PlotlyFigure:
+    """The mean of the cameras' accuracies over time up to ``until_s``, one line per run."""
     colours = palette.assign([name for name, _ in runs], palette.RUNS)
     data: list[dict[str, Any]] = []
     for name, metrics in runs:
@@ -135,6 +135,7 @@ def mean_accuracy(runs: Sequence[tuple[str, RunMetrics]]) -> PlotlyFigure:
         420, x=axes.time_axis(longest), y=axes.axis("mean accuracy (mAP)", range=_headroom(top))
     )
     layout |= {"shapes": axes.window_bands(longest), "annotations": axes.window_names(longest)}
+    layout["xaxis"]["range"] = [0, until_s]
     return {"data": data, "layout": layout}
 
 

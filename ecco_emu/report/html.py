@@ -7,25 +7,25 @@ a run is escaped: by jinja2 in the page, by ``figures`` in the pictures.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from statistics import fmean
-from typing import Any, cast, get_args
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from ecco_emu.core.errors import ScenarioError
-from ecco_emu.core.events import RunStatus
 from ecco_emu.record.metrics import RunMetrics
 from ecco_emu.record.rundir import RunDirectory
-from ecco_emu.record.summary import finite, summarize
+from ecco_emu.record.summary import finite
 from ecco_emu.record.verdict import recorded, told
 from ecco_emu.report import axes, figures, gpu_figures, group_figure, palette
 from ecco_emu.report import story as words
+from ecco_emu.report.comparison import Comparison, row
+from ecco_emu.report.runs import Run, answered, flatten, held, in_time, load
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,41 +54,10 @@ class Tile:
     """``""``, ``"good"`` or ``"bad"``: the number's colour."""
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
-    """A run, read from its directory."""
-
-    label: str
-    metrics: RunMetrics
-    summary: dict[str, Any]
-    manifest: dict[str, Any]
-
-
-def build_report(runs: Sequence[RunDirectory | Path]) -> str:
-    """The page of one run, or the comparison of several. Raises ``ScenarioError`` for paths without a run."""
-    if not runs:
-        raise ScenarioError("a report needs at least one run directory")
-    loaded = [load(run if isinstance(run, RunDirectory) else RunDirectory.open(run)) for run in runs]
-    return render_run(loaded[0]) if len(loaded) == 1 else render_comparison(loaded)
-
-
 def write_report(run: RunDirectory) -> Path:
     """Builds a run's report.html and returns its path."""
-    run.write_report(build_report([run]))
+    run.write_report(render_run(load(run)))
     return run.report_path
-
-
-def load(directory: RunDirectory) -> Run:
-    """Reads a run that goes on or is over. Its summary is computed anew from its events."""
-    metrics = RunMetrics.of(event for event, _ in directory.events())
-    status = recorded(metrics, _written_status(directory)).status
-    return Run(directory.path.name, metrics, summarize(metrics, status), directory.manifest())
-
-
-def _written_status(directory: RunDirectory) -> RunStatus | None:
-    """The status in summary.json: the end of a log may be lost."""
-    written = directory.summary().get("status")
-    return cast(RunStatus, written) if written in get_args(RunStatus) else None
 
 
 def render_run(run: Run) -> str:
@@ -107,61 +76,35 @@ def render_run(run: Run) -> str:
     )
 
 
-def render_comparison(runs: Sequence[Run]) -> str:
-    labels = unique_labels(runs)
-    named = [(label, run.metrics) for label, run in zip(labels, runs, strict=True)]
+def render_comparison(found: Comparison) -> str:
+    labels = found.labels
+    named = [(label, run.metrics) for label, run in zip(labels, found.whole, strict=True)]
+    common = [(label, run.metrics) for label, run in zip(labels, found.cut, strict=True)]
     overview = Picture(
         "mean-accuracy",
         "Mean accuracy over time",
         "The mean of all cameras' accuracies over time; higher is better.",
-        figures.mean_accuracy(named),
+        figures.mean_accuracy(common, found.until_s),
     )
-    top = figures.highest_map([run.metrics for run in runs])
+    top = figures.highest_map([metrics for _, metrics in named])
     singles = [
         Picture(
             f"accuracy-{i}", label, " ".join(words.outcome(metrics)), figures.small_accuracy(metrics, top)
         )
         for i, (label, metrics) in enumerate(named)
     ]
-    rows = [comparison_row(label, run) for label, run in zip(labels, runs, strict=True)]
+    rows = [row(*each) for each in zip(labels, found.whole, found.cut, strict=True)]
     return _page(
         "comparison.html",
         title="Comparison of " + words.listed(labels),
+        cautions=found.cautions,
+        outcome=found.outcome,
+        until_s=found.until_s,
         overview=overview,
         singles=singles,
         rows=rows,
         colours=palette.assign(labels, palette.RUNS),
     )
-
-
-def unique_labels(runs: Sequence[Run]) -> list[str]:
-    """A label for each run: its policy where all policies differ, else its policy and its directory."""
-    policies = [run.summary["policy"] or run.label for run in runs]
-    if len(set(policies)) == len(runs):
-        return policies
-    return [f"{policy} ({run.label})" for policy, run in zip(policies, runs, strict=True)]
-
-
-def comparison_row(label: str, run: Run) -> dict[str, Any]:
-    """A run's line in the comparison's table."""
-    cameras = list(run.summary["cameras"].values())
-    finals = [camera["map_final"] for camera in cameras if camera["map_final"] is not None]
-    response = run.summary["response"]
-    return {
-        "label": label,
-        "directory": run.label,
-        "status": run.summary["status"],
-        "mean": run.summary["mean_map"],
-        "drifted": run.summary["mean_map_drifted"],
-        "final": fmean(finals) if finals else None,
-        "worst": min(finals, default=None),
-        "response": response["survival_median_s"] if response["censored"] else response["median_s"],
-        "answered": answered(run.summary),
-        "threshold": response["threshold"],
-        "in_time": in_time(run.summary),
-        "share_error": run.summary["share_error"],
-        "expectations": held(run.summary),
-    }
 
 
 def tiles(summary: dict[str, Any]) -> list[Tile]:
@@ -197,25 +140,6 @@ def _response_tile(response: dict[str, Any]) -> Tile:
     return Tile("unknown", "median response time: half or more were never answered", "bad")
 
 
-def in_time(summary: dict[str, Any]) -> float | None:
-    """The fraction of segments that arrived before their deadlines, of those whose fate is known."""
-    fates = ("segments_delivered", "segments_late", "segments_lost")
-    counts = [sum(camera[fate] for camera in summary["cameras"].values()) for fate in fates]
-    return counts[0] / sum(counts) if sum(counts) else None
-
-
-def held(summary: dict[str, Any]) -> str:
-    checked = summary["expectations"]
-    return f"{sum(one['held'] for one in checked)} of {len(checked)}" if checked else ""
-
-
-def answered(summary: dict[str, Any]) -> str:
-    """Of the drifts for which a camera asked for retraining, those whose accuracy came back."""
-    response = summary["response"]
-    asked = response["answered"] + response["censored"]
-    return f"{response['answered']} of {asked}" if asked else ""
-
-
 def responses(camera: dict[str, Any]) -> str:
     """A camera's response times in order of its drifts: ``21 s, not in 14 s, not asked``."""
     told = []
@@ -239,18 +163,6 @@ def rate(bps: float | None) -> str:
     if bps is None:
         return "–"
     return f"{bps / 1e6:.2f} Mbit/s" if bps >= 1e6 else f"{bps / 1e3:.0f} kbit/s"
-
-
-def flatten(value: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """``{"host": {"cores": 2}}`` as ``("host.cores", "2")``."""
-    facts: list[tuple[str, str]] = []
-    for key, item in value.items():
-        name = f"{prefix}{key}"
-        if isinstance(item, dict):
-            facts += flatten(item, f"{name}.")
-        else:
-            facts.append((name, item if isinstance(item, str) else json.dumps(item)))
-    return facts
 
 
 _PICTURES: tuple[tuple[str, str, str, Callable[[RunMetrics], axes.PlotlyFigure]], ...] = (

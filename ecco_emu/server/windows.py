@@ -84,7 +84,7 @@ class RetrainingLoop:
         if lost:
             assert due is not None
             allocator.skip(lost)
-            self._missed(f"{lost} micro-windows that could only begin too late to be used", now, due)
+            self._missed("the work before a micro-window, which was lost by it,", now, due)
         if self._machine.upcoming() is None:
             return False
         await self._sleep_until_boundary()

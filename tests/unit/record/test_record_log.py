@@ -49,6 +49,19 @@ def test_a_torn_last_line_costs_only_itself(tmp_path_factory: pytest.TempPathFac
     assert list(read(path)) == [(RIGHT, 1.0), (RIGHT, 1.0)]
 
 
+@pytest.mark.parametrize("tail", [b"\0" * 4096, b'{"t":1.' + b"\0" * 100 + b"\n", b"\0\n\0\n", b"\0\n{"])
+def test_blocks_that_a_power_cut_left_cost_only_themselves(tmp_path: Path, tail: bytes) -> None:
+    whole = encode_line(RIGHT, 1.0)
+    path = written(tmp_path / "e.jsonl", whole, whole, tail)
+    assert list(read(path)) == [(RIGHT, 1.0), (RIGHT, 1.0)]
+
+
+def test_zero_bytes_before_more_events_are_named(tmp_path: Path) -> None:
+    whole = encode_line(RIGHT, 1.0)
+    with pytest.raises(ScenarioError, match=r"e\.jsonl:2: not an event"):
+        list(read(written(tmp_path / "e.jsonl", whole, b"\0" * 9 + b"\n", whole)))
+
+
 def test_garbage_in_the_middle_is_named_by_file_and_line(tmp_path: Path) -> None:
     whole = encode_line(RIGHT, 1.0)
     path = written(tmp_path / "e.jsonl", whole, b"\x00\xff garbage\n", whole)

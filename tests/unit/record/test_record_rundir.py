@@ -1,3 +1,4 @@
+import os
 import stat
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -5,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ecco_emu.core.errors import HostError, ScenarioError
-from ecco_emu.record.rundir import RunDirectory, write_atomically
+from ecco_emu.record.rundir import RunDirectory, write_atomically, write_where_told
 
 NOON = datetime(2026, 11, 23, 12, 0, 5, tzinfo=UTC)
 
@@ -17,10 +18,9 @@ def test_a_directory_is_named_by_utc_and_scenario(tmp_path: Path) -> None:
     assert list(run.path.iterdir()) == []
 
 
-def test_a_taken_directory_is_said_to_be_taken(tmp_path: Path) -> None:
-    RunDirectory.create(tmp_path, "x", NOON)
-    with pytest.raises(ScenarioError, match="exists"):
-        RunDirectory.create(tmp_path, "x", NOON)
+def test_runs_of_one_second_have_directories_of_their_own(tmp_path: Path) -> None:
+    made = [RunDirectory.create(tmp_path, "x", NOON).path.name for _ in range(3)]
+    assert made == [f"20261123T120005Z-x{number}" for number in ("", "-2", "-3")]
 
 
 @pytest.mark.parametrize("name", ["", "../up", "a/b", "-x", "x" * 65, "a\n"])
@@ -31,7 +31,7 @@ def test_a_name_that_is_no_folder_is_refused(tmp_path: Path, name: str) -> None:
 
 def test_a_base_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("")
-    with pytest.raises(ScenarioError, match="runs exists"):
+    with pytest.raises(ScenarioError, match="runs exists and is no folder"):
         RunDirectory.create(tmp_path / "runs", "x", NOON)
 
 
@@ -63,6 +63,43 @@ def test_a_failed_write_leaves_nothing_behind(tmp_path: Path) -> None:
     with pytest.raises(HostError, match="cannot write"):
         write_atomically(target, b"x")
     assert [path.name for path in tmp_path.iterdir()] == ["taken"]
+
+
+def test_a_path_that_a_person_gave_is_written_through_links(tmp_path: Path) -> None:
+    (tmp_path / "target").write_text("old")
+    (tmp_path / "link").symlink_to("target")
+    (tmp_path / "new").symlink_to("made")
+    for name in ("link", "new"):
+        write_where_told(tmp_path / name, b"new")
+        assert (tmp_path / name).is_symlink()
+    assert [(tmp_path / name).read_bytes() for name in ("target", "made")] == [b"new", b"new"]
+
+
+def test_a_pipe_or_device_stays_one(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        write_where_told(pipe, b"page")
+        assert os.read(reader, 10) == b"page"
+    finally:
+        os.close(reader)
+    assert pipe.is_fifo()
+    (tmp_path / "null").symlink_to(os.devnull)
+    write_where_told(tmp_path / "null", b"page")
+    assert Path(os.devnull).is_char_device()
+
+
+def test_a_path_that_cannot_be_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to("a")
+    for path, said in ((tmp_path, "a folder"), (tmp_path / "no" / "x", "no folder")):
+        with pytest.raises(ScenarioError, match=said):
+            write_where_told(path, b"")
+    with pytest.raises(HostError, match="cannot write"):
+        write_where_told(tmp_path / "a", b"")
+    with pytest.raises(HostError, match="No space left"):
+        write_where_told(Path("/dev/full"), b"page")
 
 
 def test_opening_needs_a_run(tmp_path: Path) -> None:

@@ -8,14 +8,15 @@ import plotly.graph_objects as go
 import pytest
 
 from ecco_emu.core import events as ev
-from ecco_emu.core.errors import ScenarioError
 from ecco_emu.record.drifts import DriftResponse, response_statistics
 from ecco_emu.record.log import EventLog
 from ecco_emu.record.metrics import RunMetrics
 from ecco_emu.record.rundir import RunDirectory
 from ecco_emu.report import figures, gpu_figures, group_figure, palette
 from ecco_emu.report import story as words
-from ecco_emu.report.html import build_report, write_report
+from ecco_emu.report.comparison import compare
+from ecco_emu.report.html import render_comparison, render_run, write_report
+from ecco_emu.report.runs import load
 from tests.unit.record.synthetic import PLANS, Plan, second_drift, started, story
 
 EVIL = "</script><img src=x onerror=alert(1)>"
@@ -154,7 +155,7 @@ def test_a_run_that_fell_says_so_though_it_is_ok(tmp_path: Path) -> None:
         for t, value in ((1.0, 0.53), (30.0, 0.2), (59.0, 0.01))
     ]
     run = recorded(tmp_path, "x", [started(cameras=("a",)), *fell, ev.RunEnded(t=60.0, status="ok")])
-    own = without_plotly(build_report([run]))
+    own = without_plotly(render_run(load(run)))
     assert "Accuracy (mAP) that was not won back: a fell from 0.53 to 0.01." in own
     assert "cameras that fell and were not won back" in own
     assert "Why this run is" not in own
@@ -163,7 +164,7 @@ def test_a_run_that_fell_says_so_though_it_is_ok(tmp_path: Path) -> None:
 def test_the_page_says_why_a_run_is_degraded(tmp_path: Path) -> None:
     reason = ev.Reason(criterion="deadline", text="2 deadlines were missed", value=2, limit=0)
     end = ev.RunEnded(t=60.0, status="degraded", reasons=[reason], suggested_dilation=8.4)
-    own = without_plotly(build_report([recorded(tmp_path, "x", [*story()[:-1], end])]))
+    own = without_plotly(render_run(load(recorded(tmp_path, "x", [*story()[:-1], end]))))
     assert "Why this run is degraded" in own
     assert "degraded: 2 deadlines were missed" in own
     assert "--dilation 8.4" in own
@@ -205,7 +206,7 @@ def test_names_cannot_break_out_of_the_page(tmp_path: Path) -> None:
     plans = (Plan(EVIL, EVIL, 14.0, EVIL, EVIL, 19.0), *PLANS[1:])
     run = recorded(tmp_path, "x", [*story(plans=plans)[:-1], ev.Trouble(t=59.0, where=EVIL, text=EVIL)])
     run.write_manifest({EVIL: {EVIL: EVIL}})
-    own = without_plotly(build_report([run]))
+    own = without_plotly(render_run(load(run)))
     assert "<img" not in own
     assert "\\u003cimg" not in own
 
@@ -214,26 +215,19 @@ def test_a_run_that_died_has_a_report(tmp_path: Path) -> None:
     run = recorded(tmp_path, "x", story()[:200])
     with run.events_path.open("ab") as file:
         file.write(b'{"t":20.0,"wall":8')
-    assert "interrupted" in without_plotly(build_report([run.path]))
+    assert "interrupted" in without_plotly(render_run(load(RunDirectory.open(run.path))))
 
 
 def test_several_runs_are_compared_by_policy(tmp_path: Path) -> None:
     runs = [recorded(tmp_path, policy, story(policy)) for policy in ("ecco", "naive")]
-    own = without_plotly(build_report(runs))
+    own = without_plotly(render_comparison(compare(runs)))
     assert "Comparison of ecco and naive" in own
     assert own.count('class="figure"') == 3
 
 
 def test_runs_of_one_policy_are_told_apart_by_directory(tmp_path: Path) -> None:
     runs = [recorded(tmp_path, name, story()) for name in ("first", "second")]
-    assert "ecco (20261123T000000Z-second)" in without_plotly(build_report(runs))
-
-
-def test_a_report_needs_a_run(tmp_path: Path) -> None:
-    with pytest.raises(ScenarioError, match="at least one"):
-        build_report([])
-    with pytest.raises(ScenarioError, match="not a run directory"):
-        build_report([tmp_path])
+    assert "ecco (20261123T000000Z-second)" in without_plotly(render_comparison(compare(runs)))
 
 
 def test_the_story_says_what_happened() -> None:
