@@ -26,6 +26,7 @@ from ecco_emu.core.ids import ModelHash, model_hash
 from ecco_emu.emulation import preflight
 from ecco_emu.emulation.assembly import build
 from ecco_emu.emulation.injector import LinkHandle
+from ecco_emu.emulation.leftovers import keep_newest_students
 from ecco_emu.emulation.live import remote, runs
 from ecco_emu.emulation.measuring import StudentFiles
 from ecco_emu.emulation.system import System
@@ -243,6 +244,8 @@ class Emulation:
         """Stops everything and writes the summary; ``error`` ended the run, if it has no status yet."""
         try:
             await self._stop()
+            if self._system is not None and self._directory is not None:
+                keep_newest_students(self._directory.models, self.metrics)
             if self._log is not None and self.status is None:
                 ended = verdict.of_stopped(self.metrics)
                 self._conclude(ended if error is None else verdict.of_error(error, self.metrics))

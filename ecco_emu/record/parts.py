@@ -126,6 +126,12 @@ class CameraMetrics:
         return changes
 
     @property
+    def newest_student(self) -> str | None:
+        """The retrained student that it was offered last, or ran last where that came later; None without."""
+        told: list[ev.StudentSent | ev.StudentRunning] = [*self.students_sent, *self.students]
+        return max(told, key=lambda event: event.t).model if told else None
+
+    @property
     def switches(self) -> list[ev.StudentRunning]:
         """The switches to another student. A student that is offered again while it runs is none."""
         found: list[ev.StudentRunning] = []

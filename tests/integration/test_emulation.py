@@ -78,7 +78,7 @@ def check_run_directory(directory: Path) -> None:
     assert manifest["student"]["hash"] in {path.stem for path in (directory / "models").iterdir()}
     traces = {path.name for path in (directory / "qlog").iterdir()}
     assert {
-        f"{camera}-{side}-1.sqlog" for camera in ("cam1", "cam2") for side in ("client", "server")
+        f"{camera}-{side}-1.sqlog.gz" for camera in ("cam1", "cam2") for side in ("client", "server")
     } <= traces
     assert all("stale_drops" in camera and camera["rtt_ms"] > 0 for camera in summary["cameras"].values())
     again = RunMetrics.of(event for event, _ in read(directory / "events.jsonl"))

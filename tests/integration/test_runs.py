@@ -142,7 +142,34 @@ def test_ctrl_c_ends_cleanly_with_130(running: tuple[subprocess.Popen[str], Path
     [directory] = runs.iterdir()
     summary = json.loads((directory / "summary.json").read_text())
     assert summary["status"] == "interrupted"
+    assert [reason["criterion"] for reason in summary["reasons"]] == ["stopped"]
     assert events(runs)[-1]["kind"] == "run_ended"
+    assert f"run directory  {directory}" in output
+    assert f"report         {directory / 'report.html'}" in output
+    assert (directory / "report.html").exists()
+    assert list((directory / "models").iterdir()) == []  # no retrained student was offered yet
+
+
+def test_ctrl_c_while_it_starts_says_where_the_log_is(tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    process = subprocess.Popen(
+        command("run", FLAP, "--out", runs, "--quiet"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=ROOT,
+        start_new_session=True,
+    )
+    eventually(lambda: bool(list(runs.glob("*/events.jsonl"))), "a run directory")
+    members = family(process)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=DEADLINE_S)
+    assert process.returncode == 130, output
+    [directory] = runs.iterdir()
+    assert output.splitlines() == [f"run directory  {directory}", "interrupted; everything was cleaned up"]
+    summary = json.loads((directory / "summary.json").read_text())
+    assert summary["reasons"][0]["text"] == "it was stopped before it began"
+    eventually(lambda: all(is_over(member) for member in members), "its processes end")
 
 
 def test_without_privileges_a_run_is_refused_with_the_way_out(tmp_path: Path) -> None:

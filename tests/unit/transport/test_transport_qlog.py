@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import json
+import zlib
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from ecco_emu.record.qlog import QlogFolder
+from ecco_emu.record.qlog import QlogFolder, _TraceFile
 from ecco_emu.transport import wire
 from ecco_emu.transport.auth import session
 from ecco_emu.transport.config import TransportConfig
@@ -201,12 +204,35 @@ def test_the_folder_writes_one_file_per_connection_and_side(tmp_path: Path) -> N
             for number in range(2000):
                 trace.packet_sent(number, packet(number, wire.PING_FRAME), number / 100)
     names = sorted(path.name for path in tmp_path.iterdir())
-    assert names == ["cam1-client-1.sqlog", "cam1-client-2.sqlog", "cam1-server-1.sqlog"]
+    assert names == ["cam1-client-1.sqlog.gz", "cam1-client-2.sqlog.gz", "cam1-server-1.sqlog.gz"]
     for path in tmp_path.iterdir():
-        records = parsed(path.read_bytes())
+        records = parsed(gzip.decompress(path.read_bytes()))
         assert len(records) == 2002
         assert records[-1]["data"]["header"]["packet_number"] == 1999
     assert folder.left_out == 0
+
+
+def test_traces_take_a_tenth_of_the_room(tmp_path: Path) -> None:
+    with QlogFolder(tmp_path) as folder:
+        trace = folder.trace("cam1", "client")
+        assert trace is not None
+        trace.started(bytes(8), 0.0)
+        for number in range(2000):
+            trace.packet_sent(number, packet(number, wire.PING_FRAME), number / 100)
+    [path] = tmp_path.iterdir()
+    assert path.stat().st_size < len(gzip.decompress(path.read_bytes())) / 10
+
+
+def test_a_killed_process_leaves_every_batch_that_was_written() -> None:
+    handed: list[bytes] = []
+    file = io.BytesIO()
+    traced = _TraceFile(lambda _, batch: handed.append(batch), file)
+    for record in (b"\x1e{}\n", b'\x1e{"time":1}\n'):
+        traced.add(record)
+        traced.hand_over()
+        traced.write(handed[-1])
+    left = zlib.decompressobj(wbits=31).decompress(file.getvalue())
+    assert parsed(left) == [{}, {"time": 1}]
 
 
 def test_the_folder_stays_within_its_limit_and_tells(tmp_path: Path) -> None:
