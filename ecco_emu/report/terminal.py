@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from threading import Lock
 from types import TracebackType
 from typing import Protocol, Self
@@ -32,8 +33,10 @@ REDRAWS_PER_S = 2
 SPARKS = "▁▂▃▄▅▆▇█"
 SPARK_POINTS = 20
 RECENT_EVENTS = 8
-LEAST_EVENTS = 3
-"""Lines of events that are shown on a screen too small for all of it."""
+LEAST_EVENTS, LEAST_JOBS = 3, 3
+"""Lines that are shown of them on a screen too small for all: cameras come before, for their accuracies."""
+NARROW_NAME = 14
+"""Letters of a camera's name on a terminal that is not ``WIDE``: with more the figures would lose theirs."""
 WIDE = 108
 """Columns of the terminal from which on all of a camera's figures are shown."""
 LOW_MAP, GOOD_MAP = 0.25, 0.4
@@ -92,7 +95,9 @@ class LiveView:
                 self._began_wall = self._clock_wall()
             self._metrics.apply(event)
             if line is not None:
-                self._recent.append(Text(f"{event.t:8.1f} s  {line.text}", style=line.style))
+                text = f"{event.t:6.1f} s  {line.text}"
+                # one line each: a long one would push the screen's end off a small terminal
+                self._recent.append(Text(text, style=line.style, no_wrap=True, overflow="ellipsis"))
 
     def on_progress(self, text: str) -> None:
         with self._lock:
@@ -101,20 +106,16 @@ class LiveView:
     def render(self) -> RenderableType:
         """The screen as it is now. rich's thread calls it; meanwhile events wait for about a millisecond."""
         with self._lock:
-            shown = list(self._recent)[-self._event_lines() :]
+            jobs = sum(bool(job.members) for job in self._metrics.jobs.values())
+            rows = Rows.of(self._console.height, len(self._metrics.cameras), jobs)
+            shown = list(self._recent)[-rows.events :]
             parts: list[RenderableType] = [
                 _header(self._metrics, self._elapsed_wall_s(), self._doing),
-                _cameras(self._metrics, wide=self._console.width >= WIDE),
-                _jobs(self._metrics),
+                _cameras(self._metrics, rows.cameras, wide=self._console.width >= WIDE),
+                _jobs(self._metrics, rows.jobs, self._console.width),
                 Panel(Group(*shown), title="events", title_align="left", border_style="bright_black"),
             ]
         return Group(*parts)
-
-    def _event_lines(self) -> int:
-        """The newest events are what a small screen would lose first: they stand at its end."""
-        jobs = sum(bool(job.members) for job in self._metrics.jobs.values())
-        others = 3 + (1 + len(self._metrics.cameras)) + (1 + jobs) + 3  # header, cameras, jobs, frame
-        return max(LEAST_EVENTS, min(RECENT_EVENTS, self._console.height - others))
 
     def _elapsed_wall_s(self) -> float:
         return 0.0 if self._began_wall is None else self._clock_wall() - self._began_wall
@@ -131,6 +132,28 @@ class LiveView:
     ) -> None:
         with suppress(OSError):  # the terminal was closed
             self._live.stop()
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """How many cameras, jobs and events a screen shows, so that no part of it pushes another off."""
+
+    cameras: int
+    jobs: int
+    events: int
+
+    @classmethod
+    def of(cls, height: int, cameras: int, jobs: int) -> Self:
+        """For a screen of ``height`` lines. A part that is not shown whole has a line more that says so."""
+        room = height - 3 - 1 - 1 - 2 - 1  # header, two headings, the events' frame, the cursor's line
+        few = jobs if jobs <= LEAST_JOBS else LEAST_JOBS + 1
+        for_cameras = room - few - LEAST_EVENTS
+        if cameras > for_cameras:
+            return cls(max(1, for_cameras - 1), min(jobs, LEAST_JOBS), LEAST_EVENTS)
+        left = room - cameras - LEAST_EVENTS
+        if jobs > left:
+            return cls(cameras, max(LEAST_JOBS, left - 1), LEAST_EVENTS)
+        return cls(cameras, jobs, min(RECENT_EVENTS, LEAST_EVENTS + left - jobs))
 
 
 class PlainProgress:
@@ -224,23 +247,31 @@ _COLUMNS = (
 _WIDE_ONLY = {"student", ">target", ">rtt"}
 
 
-def _cameras(metrics: RunMetrics, *, wide: bool) -> Table:
+def _cameras(metrics: RunMetrics, rows: int, *, wide: bool) -> RenderableType:
     kept = [place for place, name in enumerate(_COLUMNS) if wide or name not in _WIDE_ONLY]
     table = _table(*(_COLUMNS[place] for place in kept))
-    for camera in metrics.cameras.values():
-        cells = _camera_cells(camera, SPARK_POINTS if wide else SPARK_POINTS // 2)
+    cameras = list(metrics.cameras.values())
+    for camera in cameras[:rows]:
+        cells = _camera_cells(camera, wide=wide)
         table.add_row(*(cells[place] for place in kept))
-    return table
+    rest = cameras[rows:]
+    if not rest:
+        return table
+    known = [camera.map for camera in rest if camera.map is not None]
+    accuracies = f", mAP {min(known):.2f} to {max(known):.2f}" if known else ""
+    return Group(table, Text(f" and {len(rest)} more{accuracies}", style="bright_black"))
 
 
-def _camera_cells(camera: CameraMetrics, points: int) -> list[Text]:
+def _camera_cells(camera: CameraMetrics, *, wide: bool) -> list[Text]:
     traffic = camera.traffic[-1] if camera.traffic and camera.state != "idle" else None
     unwell = camera.segments_late + camera.segments_lost > 0
     weather = camera.weather or "–"
+    points = SPARK_POINTS if wide else SPARK_POINTS // 2
     history = sparkline([point.map for point in camera.accuracy[-points:]])
+    name = clean(camera.id)
     style = _map_style(camera.map)
     return [
-        Text(clean(camera.id), style="bold"),
+        Text(name if wide else shortened(name, NARROW_NAME), style="bold"),
         Text(clean(weather), style=WEATHER_STYLES.get(weather, "")),
         Text(camera.state, style=STATE_STYLES[camera.state]),
         Text((camera.model or "–")[:6], style="bright_black"),
@@ -254,24 +285,48 @@ def _camera_cells(camera: CameraMetrics, points: int) -> list[Text]:
     ]
 
 
-def _jobs(metrics: RunMetrics) -> RenderableType:
-    table = _table("job", "members", ">share p", ">estimate c", ">mAP", ">micro-windows")
+_JOB_COLUMNS = ("job", ">mAP", ">share p", ">estimate c", ">micro-windows", "members")
+
+
+def _jobs(metrics: RunMetrics, rows: int, width: int) -> RenderableType:
+    jobs = [job for job in metrics.jobs.values() if job.members]
+    if not jobs:
+        return Text("no retraining jobs", style="bright_black")
+    table = _table(*_JOB_COLUMNS)
     training = metrics.micro_windows[-1].job if metrics.micro_windows else None
-    shown = [job for job in metrics.jobs.values() if job.members]
-    for job in shown:
-        table.add_row(*_job_cells(job, now=job.id == training))
-    return table if shown else Text("no retraining jobs", style="bright_black")
+    # the members may take what the other columns leave: rich would take from all of them alike
+    names = max(len(clean(job.id)) for job in jobs[:rows])
+    others = sum(len(name.removeprefix(">")) + 2 for name in _JOB_COLUMNS[1:-1]) + names + 2
+    for job in jobs[:rows]:
+        table.add_row(*_job_cells(job, now=job.id == training, members=max(8, width - others - 2)))
+    if len(jobs) <= rows:
+        return table
+    return Group(table, Text(f" and {len(jobs) - rows} more", style="bright_black"))
 
 
-def _job_cells(job: JobMetrics, *, now: bool) -> list[Text]:
+def _job_cells(job: JobMetrics, *, now: bool, members: int) -> list[Text]:
+    shown = Text(clean(", ".join(job.members)))
+    shown.truncate(members, overflow="ellipsis")
     return [
         Text(clean(job.id), style="bold green" if now else "bold"),
-        Text(clean(", ".join(job.members)), overflow="ellipsis", no_wrap=True),
+        Text("–" if job.map is None else f"{job.map:.2f}", style=_map_style(job.map)),
         Text("–" if job.p is None else f"{job.p:.2f}"),
         Text("–" if job.c is None else f"{job.c:.1f}"),
-        Text("–" if job.map is None else f"{job.map:.2f}", style=_map_style(job.map)),
         Text(str(len(job.micro_windows))),
+        shown,
     ]
+
+
+def shortened(text: str, most: int) -> str:
+    """At most so many letters, with the middle left out: names of cameras differ at their ends.
+
+    >>> shortened("harbour-camera-12", 12)
+    'harbo…era-12'
+    """
+    if len(text) <= most:
+        return text
+    end = most // 2
+    return f"{text[: most - end - 1]}…{text[-end:]}"
 
 
 def _table(*columns: str) -> Table:
