@@ -85,8 +85,7 @@ def advice(verdict: Verdict) -> str:
         return ""
     if verdict.suggested_dilation is None:
         return (
-            "this host was held up for longer than a larger dilation makes up for: run it again with nothing "
-            "beside it"
+            "this host was held up for long: run it again with nothing beside it, or with a larger --dilation"
         )
     return (
         f"this host would have kept up with --dilation {verdict.suggested_dilation:g}; with fewer programs "

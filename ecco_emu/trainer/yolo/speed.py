@@ -45,18 +45,20 @@ def measure_speed(
     images = [image for image, _ in pictures]
     # the first of each kind allocates or imports; it is short and not measured
     detect(ready.model, images[:1], ready.size)
+    _export(trained)
+    # before it is trained: at a wild learning rate it diverges, and cannot be exported any more
+    export_s = _seconds(lambda: _export(trained), 0.0)
     infer_s = _seconds(lambda: detect(ready.model, images, ready.size), _INFER_S) / len(images)
     count = max(gpus, min(gpus * batch, _MOST_PICTURES))
     drawn = [pictures[place % len(pictures)] for place in range(count)]
     step(drawn[:gpus])
     settle_s = _settle_seconds(trained, images[:count])
     step_s = _seconds(lambda: step(drawn), _TRAIN_S) / count
-    _export(trained)
     return Speed(
         train_images_per_s=1 / max(step_s - settle_s, step_s / 2),
         inference_images_per_s=1 / infer_s,
         micro_s=SETTLING_PICTURES * settle_s,
-        export_s=_seconds(lambda: _export(trained), 0.0),
+        export_s=export_s,
     )
 
 
