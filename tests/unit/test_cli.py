@@ -106,6 +106,19 @@ def test_a_good_scenario_is_ok_and_problems_can_be_had_as_json(
     assert problem["place"]["line"] == 7
 
 
+@pytest.mark.usefixtures("student")
+@pytest.mark.parametrize("name", ["cams[red].yaml", "x[/].yaml", ":smile:.yaml"])
+def test_names_are_shown_as_they_are(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / name
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(GOOD)
+    assert ecco_emu(monkeypatch, capsys, "check", file)[:2] == (0, f"{file}: ok\n")
+    file.write_text(MISTAKES["missing unit"][0])
+    assert ecco_emu(monkeypatch, capsys, "check", file)[2].startswith(f"error: {file}:7")
+
+
 EARLY = GOOD.replace("[{at: 0s, is: day}]", "[{at: 0s, is: day}, {at: 3s, is: fog}]")
 
 

@@ -30,4 +30,4 @@ class TransportSection(Strict):
     """The time from the capture of its last frame in which a video segment must arrive; else it counts as
     late or lost. A segment that lasts more than a second has that much longer."""
     qlog: Annotated[bool, Field(strict=True)] = True
-    """Writes a trace of every connection into the run's qlog/, for qvis: about 0.5 kB and 10 µs a packet."""
+    """Writes a trace of every connection into the run's qlog/, for qvis: some 50 bytes and 10 µs a packet."""
