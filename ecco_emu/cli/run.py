@@ -142,7 +142,7 @@ def print_paths(console: Console, directory: Path, report: Path | None) -> None:
         console.print(f"report         {report}", soft_wrap=True)
 
 
-def print_verdict(ended: verdict.Verdict, *, always: bool) -> None:
+def print_verdict(ended: verdict.RunVerdict, *, always: bool) -> None:
     """The run's status with its reasons and a way out; ``always``: also where all is well."""
     for line in verdict.told(ended) or (["ok"] if always else []):
         out.print(line, style="" if ended.status == "ok" else "red", soft_wrap=True)

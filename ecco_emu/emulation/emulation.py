@@ -349,7 +349,7 @@ class Emulation:
         main = self._main
         return main.exception() if main is not None and main.done() and not main.cancelled() else None
 
-    def _conclude(self, ended: verdict.Verdict) -> None:
+    def _conclude(self, ended: verdict.RunVerdict) -> None:
         assert self._directory is not None
         self.status = ended.status
         self._emit(

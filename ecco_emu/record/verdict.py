@@ -26,7 +26,7 @@ TIMING = frozenset({"deadline", "loop lag"})
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class RunVerdict:
     """A run's status with its reasons: none where it is ``ok``."""
 
     status: RunStatus
@@ -34,40 +34,40 @@ class Verdict:
     suggested_dilation: float | None = None
 
 
-def of_finished(metrics: RunMetrics) -> Verdict:
+def of_finished(metrics: RunMetrics) -> RunVerdict:
     """On a run that came to its end, and whose expectations were checked."""
     broken, slow = list(_expectations(metrics)), list(_slowness(metrics))
     status: RunStatus = "failed" if broken else "degraded" if slow else "ok"
-    return Verdict(status, (*broken, *slow), _dilation(metrics) if slow else None)
+    return RunVerdict(status, (*broken, *slow), _dilation(metrics) if slow else None)
 
 
-def of_error(error: BaseException, metrics: RunMetrics) -> Verdict:
+def of_error(error: BaseException, metrics: RunMetrics) -> RunVerdict:
     """On a run that an error ended."""
     text = f"it ended with an error at {metrics.observed_s:.1f} s: {error or type(error).__name__}"
-    return Verdict("failed", (Reason(criterion="error", text=text, value=metrics.observed_s),))
+    return RunVerdict("failed", (Reason(criterion="error", text=text, value=metrics.observed_s),))
 
 
-def of_stopped(metrics: RunMetrics) -> Verdict:
+def of_stopped(metrics: RunMetrics) -> RunVerdict:
     """On a run that was stopped, or whose process died."""
-    return Verdict("interrupted", (_stopped(metrics),))
+    return RunVerdict("interrupted", (_stopped(metrics),))
 
 
-def recorded(metrics: RunMetrics, status: RunStatus | None = None) -> Verdict:
+def recorded(metrics: RunMetrics, status: RunStatus | None = None) -> RunVerdict:
     """As the log tells; ``status`` is what else is known of one without an end.
 
     Earlier releases wrote no reasons. They are found here, by the limits of this release.
     """
     ended = metrics.ended
     if ended is not None and (ended.reasons or ended.status == "ok"):
-        return Verdict(ended.status, tuple(ended.reasons), ended.suggested_dilation)
+        return RunVerdict(ended.status, tuple(ended.reasons), ended.suggested_dilation)
     status = ended.status if ended is not None else status or "interrupted"
     if status == "interrupted":
         return of_stopped(metrics)
     found = of_finished(metrics)
-    return Verdict(status, found.reasons, found.suggested_dilation) if status != "ok" else Verdict("ok")
+    return RunVerdict(status, found.reasons, found.suggested_dilation) if status != "ok" else RunVerdict("ok")
 
 
-def told(verdict: Verdict) -> list[str]:
+def told(verdict: RunVerdict) -> list[str]:
     """A line for each reason, and one on what to do; none where the run is ``ok``."""
     if verdict.status == "ok":
         return []
@@ -79,7 +79,7 @@ def told(verdict: Verdict) -> list[str]:
     return [*(lines or [verdict.status]), *filter(None, [advice(verdict)])]
 
 
-def advice(verdict: Verdict) -> str:
+def advice(verdict: RunVerdict) -> str:
     """A sentence on what to do about a host that did not keep up; empty where it did."""
     if not any(reason.criterion in TIMING for reason in verdict.reasons):
         return ""

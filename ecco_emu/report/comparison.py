@@ -36,7 +36,7 @@ MOST_KEYS = 6
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class RunComparison:
     """Runs with their labels, cut to the time that all of them have."""
 
     labels: Sequence[str]
@@ -50,7 +50,7 @@ class Comparison:
     """Which run was better, where that can be said; else empty."""
 
 
-def compare(directories: Sequence[RunDirectory]) -> Comparison:
+def compare(directories: Sequence[RunDirectory]) -> RunComparison:
     """Raises ``ScenarioError`` where there is nothing to compare."""
     paths = [directory.path.resolve() for directory in directories]
     if twice := [path for path in paths if paths.count(path) > 1]:
@@ -74,7 +74,7 @@ def compare(directories: Sequence[RunDirectory]) -> Comparison:
             "are glimpses, which are noisy."
         )
     outcome = "" if unlike else _outcome(labels, whole, cut, until_s)
-    return Comparison(labels, whole, cut, until_s, cautions, outcome)
+    return RunComparison(labels, whole, cut, until_s, cautions, outcome)
 
 
 def length_s(metrics: RunMetrics) -> float:

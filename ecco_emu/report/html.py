@@ -24,7 +24,7 @@ from ecco_emu.record.summary import finite
 from ecco_emu.record.verdict import recorded, told
 from ecco_emu.report import axes, figures, gpu_figures, group_figure, palette
 from ecco_emu.report import story as words
-from ecco_emu.report.comparison import Comparison, row
+from ecco_emu.report.comparison import RunComparison, row
 from ecco_emu.report.runs import Run, answered, flatten, held, in_time, load
 
 
@@ -76,7 +76,7 @@ def render_run(run: Run) -> str:
     )
 
 
-def render_comparison(found: Comparison) -> str:
+def render_comparison(found: RunComparison) -> str:
     labels = found.labels
     named = [(label, run.metrics) for label, run in zip(labels, found.whole, strict=True)]
     common = [(label, run.metrics) for label, run in zip(labels, found.cut, strict=True)]

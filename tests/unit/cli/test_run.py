@@ -11,7 +11,7 @@ from ecco_emu.cli.streams import out
 from ecco_emu.core import events as ev
 from ecco_emu.record.metrics import RunMetrics
 from ecco_emu.record.summary import summarize
-from ecco_emu.record.verdict import Verdict, of_finished
+from ecco_emu.record.verdict import RunVerdict, of_finished
 from tests.unit.record.synthetic import story
 
 
@@ -36,5 +36,5 @@ def test_the_verdict_is_told_with_its_reasons_and_a_way_out(capsys: pytest.Captu
 def test_a_run_that_is_ok_needs_no_word_unless_it_is_the_only_one(
     always: bool, told: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    print_verdict(Verdict("ok"), always=always)
+    print_verdict(RunVerdict("ok"), always=always)
     assert capsys.readouterr().out == told

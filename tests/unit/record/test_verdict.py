@@ -36,7 +36,7 @@ def checked(held: bool) -> ev.ExpectationChecked:
 
 def test_a_run_that_kept_up_is_ok_without_a_word() -> None:
     ended = verdict.of_finished(ran(clock(4.0), checked(True)))
-    assert ended == verdict.Verdict("ok")
+    assert ended == verdict.RunVerdict("ok")
     assert verdict.told(ended) == []
 
 
