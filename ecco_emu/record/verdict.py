@@ -88,7 +88,7 @@ def advice(verdict: RunVerdict) -> str:
             "this host was held up for long: run it again with nothing beside it, or with a larger --dilation"
         )
     return (
-        f"this host would have kept up with --dilation {verdict.suggested_dilation:g}; with fewer programs "
+        f"this host would likely keep up with --dilation {verdict.suggested_dilation:g}; with fewer programs "
         "beside the run, less may do"
     )
 
