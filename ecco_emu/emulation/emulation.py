@@ -244,11 +244,11 @@ class Emulation:
         """Stops everything and writes the summary; ``error`` ended the run, if it has no status yet."""
         try:
             await self._stop()
-            if self._system is not None and self._directory is not None:
-                keep_newest_students(self._directory.models, self.metrics)
             if self._log is not None and self.status is None:
                 ended = verdict.of_stopped(self.metrics)
                 self._conclude(ended if error is None else verdict.of_error(error, self.metrics))
+            if self._system is not None and self._directory is not None:
+                keep_newest_students(self._directory.models, self.metrics)
         finally:
             try:
                 await self._stack.aclose()
