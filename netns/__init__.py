@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from netns.impairment import BurstLoss
     from netns.inside import enter
     from netns.lab import KEEP, Keep, Lab, Link
-    from netns.planning import Plan, plan
-    from netns.spec import Direction, LabSpec, LinkSpec, Shape
+    from netns.planning import Plan, changed_plan, plan
+    from netns.spec import MAX_DELAY_S, MAX_QUEUE_BYTES, RATE_RANGE_BPS, Direction, LabSpec, LinkSpec, Shape
     from netns.traces import Playback, Trace, TracePoint
 
 _HOME = {
@@ -68,7 +68,11 @@ _HOME = {
     "Lab": "lab",
     "Link": "lab",
     "Plan": "planning",
+    "changed_plan": "planning",
     "plan": "planning",
+    "MAX_DELAY_S": "spec",
+    "MAX_QUEUE_BYTES": "spec",
+    "RATE_RANGE_BPS": "spec",
     "Direction": "spec",
     "LabSpec": "spec",
     "LinkSpec": "spec",
@@ -77,6 +81,9 @@ _HOME = {
 
 __all__ = [
     "KEEP",
+    "MAX_DELAY_S",
+    "MAX_QUEUE_BYTES",
+    "RATE_RANGE_BPS",
     "Applied",
     "Blackhole",
     "BurstLoss",
@@ -107,6 +114,7 @@ __all__ = [
     "SpecError",
     "Trace",
     "TracePoint",
+    "changed_plan",
     "enter",
     "host_capabilities",
     "plan",

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from netns.errors import SpecError
-from netns.spec import DIRECTIONS, RATE_RANGE_BPS, Direction
+from netns.spec import DIRECTIONS, Direction, check_rate
 
 if TYPE_CHECKING:
     from netns.build import BuiltLab
@@ -104,9 +104,7 @@ class RateCliff(Fault):
     """One direction has at most ``rate_bps`` for a time. If its own rate is lower, that one stays."""
 
     def __init__(self, link: str, direction: Direction, rate_bps: float) -> None:
-        low, high = RATE_RANGE_BPS
-        if not low <= rate_bps <= high:
-            raise SpecError(f"rate_bps={rate_bps:g} is outside {low:g} to {high:g} bit/s")
+        check_rate(rate_bps)
         self.link, self.direction, self.rate_bps = link, _direction(direction), rate_bps
 
     def __repr__(self) -> str:

@@ -20,7 +20,7 @@ from netns.capabilities import Capabilities
 from netns.errors import CapabilityError, PrivilegeError
 from netns.impairment import Impairment
 from netns.qdiscs import Gate, Qdisc, RateLimit, lifted_rate_limit, netem_for, rate_limit_for
-from netns.spec import DIRECTIONS, Direction, EngineName, LabSpec, LinkSpec, Shape
+from netns.spec import DIRECTIONS, Direction, EngineName, LabSpec, LinkSpec, Shape, rate_text
 
 Wire = Literal["veth", "netem", "relay"]
 
@@ -191,7 +191,7 @@ def _relay_limit_bytes(shape: Shape) -> int:
     # Without a rate the bytes under way are a guess, which refuses nothing.
     if shape.rate_bps is not None and limit > _RELAY_MOST_BYTES:
         raise CapabilityError(
-            f"the relay would have to hold {limit / 2**20:.0f} MiB for {shape.rate_bps:g} bit/s with a "
+            f"the relay would have to hold {limit / 2**20:.0f} MiB for {rate_text(shape.rate_bps)} with a "
             f"delay of {shape.delay_s:g} s, and holds at most {_RELAY_MOST_BYTES >> 20} MiB a direction: "
             "lower one of them, or use engine='kernel'"
         )
@@ -274,12 +274,30 @@ def changed_shape(shape: Shape, changes: Mapping[str, object]) -> Shape:
     return replace(shape, **changed)  # type: ignore[arg-type]
 
 
+def changed_plan(plan: Plan, link: str, which: Direction, changes: Mapping[str, object]) -> Plan:
+    """The plan of the same lab once fields of one direction's shape were changed, as by ``Link.set``.
+
+    Raises: what ``Link.set`` raises, so that a change can be tried before there is a lab.
+    """
+    before = next(each for each in plan.links if each.name == link)
+    now = before.direction(which)
+    new = plan_direction(
+        changed_shape(now.shape, changes),
+        seed=now.seed,
+        wire=before.wire,
+        mtu_bytes=plan.mtu_bytes,
+        has_queue=now.rate_limit is not None,
+    )
+    after = replace(before, egress=new) if which == "egress" else replace(before, ingress=new)
+    return replace(plan, links=tuple(after if each is before else each for each in plan.links))
+
+
 def _describe(direction: DirectionPlan) -> str:
     parts = []
     for qdisc in direction.qdiscs:
         if isinstance(qdisc, RateLimit):
             parts.append(
-                f"htb {qdisc.rate_bps:g} bit/s, burst {qdisc.burst_bytes} B, queue {qdisc.limit_bytes} B"
+                f"htb {rate_text(qdisc.rate_bps)}, burst {qdisc.burst_bytes} B, queue {qdisc.limit_bytes} B"
             )
         else:
             parts.append(f"netem {qdisc.impairment.describe()}, limit {qdisc.limit_packets} packets")

@@ -27,8 +27,23 @@ MAX_LINKS = 1000
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,31}")
 RATE_RANGE_BPS = (8_000.0, 100e9)
-_MAX_DELAY_S = 60.0
-_MAX_QUEUE_BYTES = 2**31
+MAX_DELAY_S = 60.0
+"""The longest delay of a link, and the longest time that its queue takes to drain."""
+MAX_QUEUE_BYTES = 2**31
+
+
+def rate_text(bps: float) -> str:
+    """A rate for people: ``rate_text(5e7) == "50 Mbit/s"``."""
+    units = (("Gbit/s", 1e9), ("Mbit/s", 1e6), ("kbit/s", 1e3))
+    unit, factor = next((each for each in units if bps >= each[1]), ("bit/s", 1.0))
+    return f"{bps / factor:.6g} {unit}"
+
+
+def check_rate(bps: float) -> None:
+    """Raises ``SpecError`` unless a link can have this rate."""
+    low, high = RATE_RANGE_BPS
+    if not low <= bps <= high:
+        raise SpecError(f"rate_bps={bps:g} is outside {rate_text(low)} to {rate_text(high)}")
 
 
 def _check_number(name: str, value: object) -> None:
@@ -78,24 +93,23 @@ class Shape:
             raise SpecError("give loss or burst_loss, not both")
 
     def _check_rate_and_queue(self) -> None:
-        low, high = RATE_RANGE_BPS
-        if self.rate_bps is not None and not low <= self.rate_bps <= high:
-            raise SpecError(f"rate_bps={self.rate_bps:g} is outside {low:g} to {high:g} bit/s")
+        if self.rate_bps is not None:
+            check_rate(self.rate_bps)
         if self.queue_s is not None and self.queue_bytes is not None:
             raise SpecError("give queue_s or queue_bytes, not both")
-        if self.queue_bytes is not None and not 0 < self.queue_bytes <= _MAX_QUEUE_BYTES:
-            raise SpecError(f"queue_bytes={self.queue_bytes} is outside 1 to {_MAX_QUEUE_BYTES}")
-        if self.queue_s is not None and not 0 < self.queue_s <= _MAX_DELAY_S:
-            raise SpecError(f"queue_s={self.queue_s:g} is outside 0 to {_MAX_DELAY_S:g} s")
+        if self.queue_bytes is not None and not 0 < self.queue_bytes <= MAX_QUEUE_BYTES:
+            raise SpecError(f"queue_bytes={self.queue_bytes} is outside 1 to {MAX_QUEUE_BYTES}")
+        if self.queue_s is not None and not 0 < self.queue_s <= MAX_DELAY_S:
+            raise SpecError(f"queue_s={self.queue_s:g} is outside 0 to {MAX_DELAY_S:g} s")
         # Each of the two may be in its range while their product is not.
-        if (self.queue_s or 0) * (self.rate_bps or 0) / 8 > _MAX_QUEUE_BYTES:
-            raise SpecError(f"a queue of {self.queue_s:g} s at {self.rate_bps:g} bit/s is over 2 GiB")
+        if (self.queue_s or 0) * (self.rate_bps or 0) / 8 > MAX_QUEUE_BYTES:
+            raise SpecError(f"a queue of {self.queue_s:g} s at {rate_text(self.rate_bps or 0)} is over 2 GiB")
 
     def _check_delay(self) -> None:
         for name in ("delay_s", "jitter_s"):
             _check_number(name, getattr(self, name))
-        if not 0 <= self.delay_s <= _MAX_DELAY_S:
-            raise SpecError(f"delay_s={self.delay_s:g} is outside 0 to {_MAX_DELAY_S:g} s")
+        if not 0 <= self.delay_s <= MAX_DELAY_S:
+            raise SpecError(f"delay_s={self.delay_s:g} is outside 0 to {MAX_DELAY_S:g} s")
         if not 0 <= self.jitter_s <= self.delay_s:
             raise SpecError(
                 f"jitter_s={self.jitter_s:g} must be between 0 and delay_s={self.delay_s:g}: "

@@ -12,6 +12,7 @@ An error in a file names the file and the line.
 from __future__ import annotations
 
 import asyncio
+import codecs
 import csv
 import math
 from collections import Counter
@@ -25,7 +26,7 @@ from typing import TYPE_CHECKING
 from netns.errors import SpecError
 from netns.planning import changed_shape
 from netns.qdiscs import Gate
-from netns.spec import ETHERNET_HEADER_BYTES, RATE_RANGE_BPS, Direction, Shape
+from netns.spec import ETHERNET_HEADER_BYTES, MAX_DELAY_S, RATE_RANGE_BPS, Direction, Shape
 
 if TYPE_CHECKING:
     from netns.build import BuiltLab
@@ -41,6 +42,9 @@ _OPENING_S = 0.02
 _FRAME_BITS = 8 * (MAHIMAHI_PACKET_BYTES + ETHERNET_HEADER_BYTES)
 _COLUMNS = ("time_s", "rate_bps", "delay_s", "loss")
 _LONGEST_S = 86_400.0
+_MOST_DIGITS = len(str(int(_LONGEST_S * 1e3)))
+_SHOWN = 40
+"""Characters of a wrong line that its message repeats."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,21 @@ class TracePoint:
     rate_bps: float | None = None
     delay_s: float | None = None
     loss: float | None = None
+
+    def changes(self, idle_bps: float) -> dict[str, object]:
+        """The fields of a ``Shape`` that it changes.
+
+        In an outage nothing leaves the queue, whose length still follows from a rate: then from ``idle_bps``.
+        """
+        changes: dict[str, object] = {}
+        if self.rate_bps is not None:
+            # A stretched trace may have rates below the least rate of a link.
+            changes["rate_bps"] = max(RATE_RANGE_BPS[0], self.rate_bps or idle_bps)
+        if self.delay_s is not None:
+            changes["delay_s"] = self.delay_s
+        if self.loss is not None:
+            changes["loss"] = self.loss
+        return changes
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +85,15 @@ class Trace:
         ``SpecError``."""
         path = Path(path)
         try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
+            text = _decoded(path.read_bytes())
+        except (OSError, ValueError) as error:
             raise SpecError(f"{path}: cannot be read: {error}") from error
         return parse_csv(text, str(path)) if path.suffix == ".csv" else parse_mahimahi(text, str(path))
+
+    def settings(self) -> Iterator[TracePoint]:
+        """The points that differ in more than their time, once each."""
+        seen = {(point.rate_bps, point.delay_s, point.loss): point for point in self.points}
+        return iter(seen.values())
 
     @property
     def mean_rate_bps(self) -> float:
@@ -110,6 +134,12 @@ class Trace:
         return (turns * first(self.duration_s) if turns else 0.0) + first(rest_s)
 
 
+def _decoded(raw: bytes) -> str:
+    """Text as editors and shells of all systems write it: UTF-8, or UTF-16 with its mark. Raises
+    ``ValueError``."""
+    return raw.decode("utf-16" if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig")
+
+
 def parse_mahimahi(text: str, name: str, interval_s: float = INTERVAL_S) -> Trace:
     """Reads Mahimahi's format and averages it over intervals of about ``interval_s``. ``name`` is the file's
     name for error messages. Raises: ``SpecError`` with file and line."""
@@ -120,8 +150,11 @@ def parse_mahimahi(text: str, name: str, interval_s: float = INTERVAL_S) -> Trac
             continue
         # isdigit alone also takes digits such as "²", which int refuses.
         if not (line.isascii() and line.isdigit()):
-            raise SpecError(f"{name}:{number}: {line!r} is not a whole number of milliseconds")
-        time_ms = int(line)
+            raise SpecError(f"{name}:{number}: {_short(line)} is not a whole number of milliseconds")
+        # Compared by length first: int refuses thousands of digits.
+        if len(line.lstrip("0")) > _MOST_DIGITS:
+            raise SpecError(f"{name}:{number}: {_short(line)} ms is over a day")
+        time_ms = int(line.lstrip("0") or "0")
         if times_ms and time_ms < times_ms[-1]:
             raise SpecError(f"{name}:{number}: {time_ms} ms comes after {times_ms[-1]} ms")
         if time_ms > _LONGEST_S * 1e3:
@@ -157,7 +190,7 @@ def _merged(points: Iterator[TracePoint]) -> Iterator[TracePoint]:
 def parse_csv(text: str, name: str) -> Trace:
     """Reads CSV as the module's first lines describe it. Raises: ``SpecError`` with file and line."""
     lines = text.splitlines()
-    header = [column.strip() for column in next(csv.reader(lines[:1]), [])]
+    header = [column.strip() for column in _cells(lines[0], f"{name}:1")] if lines else []
     if header[:1] != ["time_s"] or len(header) < 2 or not set(header) <= set(_COLUMNS):
         raise SpecError(f"{name}:1: the header must be time_s and some of {', '.join(_COLUMNS[1:])}")
     if len(set(header)) < len(header):
@@ -167,7 +200,7 @@ def parse_csv(text: str, name: str) -> Trace:
     for number, line in enumerate(lines[1:], start=2):
         if not line.strip():
             continue
-        point = _csv_point(header, next(csv.reader([line])), f"{name}:{number}")
+        point = _csv_point(header, _cells(line, f"{name}:{number}"), f"{name}:{number}")
         if not points and point.time_s != 0:
             raise SpecError(f"{name}:{number}: the first row must be at time 0, not {point.time_s:g}")
         if points and point.time_s <= points[-1].time_s:
@@ -178,6 +211,17 @@ def parse_csv(text: str, name: str) -> Trace:
     return Trace(tuple(points[:-1]), points[-1].time_s)
 
 
+def _cells(line: str, where: str) -> list[str]:
+    try:
+        return next(csv.reader([line], strict=True))
+    except csv.Error as error:  # such as a cell of a hundred thousand characters
+        raise SpecError(f"{where}: {error}") from None
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…")
+
+
 def _csv_point(header: list[str], cells: list[str], where: str) -> TracePoint:
     if len(cells) != len(header):
         raise SpecError(f"{where}: {len(cells)} values under {len(header)} columns")
@@ -186,7 +230,7 @@ def _csv_point(header: list[str], cells: list[str], where: str) -> TracePoint:
         try:
             value = float(cell)
         except ValueError:
-            raise SpecError(f"{where}: {column}: {cell.strip()!r} is not a number") from None
+            raise SpecError(f"{where}: {column}: {_short(cell.strip())} is not a number") from None
         low, high = _limits(column)
         # A rate of 0 is outside a link's range but stands for an outage.
         if not math.isfinite(value) or not (low <= value <= high or (column == "rate_bps" and value == 0)):
@@ -199,7 +243,7 @@ def _limits(column: str) -> tuple[float, float]:
     return {
         "time_s": (0.0, _LONGEST_S),
         "rate_bps": RATE_RANGE_BPS,
-        "delay_s": (0.0, 60.0),
+        "delay_s": (0.0, MAX_DELAY_S),
         "loss": (0.0, 1.0),
     }[column]
 
@@ -343,18 +387,8 @@ class _Apply:
 
     def shape(self, point: TracePoint) -> Shape:
         """The shape that the direction gets. Raises: ``SpecError`` if no link can have it."""
-        changes: dict[str, object] = {}
         own = self._built.own_shape(self._link, self._direction)
-        if point.rate_bps is not None:
-            # In an outage nothing leaves the queue, whose length still follows from a rate: the one before,
-            # or if there was none the trace's mean. A stretched trace may have rates below a link's least.
-            rate_bps = point.rate_bps or own.rate_bps or self._mean_bps
-            changes["rate_bps"] = max(RATE_RANGE_BPS[0], rate_bps)
-        if point.delay_s is not None:
-            changes["delay_s"] = point.delay_s
-        if point.loss is not None:
-            changes["loss"] = point.loss
-        return changed_shape(own, changes)
+        return changed_shape(own, point.changes(own.rate_bps or self._mean_bps))
 
 
 def play(
@@ -372,6 +406,6 @@ def play(
         raise SpecError(f"a trace of {trace.duration_s:g} s cannot begin at {start_s:g} s")
     apply = _Apply(built, link, direction, trace.mean_rate_bps)
     # A point that the link cannot have is refused now, rather than in the middle of the trace.
-    for point in trace.points:
+    for point in trace.settings():
         built.check_shape(link, direction, apply.shape(point))
     return Playback(trace, loop, start_s, apply, thread)

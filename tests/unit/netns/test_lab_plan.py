@@ -13,10 +13,13 @@ from netns import (
     Plan,
     PrivilegeError,
     Shape,
+    SpecError,
+    changed_plan,
     plan,
 )
 from netns.planning import changed_shape, plan_direction
 from netns.qdiscs import Netem, RateLimit
+from netns.spec import rate_text
 
 ALL = Capabilities(
     privileged=True, namespaces=True, veth=True, bridge=True, htb=True, netem=True, tun=True, sched_fifo=True
@@ -113,7 +116,7 @@ def test_what_netem_cannot_do_is_refused_or_relayed():
 
 def test_what_the_relay_cannot_hold_is_refused():
     links = (LinkSpec("a", egress=Shape(rate_bps=10e9, delay_s=1.0)), LinkSpec("b"))
-    with pytest.raises(CapabilityError, match=r"MiB for 1e\+10 bit/s.*engine='kernel'"):
+    with pytest.raises(CapabilityError, match=r"MiB for 10 Gbit/s.*engine='kernel'"):
         plan(LabSpec(links=links, engine="relay"), ALL)
     assert plan(LabSpec(links=links), ALL).engine == "kernel"
 
@@ -151,11 +154,11 @@ def test_describe_names_every_namespace_and_value():
         "engine relay, mtu 1500",
         "namespace switch: bridge br0",
         "namespace cam1: eth0 10.77.0.1/16 02:ec:0a:4d:00:01 --relay-- switch p0",
-        "  egress: htb 1e+06 bit/s, burst 2014 B, queue 25000 B; relay delay 5 ms",
+        "  egress: htb 1 Mbit/s, burst 2014 B, queue 25000 B; relay delay 5 ms",
         "  ingress: relay nothing yet",
         "namespace server: eth0 10.77.0.2/16 02:ec:0a:4d:00:02 --veth-- switch p1",
         "  egress: unshaped",
-        "  ingress: htb 6e+06 bit/s, burst 4514 B, queue 150000 B",
+        "  ingress: htb 6 Mbit/s, burst 4514 B, queue 150000 B",
     ]
 
 
@@ -170,3 +173,29 @@ def test_addresses_macs_and_ports_are_unique(count):
     ):
         assert len(values) == count
     assert all(len(link.port) < 16 for link in links)
+
+
+@pytest.mark.parametrize(
+    ("bps", "text"),
+    [
+        (5e7, "50 Mbit/s"),
+        (8e3, "8 kbit/s"),
+        (1.5e9, "1.5 Gbit/s"),
+        (999, "999 bit/s"),
+        (312500, "312.5 kbit/s"),
+    ],
+)
+def test_rates_are_written_as_people_do(bps, text):
+    assert rate_text(bps) == text
+
+
+def test_a_change_can_be_tried_on_a_plan():
+    before = plan(SPEC, NO_NETEM)
+    after = changed_plan(before, "cam1", "egress", {"rate_bps": 2e6, "delay_s": 0.1})
+    assert (after.links[0].egress.shape.rate_bps, after.links[0].egress.shape.delay_s) == (2e6, 0.1)
+    assert after.links[1:] == before.links[1:]
+    assert before == plan(SPEC, NO_NETEM)
+    with pytest.raises(SpecError, match="rate_bps=7 is outside 8 kbit/s to 100 Gbit/s"):
+        changed_plan(before, "cam1", "egress", {"rate_bps": 7.0})
+    with pytest.raises(CapabilityError, match="cannot delay or lose packets"):
+        changed_plan(plan(LabSpec(links=(LinkSpec("a"),))), "a", "egress", {"delay_s": 0.1})

@@ -90,7 +90,7 @@ def test_bad_csv_is_refused_by_file_and_line(text, message):
 def test_a_file_that_cannot_be_read(tmp_path):
     with pytest.raises(SpecError, match=r"nothing\.csv: cannot be read"):
         Trace.load(tmp_path / "nothing.csv")
-    (tmp_path / "binary").write_bytes(b"\xff\xfe")
+    (tmp_path / "binary").write_bytes(b"\xff\x80")
     with pytest.raises(SpecError, match="binary: cannot be read"):
         Trace.load(tmp_path / "binary")
 
@@ -156,6 +156,50 @@ def test_steps_are_in_order_and_end_no_later_than_the_trace(rates_bps):
     for at, _ in held:
         after = [(rate, gate) for later, rate, gate in found if later > at]
         assert not after or after[0][0] == 0 or after[0][1] in ("opening", "held")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize(
+    ("name", "text", "duration_s"),
+    [("t.csv", "time_s,rate_bps\n0,1000000\n10,2000000\n", 10.0), ("t.mahimahi", "0\n10\n20\n", 0.02)],
+)
+def test_byte_order_marks_are_no_part_of_a_trace(tmp_path, name, text, duration_s, encoding):
+    (tmp_path / name).write_bytes(f"\ufeff{text}".encode(encoding))
+    assert Trace.load(tmp_path / name).duration_s == duration_s
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("t.mahimahi", "0\n" + "9" * 5000 + "\n", r"mahimahi:2: '9{39}…' ms is over a day"),
+        ("t.mahimahi", "0\n" + "x" * 5000 + "\n", r"mahimahi:2: 'x{39}…' is not a whole number"),
+        ("t.csv", "time_s,rate_bps\n0," + "1" * 140_000 + "\n1,1\n", r"csv:2: field larger than"),
+        ("t.csv", "time_s,rate_bps\n0," + "1" * 5000 + "\n1,1\n", r"csv:2: rate_bps=inf is outside"),
+        (
+            "t.csv",
+            "time_s,rate_bps\n0," + "x" * 5000 + "\n1,1\n",
+            r"csv:2: rate_bps: 'x{39}…' is not a number",
+        ),
+        ("t.csv", "t" * 140_000 + "\n0,1\n", r"csv:1: field larger than"),
+        ("t.csv", 'time_s,rate_bps\n0,"1\n1,1\n', r"csv:2: unexpected end of data"),
+    ],
+)
+def test_a_line_of_any_length_is_refused_by_its_number(tmp_path, name, text, message):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(SpecError, match=message) as error:
+        Trace.load(tmp_path / name)
+    assert len(str(error.value)) < 400
+
+
+def test_leading_zeros_count_for_nothing(tmp_path):
+    (tmp_path / "t").write_text("0" * 6000 + "\n" + "0" * 5000 + "10\n")
+    assert Trace.load(tmp_path / "t").duration_s == 0.01
+
+
+def test_a_trace_has_each_setting_once():
+    points = (TracePoint(0.0, 1e6), TracePoint(1.0, 2e6), TracePoint(2.0, 1e6), TracePoint(3.0, 2e6, 0.1))
+    settings = [(point.rate_bps, point.delay_s) for point in Trace(points, 4.0).settings()]
+    assert settings == [(1e6, None), (2e6, None), (2e6, 0.1)]
 
 
 @pytest.mark.parametrize(
