@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import msgspec
 import typer
+from rich.text import Text
 from typer.core import TyperGroup
 from typer.models import CommandInfo
 
@@ -55,6 +56,10 @@ Overrides = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="Change a value by its dotted path. Repeatable."),
 ]
 
+Seed = Annotated[int | None, typer.Option(help="Instead of the scenario's seed.")]
+Dilation = Annotated[str | None, typer.Option(metavar="auto|N", help="Wall seconds per emulated second.")]
+PolicyName = Annotated[str | None, typer.Option(help="Instead of the scenario's policy.")]
+
 
 def verb_of(command: CommandInfo) -> str:
     """The verb by which a command is called: the name it was given, or its function's."""
@@ -97,7 +102,7 @@ def time(text: str | float) -> float:
 def show_warnings(warnings: Iterable[object]) -> None:
     """Each on a line of its own, on standard error, where they do not mix with answers."""
     for warning in warnings:
-        err.print(str(warning), style="yellow", soft_wrap=True)
+        err.print(Text.assemble(("warning:", "bold yellow"), " ", str(warning)), soft_wrap=True)
 
 
 def figure(value: float | None) -> str:

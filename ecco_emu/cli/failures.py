@@ -20,6 +20,7 @@ from rich.text import Text
 
 from ecco_emu.cli.streams import err
 from ecco_emu.core.errors import EccoError, HostError, ScenarioError
+from ecco_emu.scenario.problems import InvalidScenario
 
 INTERRUPTED = 130
 INTERNAL = EccoError.exit_code
@@ -46,7 +47,8 @@ def report(error: BaseException) -> int:
     ours = as_ours(error)
     if ours is None:
         return _report_internal(error)
-    err.print(Text.assemble(("error:", "bold red"), " ", str(ours)), soft_wrap=True)
+    for line in map(str, ours.problems) if isinstance(ours, InvalidScenario) else [str(ours)]:
+        err.print(Text.assemble(("error:", "bold red"), " ", line), soft_wrap=True)
     return ours.exit_code
 
 

@@ -13,7 +13,21 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ecco_emu.cli.app import Json, Overrides, ScenarioPath, answer, app, err, figure, kbit, out, show_warnings
+from ecco_emu.cli.app import (
+    Dilation,
+    Json,
+    Overrides,
+    PolicyName,
+    ScenarioPath,
+    Seed,
+    answer,
+    app,
+    err,
+    figure,
+    kbit,
+    out,
+    show_warnings,
+)
 from ecco_emu.core.errors import EccoError
 from ecco_emu.core.events import RunStatus
 from ecco_emu.host.event_loop import run_until_signalled
@@ -35,11 +49,9 @@ def run(
     scenario: ScenarioPath,
     out_dir: Annotated[Path, typer.Option("--out", help="Where run directories are made.")] = Path("runs"),
     overrides: Overrides = None,
-    seed: Annotated[int | None, typer.Option(help="Instead of the scenario's seed.")] = None,
-    dilation: Annotated[
-        str | None, typer.Option(metavar="auto|N", help="Wall seconds per emulated second.")
-    ] = None,
-    policy: Annotated[str | None, typer.Option(help="Instead of the scenario's policy.")] = None,
+    seed: Seed = None,
+    dilation: Dilation = None,
+    policy: PolicyName = None,
     live: Annotated[
         bool | None,
         typer.Option("--live/--no-live", help="Live view; by default when this is a terminal."),

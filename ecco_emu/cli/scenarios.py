@@ -9,7 +9,19 @@ from typing import Annotated
 
 import typer
 
-from ecco_emu.cli.app import Json, Overrides, ScenarioPath, answer, app, out, show_warnings, time
+from ecco_emu.cli.app import (
+    Dilation,
+    Json,
+    Overrides,
+    PolicyName,
+    ScenarioPath,
+    Seed,
+    answer,
+    app,
+    out,
+    show_warnings,
+    time,
+)
 from ecco_emu.core.errors import ScenarioError
 from ecco_emu.host.event_loop import run_until_signalled
 
@@ -19,31 +31,37 @@ def check(
     scenarios: Annotated[
         list[Path], typer.Argument(help="Scenario files (YAML), or names.", show_default=False)
     ],
+    overrides: Overrides = None,
+    seed: Seed = None,
+    dilation: Dilation = None,
+    policy: PolicyName = None,
     as_json: Json = False,
 ) -> None:
     """Check scenarios without running them: every mistake at once, with line and column."""
-    from ecco_emu.emulation.topology import trace_problem
-    from ecco_emu.scenario import loading
+    from ecco_emu.emulation import checking
+    from ecco_emu.scenario.problems import InvalidScenario
 
-    problems = loading.examine(scenarios, trace_check=trace_problem)
+    problems = checking.examine(scenarios, overrides or (), seed=seed, dilation=dilation, policy=policy)
     errors = [problem for problem in problems if problem.severity == "error"]
     if as_json:
         answer(problems)
     else:
         show_warnings(problem for problem in problems if problem.severity == "warning")
         if errors:
-            raise ScenarioError("\n".join(map(str, errors)))
+            raise InvalidScenario(errors)
         for path in scenarios:
             out.print(f"{path}: ok", highlight=False, soft_wrap=True)
     sys.exit(ScenarioError.exit_code if errors else 0)
 
 
 @app.command()
-def plan(scenario: ScenarioPath, overrides: Overrides = None, as_json: Json = False) -> None:
+def plan(
+    scenario: ScenarioPath, overrides: Overrides = None, dilation: Dilation = None, as_json: Json = False
+) -> None:
     """Show the namespaces, links, addresses and shaping that a run would make. Needs no root."""
     from ecco_emu.emulation.plan import plan as describe
 
-    lines = run_until_signalled(describe(scenario, overrides or ()))
+    lines = run_until_signalled(describe(scenario, overrides or (), dilation))
     if as_json:
         answer(lines)
     else:

@@ -13,10 +13,10 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import netns
-from ecco_emu.core.errors import HostError
 from ecco_emu.core.events import RunStarted, Trouble
 from ecco_emu.emulation.captures import begin_captures
 from ecco_emu.emulation.connections import SERVER_PORT
+from ecco_emu.emulation.lab_errors import lab_errors
 from ecco_emu.emulation.live import runs
 from ecco_emu.emulation.manifest import manifest
 from ecco_emu.emulation.meters import TRAFFIC_PERIOD_S
@@ -32,6 +32,8 @@ from ecco_emu.scenario import schema
 from ecco_emu.server.models import ModelStore
 from ecco_emu.tasks.detection import load_metric
 from ecco_emu.transport.adapter import Listener
+
+_NOT_BUILT = "the network could not be built"
 
 
 @asynccontextmanager
@@ -70,9 +72,10 @@ async def build(
             await late
         clock = RunClock(workers.dilation)
         progress(f"building the network (one emulated second lasts {clock.dilation:g} s)")
-        lab = await stack.enter_async_context(open_lab(lab_spec(scenario, clock.dilation)))
+        # off the loop, like everything that reads traces: a long one takes a second
+        spec, replayed = await asyncio.to_thread(_network, scenario, clock.dilation)
+        lab = await stack.enter_async_context(open_lab(spec))
         live.has_network(lab)
-        replayed = replays(scenario, clock.dilation)
         models = ModelStore(directory.models)
         directory.write_manifest(
             manifest(
@@ -87,7 +90,8 @@ async def build(
             )
         )
         tokens = {camera.id: secrets.token_bytes(16) for camera in scenario.cameras}
-        sock = stack.enter_context(await lab.udp_socket(SERVER, port=SERVER_PORT))
+        with lab_errors("the server gets no socket"):
+            sock = stack.enter_context(await lab.udp_socket(SERVER, port=SERVER_PORT))
         qlog = stack.enter_context(QlogFolder(directory.qlog)) if scenario.transport.qlog else None
         telemetry = qlog.trace if qlog is not None else None
         listener = Listener(sock, tokens, server_config(scenario.transport), clock, telemetry=telemetry)
@@ -109,6 +113,11 @@ async def build(
         for caveat in host.caveats:
             emit(Trouble(t=0.0, where="host", text=caveat))
         yield system
+
+
+def _network(scenario: schema.Scenario, dilation: float) -> tuple[netns.LabSpec, list[Replay]]:
+    with lab_errors(_NOT_BUILT):
+        return lab_spec(scenario, dilation), replays(scenario, dilation)
 
 
 def _import_late(scenario: schema.Scenario) -> None:
@@ -138,15 +147,16 @@ def _last_second(replay: Replay, clock: RunClock) -> Callable[[], float]:
 
 @asynccontextmanager
 async def open_lab(spec: netns.LabSpec) -> AsyncIterator[netns.Lab]:
-    """The lab for the time of the block. Raises ``HostError`` where the host cannot build it, and in place of
-    every error of the lab's that leaves the block."""
-    trouble = "the network could not be built"
-    try:
-        async with netns.Lab(spec) as lab:
-            trouble = "the network failed"
+    """The lab for the time of the block. Raises ``HostError`` where the host cannot build it, and an error of
+    ours in place of every one of the lab's that leaves the block."""
+    lab = netns.Lab(spec)
+    with lab_errors(_NOT_BUILT):
+        await lab.__aenter__()
+    with lab_errors("the network failed"):
+        try:
             yield lab
-    except netns.LabError as error:
-        raise HostError(f"{trouble}: {error}") from error
+        finally:
+            await lab.__aexit__(None, None, None)
 
 
 def run_started(scenario: schema.Scenario, *, engine: str, dilation: float) -> RunStarted:

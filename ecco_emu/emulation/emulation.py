@@ -23,20 +23,19 @@ from typing import Self
 from ecco_emu.core.errors import EccoError
 from ecco_emu.core.events import AnyEvent, ExpectationChecked, RunEnded, RunStatus, Trouble
 from ecco_emu.core.ids import ModelHash, model_hash
-from ecco_emu.emulation import preflight
+from ecco_emu.emulation import checking, preflight
 from ecco_emu.emulation.assembly import build
 from ecco_emu.emulation.injector import LinkHandle
 from ecco_emu.emulation.leftovers import keep_newest_students
 from ecco_emu.emulation.live import remote, runs
 from ecco_emu.emulation.measuring import StudentFiles
 from ecco_emu.emulation.system import System
-from ecco_emu.emulation.topology import trace_problem
 from ecco_emu.record import expectations, verdict
 from ecco_emu.record.log import EventLog
 from ecco_emu.record.metrics import RunMetrics
 from ecco_emu.record.rundir import RunDirectory
 from ecco_emu.record.summary import summarize
-from ecco_emu.scenario import loading, schema
+from ecco_emu.scenario import schema
 from ecco_emu.scenario.dump import dump
 from ecco_emu.scenario.faults.line import parse_fault
 from ecco_emu.scenario.problems import Problem
@@ -96,9 +95,7 @@ class Emulation:
         With ``capture`` the run's packets are written to the run directory's pcap/. Raises
         ``InvalidScenario`` with every mistake at once.
         """
-        loaded = loading.load(
-            path, overrides, seed=seed, dilation=dilation, policy=policy, trace_check=trace_problem
-        )
+        loaded = checking.load(path, overrides, seed=seed, dilation=dilation, policy=policy)
         return cls(
             loaded.scenario,
             source=str(path),

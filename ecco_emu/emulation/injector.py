@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import netns
 from ecco_emu.core.errors import HostError, ScenarioError
@@ -23,7 +23,8 @@ from ecco_emu.core.faults import (
     where,
 )
 from ecco_emu.core.units import BaseUnit
-from ecco_emu.emulation.topology import direction_of, directions_of, node_of
+from ecco_emu.emulation.lab_errors import lab_errors
+from ecco_emu.emulation.topology import direction_of, lab_changes, node_of
 from ecco_emu.host.clock import RunClock
 from ecco_emu.scenario.faults.line import fault_of
 from ecco_emu.scenario.faults.timeline import FaultStep, steps_of, unknown_link, unknown_nodes
@@ -109,12 +110,9 @@ class FaultInjector:
         Raises ``ScenarioError`` for a change that the link cannot make, ``HostError`` for one that the host
         cannot.
         """
-        try:
+        doing = f"fault {where(step.change)} {action(step.change, step.phase)}"
+        with lab_errors(doing, incapable=ScenarioError):
             applied = await self._carry_out(step)
-        except netns.LabError as error:
-            ours = isinstance(error, (netns.SpecError, netns.CapabilityError))
-            what = f"fault {where(step.change)} {action(step.change, step.phase)}: {error}"
-            raise (ScenarioError if ours else HostError)(what) from error
         self._emit(
             FaultApplied(
                 t=self._clock.now(),
@@ -150,28 +148,8 @@ class FaultInjector:
         if isinstance(change, LinkUp):
             await link.up()
             return
-        if change.rate_bps is not None:
-            rate_bps = self._clock.wall_rate(change.rate_bps)
-            await link.set(direction=direction_of(change.on), rate_bps=rate_bps)
-        if change.impairs:
-            for direction in directions_of(change.on):
-                await link.set(direction=direction, **self._impairments(change))
-
-    def _impairments(self, change: LinkSet) -> dict[str, Any]:
-        """The changes of a ``set`` beside the rate, in wall units, by the names of ``netns.Link.set``."""
-        changes: dict[str, Any] = {
-            "loss": change.loss,
-            "duplicate": change.duplicate,
-            "corrupt": change.corrupt,
-            "delay_s": None if change.delay_s is None else self._clock.wall_duration(change.delay_s),
-            "jitter_s": None if change.jitter_s is None else self._clock.wall_duration(change.jitter_s),
-        }
-        given = {name: value for name, value in changes.items() if value is not None}
-        if change.burst_loss is not None:
-            given["burst_loss"] = netns.BurstLoss.of(change.burst_loss.mean, change.burst_loss.packets)
-        elif change.loss is not None:
-            given["burst_loss"] = None  # one kind of loss takes the other's place
-        return given
+        for direction, settings in lab_changes(change, self._clock):
+            await link.set(direction=direction, **settings)
 
     def _fault(self, change: LinkChange) -> netns.Fault:
         """The link lab's fault that does this."""

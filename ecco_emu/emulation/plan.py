@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import netns
 from ecco_emu.core import units
-from ecco_emu.core.errors import HostError
 from ecco_emu.core.faults import action, where
-from ecco_emu.emulation import preflight
+from ecco_emu.emulation import checking, preflight
+from ecco_emu.emulation.lab_errors import lab_errors
 from ecco_emu.emulation.topology import lab_spec, replays
-from ecco_emu.scenario import loading, schema
+from ecco_emu.scenario import schema
 from ecco_emu.scenario.faults.timeline import timeline
 
 
-async def plan(scenario: Path, overrides: Sequence[str] = ()) -> list[str]:
+async def plan(scenario: Path, overrides: Sequence[str] = (), dilation: str | None = None) -> list[str]:
     """The network that a run of a scenario would make, in lines. Needs no root."""
-    loaded = loading.load(scenario, overrides, files=False).scenario
-    dilation = loaded.clock.dilation
     capabilities = await preflight.host()
+    # off the loop: a scenario's traces may be long
+    return await asyncio.to_thread(_planned, scenario, overrides, dilation, capabilities)
+
+
+def _planned(
+    path: Path, overrides: Sequence[str], dilation: str | None, capabilities: netns.Capabilities
+) -> list[str]:
+    scenario = checking.load(path, overrides, dilation=dilation, files=False).scenario
     notes = []
-    if dilation == "auto":
+    if scenario.clock.dilation == "auto":
         notes.append("dilation auto is measured by a run: rates and delays below are emulated ones")
     as_root = capabilities.as_root()
     if capabilities.obstacle is not None:
@@ -31,13 +38,10 @@ async def plan(scenario: Path, overrides: Sequence[str] = ()) -> list[str]:
             "without privileges it is not known what this kernel can do: planned for one that can do all; "
             "a run takes the engine relay where sch_netem is missing"
         )
-    factor = 1.0 if dilation == "auto" else dilation
-    spec = lab_spec(loaded, factor)
-    try:
-        made = netns.plan(spec, as_root)
-    except netns.LabError as error:
-        raise HostError(str(error)) from error
-    return [*made.describe(), *_course(loaded, factor), *notes]
+    factor = 1.0 if scenario.clock.dilation == "auto" else scenario.clock.dilation
+    with lab_errors("this network cannot be made"):
+        made = netns.plan(lab_spec(scenario, factor), as_root)
+    return [*made.describe(), *_course(scenario, factor), *notes]
 
 
 def _course(scenario: schema.Scenario, dilation: float) -> Iterator[str]:

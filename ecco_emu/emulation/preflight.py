@@ -9,6 +9,7 @@ import asyncio
 
 import netns
 from ecco_emu.core.errors import HostError
+from ecco_emu.emulation.lab_errors import lab_errors
 from ecco_emu.emulation.topology import lab_spec
 from ecco_emu.host import extras
 from ecco_emu.scenario import schema
@@ -49,9 +50,7 @@ async def require(scenario: schema.Scenario) -> netns.Capabilities:
 
 def _require_network(scenario: schema.Scenario, capabilities: netns.Capabilities) -> None:
     dilation = scenario.clock.dilation
-    spec = lab_spec(scenario, 1.0 if dilation == "auto" else dilation)
-    try:
+    with lab_errors("this host cannot run the scenario"):
+        spec = lab_spec(scenario, 1.0 if dilation == "auto" else dilation)
         plan = netns.plan(spec, capabilities)
         make_room(plan.descriptors + _DESCRIPTORS + _DESCRIPTORS_PER_CAMERA * len(scenario.cameras))
-    except netns.LabError as error:
-        raise HostError(f"this host cannot run the scenario: {error}") from error

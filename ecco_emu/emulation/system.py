@@ -11,13 +11,14 @@ from typing import Any
 import netns
 from ecco_emu.camera.camera import Camera
 from ecco_emu.camera.ports import CameraPorts
-from ecco_emu.core.errors import EccoError, HostError
+from ecco_emu.core.errors import EccoError
 from ecco_emu.core.events import AnyEvent, Condition, DeadlineMissed, Trouble
 from ecco_emu.core.ids import CameraId, ModelHash
 from ecco_emu.emulation.accuracy import LiveAccuracy
 from ecco_emu.emulation.captures import Captures
 from ecco_emu.emulation.connections import SERVER_PORT, dialled
 from ecco_emu.emulation.injector import FaultInjector
+from ecco_emu.emulation.lab_errors import lab_errors
 from ecco_emu.emulation.measuring import Measured, Sight, StudentFiles, StudentMeter, run_stretches
 from ecco_emu.emulation.meters import HealthMeter, MeteredListener, ShareTargets, TrafficMeter
 from ecco_emu.emulation.topology import SERVER
@@ -171,7 +172,9 @@ class System:
 
         @asynccontextmanager
         async def dial() -> AsyncIterator[Peer]:
-            with await self._lab.udp_socket(camera.id) as sock:
+            with lab_errors(f"{camera.id} gets no socket"):
+                made = await self._lab.udp_socket(camera.id)
+            with made as sock:
                 server = (self._lab.address(SERVER), SERVER_PORT)
                 telemetry = self._qlog.trace if self._qlog is not None else None
                 async with dialled(
@@ -198,10 +201,8 @@ class System:
         """A network that others break ends the run, instead of looking like cameras that fell silent."""
         while True:
             await asyncio.sleep(NETWORK_CHECK_WALL_S)
-            try:
+            with lab_errors("the network broke"):
                 await self._lab.check()
-            except netns.LabError as error:
-                raise HostError(f"the network broke: {error}") from error
 
     async def _tell_conditions(self) -> None:
         """Puts each camera's condition on record when it changes. Cameras that change at once go by name."""

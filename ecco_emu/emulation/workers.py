@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ecco_emu.core.ids import CameraId, model_hash
+from ecco_emu.emulation import limits
 from ecco_emu.emulation.calibration import Expected, HostSpeed, choose_dilation
 from ecco_emu.emulation.rehearsal import RehearsalPicture, drifting, rehearse, take_pictures
 from ecco_emu.scenario import schema
@@ -63,6 +64,7 @@ async def start_workers(
             scenario, pictures, model_hash(student), trainer, inference, world, device.threads, expected
         )
         dilation = choose_dilation(scenario, speed, expected)
+        limits.require(scenario, dilation)
     teacher = await _open_teacher(scenario, trainer, world)
     return Workers(trainer, inference, world, teacher, asdict(device), dilation, speed)
 

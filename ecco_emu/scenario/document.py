@@ -7,6 +7,7 @@ its depth and the number of its values are bounded.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from ruamel.yaml import YAML
@@ -14,11 +15,13 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from ecco_emu.scenario.problems import Path, Place, Problem, path_text, shown
+from ecco_emu.scenario.text import MAX_BYTES
 
-MAX_BYTES = 1024 * 1024
 MAX_NODES = 100_000
 """Values after aliases are expanded: a few lines of nested aliases can stand for billions of values."""
 MAX_DEPTH = 40
+MAX_INTEGER = 10**30
+"""No key takes more; Python itself cannot write integers of some thousand digits in a message."""
 
 _TAG = "tag:yaml.org,2002:"
 _PLAIN_TEXT = {f"{_TAG}str", f"{_TAG}timestamp", f"{_TAG}value", "!"}
@@ -101,9 +104,7 @@ class _Reader:
 
     def read(self, node: Node, path: Path) -> object:
         place = self._place(node)
-        self._seen_nodes += 1
-        if self._seen_nodes > MAX_NODES:
-            raise _TooMuchError(place, f"has more than {MAX_NODES} values, aliases expanded")
+        self._count(node)
         if len(path) > MAX_DEPTH:
             raise _TooMuchError(place, f"is nested deeper than {MAX_DEPTH} levels")
         self._document.values[path] = place
@@ -115,41 +116,62 @@ class _Reader:
             return [self.read(item, (*path, index)) for index, item in enumerate(node.value)]
         return self._scalar(node, path)
 
+    def _count(self, node: Node) -> None:
+        self._seen_nodes += 1
+        if self._seen_nodes > MAX_NODES:
+            raise _TooMuchError(self._place(node), f"has more than {MAX_NODES} values, aliases expanded")
+
     def _mapping(self, node: MappingNode, path: Path) -> dict[str, object]:
         result: dict[str, object] = {}
-        merged: list[MappingNode] = []
-        for key_node, value_node in node.value:
-            if key_node.tag == f"{_TAG}merge":
-                merged += self._merged(value_node, path)
-                continue
+        for key_node, value_node in self._own(node):
             if not isinstance(key_node, ScalarNode):
                 self._problem(key_node, path, "a key must be a plain word")
                 continue
             key = str(key_node.value)
-            inner = (*path, key)
             if key in result:
-                first = self._document.keys[inner].line
+                first = self._document.keys[(*path, key)].line
                 self._problem(
-                    key_node, inner, f"duplicate key {shown(key)}; it is first given in line {first}"
+                    key_node, (*path, key), f"duplicate key {shown(key)}; it is first given in line {first}"
                 )
                 continue
-            self._document.keys[inner] = self._place(key_node)
-            result[key] = self.read(value_node, inner)
-        # after the mapping's own keys, which win; of several merged mappings the first wins, as YAML says
-        for mapping in merged:
-            for key_node, value_node in mapping.value:
-                key = str(key_node.value)
-                if key not in result:
-                    self._document.keys[(*path, key)] = self._place(key_node)
-                    result[key] = self.read(value_node, (*path, key))
+            self._add(key_node, value_node, path, result)
+        # after the mapping's own keys, which win
+        for mapping in self._merges(node, path):
+            self._merge(mapping, path, result, 1)
         return result
 
-    def _merged(self, node: Node, path: Path) -> list[MappingNode]:
-        nodes = node.value if isinstance(node, SequenceNode) else [node]
-        mappings = [item for item in nodes if isinstance(item, MappingNode)]
-        if len(mappings) != len(nodes):
-            self._problem(node, path, "'<<' merges mappings only")
-        return mappings
+    def _merge(self, node: MappingNode, path: Path, result: dict[str, object], depth: int) -> None:
+        """Adds the keys of a merged mapping that are not there yet, and of those that it merges itself.
+
+        Of several merged mappings the first wins, as YAML says.
+        """
+        self._count(node)
+        if depth > MAX_DEPTH:
+            raise _TooMuchError(self._place(node), f"merges more than {MAX_DEPTH} mappings into each other")
+        for key_node, value_node in self._own(node):
+            if isinstance(key_node, ScalarNode) and str(key_node.value) not in result:
+                self._add(key_node, value_node, path, result)
+        for mapping in self._merges(node, path):
+            self._merge(mapping, path, result, depth + 1)
+
+    def _add(self, key_node: ScalarNode, value_node: Node, path: Path, result: dict[str, object]) -> None:
+        key = str(key_node.value)
+        self._document.keys[(*path, key)] = self._place(key_node)
+        result[key] = self.read(value_node, (*path, key))
+
+    @staticmethod
+    def _own(node: MappingNode) -> Iterator[tuple[Node, Node]]:
+        return ((key, value) for key, value in node.value if key.tag != f"{_TAG}merge")
+
+    def _merges(self, node: MappingNode, path: Path) -> Iterator[MappingNode]:
+        for key, value in node.value:
+            if key.tag != f"{_TAG}merge":
+                continue
+            for item in value.value if isinstance(value, SequenceNode) else [value]:
+                if isinstance(item, MappingNode):
+                    yield item
+                else:
+                    self._problem(value, path, "'<<' merges mappings only")
 
     def _scalar(self, node: Node, path: Path) -> object:
         tag, text = str(node.tag), str(node.value)
@@ -157,7 +179,10 @@ class _Reader:
             return text
         if tag in _CONSTRUCTED:
             try:
-                return self._constructor.construct_object(node)
+                value = self._constructor.construct_object(node)
+                if isinstance(value, int) and abs(value) > MAX_INTEGER:
+                    raise OverflowError
+                return value
             except (ValueError, OverflowError, YAMLError):  # such as an integer of ten thousand digits
                 self._problem(node, path, f"{shown(text)} is not a number that can be used")
                 return text

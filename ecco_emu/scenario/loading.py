@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path as FilePath
 from typing import Any
 
 from pydantic import ValidationError
 
-from ecco_emu.scenario import profiles, semantics, wording
-from ecco_emu.scenario.document import MAX_BYTES, Document, parse
+from ecco_emu.scenario import cautions, profiles, semantics, wording
+from ecco_emu.scenario.document import Document, parse
 from ecco_emu.scenario.overrides import apply_option, apply_sets
 from ecco_emu.scenario.problems import InvalidScenario, Path, Place, Problem, did_you_mean, path_text
 from ecco_emu.scenario.schema import Scenario
+from ecco_emu.scenario.text import read_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,21 +36,23 @@ def load(
     policy: str | None = None,
     *,
     files: bool = True,
-    trace_check: semantics.TraceCheck | None = None,
+    checks: semantics.Checks | None = None,
 ) -> LoadedScenario:
     """Reads, changes and checks a scenario: a file, or a shipped one by its name (``profiles.scenarios``).
 
     ``overrides`` are texts ``dotted.path=value``, as for ``--set``. ``seed``, ``dilation`` and ``policy`` are
     applied after them and win. With ``files=False`` the files of weights, traces and tables need not be
-    there, for commands that do not use them. ``trace_check`` checks the content of traces. Relative paths
-    start at the scenario's folder or, in ``overrides``, at the current one; all paths come out absolute.
+    there, for commands that do not use them. ``checks`` are those of upper layers. Relative paths start at
+    the scenario's folder or, in ``overrides``, at the current one; all paths come out absolute.
 
     Raises ``InvalidScenario`` with every problem there is.
     """
     file = profiles.scenario_path(path)
-    text, problem = _read(file)
+    text, problem = read_text(file)
     if problem is not None:
-        raise InvalidScenario([problem])
+        known = [] if os.path.exists(file) else profiles.scenarios()
+        hint = did_you_mean(str(file.with_suffix("")), known)
+        raise InvalidScenario([replace(problem, message=f"{problem.message}{hint}")])
     document = parse(text, str(file))
     problems = list(document.problems)
     # a file that is no YAML at all has nothing to check: its syntax error stands alone
@@ -64,35 +67,19 @@ def load(
             if value is not None:
                 problems += apply_option(document, key, str(value), f"--{name} {value}")
         _absolute_paths(document, file.parent)
-        scenario, found = _validated(document, files, trace_check)
+        scenario, found = _validated(document, files, checks)
         problems += found
         if scenario is not None and not problems:
-            return LoadedScenario(scenario, file, tuple(_warnings(document)))
+            return LoadedScenario(scenario, file, tuple(_warnings(document, scenario, checks)))
     raise InvalidScenario(_in_order(problems))
 
 
-def check(
-    paths: Iterable[str | os.PathLike[str]],
-    *,
-    files: bool = True,
-    trace_check: semantics.TraceCheck | None = None,
-) -> list[Problem]:
+def check(paths: Iterable[str | os.PathLike[str]], *, files: bool = True) -> list[Problem]:
     """Every problem in these files; empty when all of them can run."""
-    found = examine(paths, files=files, trace_check=trace_check)
-    return [problem for problem in found if problem.severity == "error"]
-
-
-def examine(
-    paths: Iterable[str | os.PathLike[str]],
-    *,
-    files: bool = True,
-    trace_check: semantics.TraceCheck | None = None,
-) -> list[Problem]:
-    """Every problem in these files, and the warnings of those that can run."""
     problems: list[Problem] = []
     for path in paths:
         try:
-            problems += load(path, files=files, trace_check=trace_check).warnings
+            load(path, files=files)
         except InvalidScenario as error:
             problems += error.problems
     return problems
@@ -105,30 +92,6 @@ def from_mapping(data: Mapping[str, Any], *, source: str = "scenario", files: bo
     if scenario is None or problems:
         raise InvalidScenario(_in_order(problems))
     return scenario
-
-
-def _read(file: FilePath) -> tuple[str, Problem | None]:
-    place = Place(str(file))
-    if file.is_dir():
-        return "", Problem(place, "", "is a directory; name a scenario file in it")
-    try:
-        with file.open("rb") as stream:
-            raw = stream.read(MAX_BYTES + 1)  # never all of a device that has no end
-    except FileNotFoundError:
-        hint = did_you_mean(str(file.with_suffix("")), profiles.scenarios())
-        return "", Problem(place, "", f"there is no such file{hint}")
-    except OSError as error:
-        return "", Problem(place, "", f"cannot be read: {error.strerror or error}")
-    except ValueError:  # a NUL in the name
-        return "", Problem(Place(ascii(str(file))), "", "is no name of a file")
-    if len(raw) > MAX_BYTES:
-        return "", Problem(place, "", "is larger than 1 MB; a scenario is a few kilobytes")
-    try:
-        return raw.decode("utf-8-sig"), None
-    except UnicodeDecodeError as error:
-        before = raw[: error.start]
-        line, column = before.count(b"\n") + 1, error.start - (before.rfind(b"\n") + 1) + 1
-        return "", Problem(Place(str(file), line, column), "", "is not UTF-8 text here")
 
 
 def _absolute_paths(document: Document, folder: FilePath) -> None:
@@ -175,7 +138,7 @@ def _cameras(document: Document) -> int:
 
 
 def _validated(
-    document: Document, files: bool, trace_check: semantics.TraceCheck | None = None
+    document: Document, files: bool, checks: semantics.Checks | None = None
 ) -> tuple[Scenario | None, list[Problem]]:
     """The scenario and its problems, one for each place at most: the first that was found."""
     scenario, candidates = None, []
@@ -183,10 +146,11 @@ def _validated(
         scenario = Scenario.model_validate(document.data)
     except ValidationError as error:
         candidates = wording.problems_of(error, document)
-    for path, message in semantics.findings(
-        semantics.Draft.of(document.data), files=files, trace_check=trace_check
-    ):
-        candidates.append(Problem(document.place(path), path_text(path), message))
+    draft = semantics.Draft.of(document.data)
+    found = list(semantics.findings(draft, files=files))
+    if checks is not None:
+        found += checks.findings(draft, files=files)
+    candidates += [Problem(document.place(path), path_text(path), message) for path, message in found]
     known = {(problem.place, problem.path) for problem in document.problems}
     problems = []
     for problem in candidates:
@@ -196,10 +160,12 @@ def _validated(
     return scenario, problems
 
 
-def _warnings(document: Document) -> list[Problem]:
+def _warnings(document: Document, scenario: Scenario, checks: semantics.Checks | None) -> list[Problem]:
+    found = list(cautions.cautions(scenario))
+    if checks is not None:
+        found += checks.cautions(scenario)
     return _in_order(
-        Problem(document.place(path), path_text(path), message, "warning")
-        for path, message in semantics.cautions(semantics.Draft.of(document.data))
+        Problem(document.place(path), path_text(path), message, "warning") for path, message in found
     )
 
 

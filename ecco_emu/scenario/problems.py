@@ -9,8 +9,13 @@ from typing import Literal
 
 from ecco_emu.core.errors import ScenarioError
 
+_LONGEST_MESSAGE, _LONGEST_KEY = 1000, 60
+
 Path = tuple[str | int, ...]
 """Keys and list indices from the top of the scenario: ``("cameras", 0, "uplink", "rate")``."""
+
+Finding = tuple[Path, str]
+"""Something wrong or odd at a path, in words, before its place in the file is looked up."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -27,7 +32,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Problem:
-    """One thing that is wrong. Its text is ``file:line:column: path: message``.
+    """One thing that is wrong. Its text is ``file:line:column: path: message``, on one line.
 
     A warning is of a scenario that can run, but hardly does what its author wants.
     """
@@ -37,10 +42,16 @@ class Problem:
     message: str
     severity: Literal["error", "warning"] = "error"
 
+    def __post_init__(self) -> None:
+        # a message may quote the file, which may have a megabyte in a line
+        message = "; ".join(self.message.splitlines())
+        if len(message) > _LONGEST_MESSAGE:
+            half = _LONGEST_MESSAGE // 2
+            message = f"{message[:half]} … {message[-half:]}"
+        object.__setattr__(self, "message", message)
+
     def __str__(self) -> str:
-        mark = "warning" if self.severity == "warning" else ""
-        parts = [str(self.place), mark, self.path, self.message]
-        return ": ".join(part for part in parts if part)
+        return ": ".join(part for part in (str(self.place), self.path, self.message) if part)
 
 
 class InvalidScenario(ScenarioError):  # noqa: N818 - a name people catch
@@ -58,7 +69,9 @@ def path_text(path: Path) -> str:
         if isinstance(part, int):
             text += f"[{part}]"
         else:
-            text += f".{part}" if text else part
+            key = part if part.isprintable() else ascii(part)[1:-1]
+            key = key if len(key) <= _LONGEST_KEY else f"{key[: _LONGEST_KEY - 1]}…"
+            text += f".{key}" if text else key
     return text
 
 

@@ -16,6 +16,7 @@ from ecco_emu.control.sampling import SamplingTable, TableError, parse_table
 from ecco_emu.core.errors import ScenarioError
 from ecco_emu.scenario.document import parse
 from ecco_emu.scenario.problems import did_you_mean
+from ecco_emu.scenario.text import read_text
 
 ENVIRONMENT = "ECCO_EMU_PROFILES"
 SUFFIX = ".safetensors"
@@ -164,10 +165,9 @@ def sampling_table(name_or_path: str) -> SamplingTable:
     Raises ``ScenarioError``; what is wrong in the file is named with the file's path, line and column.
     """
     path = table_path(name_or_path)
-    try:
-        text = path.read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ScenarioError(f"{path}: cannot be read: {error}") from error
+    text, problem = read_text(path)
+    if problem is not None:
+        raise ScenarioError(str(problem))
     document = parse(text, str(path))
     if document.problems:
         raise ScenarioError("\n".join(map(str, document.problems)))

@@ -7,24 +7,30 @@ hide problems elsewhere.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path as FilePath
-from typing import Any, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from ecco_emu.control.drift import warm_up_s
 from ecco_emu.core import units
 from ecco_emu.core.errors import ScenarioError
 from ecco_emu.scenario import expectations, profiles
 from ecco_emu.scenario.faults import timeline
-from ecco_emu.scenario.problems import Path, did_you_mean, path_text, shown
+from ecco_emu.scenario.problems import Finding, Path, did_you_mean, path_text, shown
+from ecco_emu.scenario.schema import Scenario
 from ecco_emu.scenario.sections.cameras import CameraSection
+from ecco_emu.scenario.sections.clock import ClockSection
 from ecco_emu.scenario.sections.drift import DriftSection
 from ecco_emu.scenario.sections.expect import ExpectationSection
 from ecco_emu.scenario.sections.faults import FaultSection
-from ecco_emu.scenario.sections.network import BottleneckSection, DownlinkSection, ShapeSection, UplinkSection
+from ecco_emu.scenario.sections.network import (
+    BottleneckSection,
+    DownlinkSection,
+    ShapeSection,
+    UplinkSection,
+)
 from ecco_emu.scenario.sections.trainer import TrainerSection
 from ecco_emu.scenario.sections.windows import WindowsSection
 from ecco_emu.scenario.sections.world import DistrictSection
@@ -32,20 +38,31 @@ from ecco_emu.scenario.sections.world import DistrictSection
 RESERVED_IDS = ("server", "bottleneck", "downlink", "switch")
 """Names of the emulation's own nodes and links, which no camera may have."""
 
-Finding = tuple[Path, str]
 M = TypeVar("M", bound=BaseModel)
-TraceCheck = Callable[[FilePath, ShapeSection], str | None]
-"""Returns the problem with a trace's file for a link, or None. The caller provides it: this package cannot
-read traces."""
+
+
+class Checks(Protocol):
+    """What upper layers know of a scenario without running it: this package knows neither the link lab, nor
+    what is in files of weights and traces, nor what a camera in the town can see."""
+
+    def findings(self, draft: Draft, *, files: bool) -> Iterable[Finding]:
+        """Everything that keeps the scenario from running. ``files``: look into files too."""
+        ...
+
+    def cautions(self, scenario: Scenario) -> Iterable[Finding]:
+        """What is odd in a scenario that can run."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
     """The parts of a scenario; a part that is wrong in itself is None."""
 
+    clock: ClockSection | None
     windows: WindowsSection | None
     drift: DriftSection | None
     trainer: TrainerSection | None
+    engine: Literal["auto", "kernel", "relay"]
     uplink: UplinkSection | None
     bottleneck: BottleneckSection | None
     downlink: DownlinkSection | None
@@ -65,9 +82,11 @@ class Draft:
         network = _mapping(top.get("network"))
         cameras, districts = _items(top.get("cameras")), _items(town.get("districts"))
         return cls(
+            clock=_part(ClockSection, top.get("clock", {})),
             windows=_part(WindowsSection, top.get("windows", {})),
             drift=_part(DriftSection, top.get("drift", {})),
             trainer=_part(TrainerSection, top.get("trainer", {})),
+            engine=_engine(network.get("engine")),
             uplink=_part(UplinkSection, network.get("uplink", {})),
             bottleneck=_part(BottleneckSection, network.get("bottleneck", {})),
             downlink=_part(DownlinkSection, network.get("downlink", {})),
@@ -99,6 +118,13 @@ class Draft:
                 found[camera.id] = ("cameras", index, "uplink"), camera.uplink.over(self.uplink)
         return found
 
+    def traced(self) -> dict[Path, ShapeSection]:
+        """Those of the links, and network.uplink, that follow a trace, by their paths in the scenario."""
+        places = dict(self.shapes().values())
+        if self.uplink is not None:
+            places["network", "uplink"] = self.uplink
+        return {path: shape for path, shape in places.items() if shape.trace is not None}
+
     @property
     def duration_s(self) -> float | None:
         return self.windows.duration_s if self.windows else None
@@ -116,6 +142,10 @@ def _text(value: object) -> str | None:
     return value if isinstance(value, str) else None
 
 
+def _engine(value: object) -> Literal["auto", "kernel", "relay"]:
+    return "kernel" if value == "kernel" else "relay" if value == "relay" else "auto"
+
+
 def _part(model: type[M], value: object) -> M | None:
     try:
         return model.model_validate(value)
@@ -130,9 +160,9 @@ def _length(value: object) -> float | None:
         return None
 
 
-def findings(draft: Draft, *, files: bool = True, trace_check: TraceCheck | None = None) -> Iterator[Finding]:
+def findings(draft: Draft, *, files: bool = True) -> Iterator[Finding]:
     """Everything wrong between the parts. ``files``: look for the student's and teacher's weights, for traces
-    and for sampling tables too, and ask ``trace_check`` about traces."""
+    and for sampling tables too."""
     yield from _camera_names(draft)
     yield from _town_camera_places(draft)
     yield from _camera_rates(draft)
@@ -140,7 +170,7 @@ def findings(draft: Draft, *, files: bool = True, trace_check: TraceCheck | None
     yield from _faults(draft)
     yield from _expectations(draft)
     if files:
-        yield from _traces(draft, trace_check)
+        yield from _traces(draft)
         yield from _tables(draft)
         if draft.trainer is not None:
             yield from _weights(draft.trainer)
@@ -219,42 +249,6 @@ def _town_districts(draft: Draft) -> Iterator[Finding]:
                 yield (*base, index, "weather", step, "at"), late
 
 
-def cautions(draft: Draft) -> Iterator[Finding]:
-    """What is odd in a scenario that can run."""
-    yield from _drifts_before_the_detector_is_ready(draft)
-    yield from _one_window(draft)
-
-
-def _one_window(draft: Draft) -> Iterator[Finding]:
-    """A run that ends when the first retrained students are delivered: nobody sees them at work."""
-    drifts = any(len(district.weather) > 1 for _, district in _present(draft.districts))
-    if draft.windows is not None and draft.windows.count == 1 and drifts:
-        yield (
-            ("windows", "count"),
-            "students are delivered at a window's end, where this run ends: no camera will run a retrained "
-            "one in time; give 2 or more",
-        )
-
-
-def _drifts_before_the_detector_is_ready(draft: Draft) -> Iterator[Finding]:
-    """Weather changes that fall into the time in which a camera's detector learns the usual level.
-
-    What it learns then is the level of both weathers, and the drift is never noticed.
-    """
-    if draft.drift is None or draft.drift.detector == "oracle":
-        return
-    ready_s = warm_up_s(draft.drift.infer_fps)
-    for index, district in _present(draft.districts):
-        for step, change in enumerate(district.weather[1:], start=1):
-            if change.at < ready_s:
-                yield (
-                    ("world", "town", "districts", index, "weather", step, "at"),
-                    f"at {units.format_time(change.at)} cameras still learn what is normal "
-                    f"(until {units.format_time(ready_s)}), so nobody may notice this drift; let it come "
-                    "later, or use 'drift: {detector: oracle}'",
-                )
-
-
 def _too_late(at: float, draft: Draft) -> str | None:
     duration = draft.duration_s
     if duration is None or at < duration:
@@ -303,19 +297,13 @@ def _changes(draft: Draft) -> Iterator[Finding]:
             now[fault.on] = delay, jitter
 
 
-def _traces(draft: Draft, check: TraceCheck | None) -> Iterator[Finding]:
-    places = {path: shape for path, shape in draft.shapes().values() if shape.trace is not None}
-    if draft.uplink is not None and draft.uplink.trace is not None:
-        places["network", "uplink"] = draft.uplink
-    for path, shape in places.items():
+def _traces(draft: Draft) -> Iterator[Finding]:
+    for path, shape in draft.traced().items():
         assert shape.trace is not None
         try:
-            wrong = check(profiles.trace_path(shape.trace.file), shape) if check is not None else None
             profiles.trace_path(shape.trace.file)
         except ScenarioError as error:
-            wrong = str(error)
-        if wrong is not None:
-            yield (*path, "trace"), wrong
+            yield (*path, "trace"), str(error)
 
 
 def _tables(draft: Draft) -> Iterator[Finding]:

@@ -28,8 +28,7 @@ cameras:
 
 @pytest.fixture
 def student(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "students").mkdir()
-    (tmp_path / "students" / "yolo11n-town.safetensors").write_bytes(b"only looked for")
+    (tmp_path / "students").symlink_to(Path(__file__).parents[2] / "profiles" / "students")
     monkeypatch.setenv("ECCO_EMU_PROFILES", str(tmp_path))
 
 
@@ -130,8 +129,8 @@ def test_a_drift_that_comes_too_early_is_a_warning_and_no_error(
     file.write_text(EARLY)
     code, out, err = ecco_emu(monkeypatch, capsys, "check", file)
     assert (code, out) == (0, f"{file}: ok\n")
-    assert err.startswith(f"{file}:5:")
-    assert "warning: world.town.districts[0].weather[1].at: at 3s cameras still learn what is normal" in err
+    assert err.startswith(f"warning: {file}:5:")
+    assert ": world.town.districts[0].weather[1].at: at 3s cameras still learn what is normal" in err
     code, out, _ = ecco_emu(monkeypatch, capsys, "check", "--json", file)
     [warning] = json.loads(out)
     assert (code, warning["severity"], warning["place"]["line"]) == (0, "warning", 5)
@@ -143,6 +142,56 @@ def test_a_drift_that_comes_too_early_is_a_warning_and_no_error(
     assert code == 2
     assert "warning: " in err
     assert f"error: {bad}:7" in err
+
+
+@pytest.mark.usefixtures("student")
+@pytest.mark.parametrize("verb", ["check", "run"])
+def test_each_of_several_mistakes_is_a_line_of_the_same_form(
+    verb: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "bad.yaml"
+    file.write_text(GOOD.replace("[0m, 0m], source", "[0, 0m], source").replace("[9m, 0m]", "[9, 0m]"))
+    code, _, err = ecco_emu(monkeypatch, capsys, verb, file)
+    assert code == 2
+    assert [line.partition(" ")[0] for line in err.splitlines()] == ["error:", "error:"]
+    assert all(line.startswith(f"error: {file}:7:") for line in err.splitlines())
+
+
+SLOW = GOOD + "network: {bottleneck: {rate: 100kbit}}\n"
+
+
+@pytest.mark.usefixtures("student")
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            ["--dilation", "20"],
+            "yaml:8:30: network.bottleneck.rate: at a dilation of 20 100kbit is 5kbit",
+        ),
+        (["--dilation", "2"], None),
+        ([], "which auto may choose, 100kbit"),  # at 16
+        (
+            ["--dilation", "2", "--set", "network.bottleneck.rate=9kbit"],
+            "--set network.bottleneck.rate=9kbit: ",
+        ),
+        (["--dilation", "2", "--policy", "nave"], "'nave' is not one of: ecco, naive; did you mean 'naive'?"),
+        (["--dilation", "2", "--seed", "-3"], "seed: -3 is out of range"),
+        (["--dilation", "never"], "--dilation never: clock.dilation: 'never' is not a dilation"),
+    ],
+)
+def test_check_takes_the_options_with_which_a_scenario_will_run(
+    options: list[str],
+    message: str | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    file = tmp_path / "slow.yaml"
+    file.write_text(SLOW)
+    code, _, err = ecco_emu(monkeypatch, capsys, "check", file, *options)
+    assert code == (0 if message is None else 2)
+    assert err.count("error: ") == err.count("\n") == (0 if message is None else 1)
+    assert message is None or message in err
 
 
 @pytest.mark.usefixtures("student")
@@ -177,7 +226,7 @@ def test_a_run_prints_the_warnings_too(
     file.write_text(EARLY)
     code, _, err = ecco_emu(monkeypatch, capsys, "run", file)
     assert code == 3
-    assert err.startswith(f"{file}:5:")
+    assert err.startswith(f"warning: {file}:5:")
     assert "cameras still learn what is normal" in err
 
 

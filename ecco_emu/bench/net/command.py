@@ -12,6 +12,7 @@ from ecco_emu.bench.host import describe
 from ecco_emu.bench.measurement import Measurement
 from ecco_emu.bench.net import cost, fidelity
 from ecco_emu.emulation import preflight
+from ecco_emu.emulation.lab_errors import lab_errors
 from ecco_emu.scenario.profiles import profiles_dir
 from ecco_emu.study.tables import Table
 
@@ -50,7 +51,8 @@ async def measure(seconds: float, progress: Callable[[str], None]) -> NetReport:
     figures: list[Measurement] = []
     for what, step in steps:
         progress(what)
-        figures += await step()
+        with lab_errors(what):
+            figures += await step()
     return NetReport(describe(capabilities), tuple(figures), tuple(notes))
 
 

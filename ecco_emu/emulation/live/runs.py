@@ -21,6 +21,7 @@ import msgspec
 
 import netns
 from ecco_emu.core.errors import HostError, ScenarioError
+from ecco_emu.emulation.lab_errors import lab_errors
 
 FILE = "live.json"
 SOCKET = "control.sock"
@@ -185,12 +186,11 @@ def execute(
         raise ScenarioError(f"no node {node!r} in this run; there are {', '.join(sorted(run.nodes))}")
     hosts = {name: one.address for name, one in run.nodes.items()}
     there = run.nodes[node]
-    try:
+    with lab_errors(f"cannot enter {node}"):
         for lack in netns.enter(there.namespace, inode=there.inode, hosts=hosts):
             warn(lack)
+    try:
         os.execvp(command[0], list(command))
-    except netns.LabError as error:
-        raise HostError(str(error)) from error
     except OSError as error:
         raise ScenarioError(f"cannot run {command[0]}: {error.strerror}") from error
 

@@ -17,8 +17,8 @@ from ecco_emu.core.faults import (
     LossBursts,
     NetworkPartition,
 )
-from ecco_emu.scenario.sections.base import Fraction, Rate, Strict, Time, Whole
-from ecco_emu.scenario.sections.network import BurstLossSection, either_loss
+from ecco_emu.scenario.sections.base import Fraction, Strict, Time, Whole
+from ecco_emu.scenario.sections.network import BurstLossSection, LinkDelay, LinkJitter, LinkRate, either_loss
 
 
 class DownSection(Strict):
@@ -54,7 +54,7 @@ class FlapSection(Strict):
 class CliffSection(Strict):
     """The link's rate is capped for a time, whatever a ``set`` or a trace says."""
 
-    rate: Annotated[Rate, Field(ge=8e3, le=100e9)]
+    rate: LinkRate
     """The highest rate that the link has meanwhile."""
     for_: Annotated[Time, Field(gt=0)] | None = Field(default=None, alias="for")
     """How long; without it, until the end of the run."""
@@ -81,11 +81,11 @@ class BlackholeSection(Strict):
 class SetShapeSection(Strict):
     """The link changes, for good or until the next ``set``. A key that is left out stays as it is."""
 
-    rate: Annotated[Rate, Field(ge=8e3, le=100e9)] | None = None
+    rate: LinkRate | None = None
     """The new capacity."""
-    delay: Annotated[Time, Field(ge=0, le=60)] | None = None
+    delay: LinkDelay | None = None
     """The new propagation delay; of a camera's uplink, both ways."""
-    jitter: Annotated[Time, Field(ge=0, le=10)] | None = None
+    jitter: LinkJitter | None = None
     """How much the delay varies from now on."""
     loss: Fraction | None = None
     """Packets lost at random, in place of those lost in bursts."""

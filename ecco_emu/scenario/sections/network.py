@@ -8,6 +8,13 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from ecco_emu.scenario.sections.base import Fraction, Number, Rate, Strict, Time
 
+LinkRate = Annotated[Rate, Field(ge=8e3, le=100e9)]
+LinkDelay = Annotated[Time, Field(ge=0, le=60)]
+LinkJitter = Annotated[Time, Field(ge=0, le=10)]
+LinkQueue = Annotated[Time, Field(gt=0, le=60)]
+# The link lab's own limits, here in emulated units: whether a link fits at a run's dilation is found by
+# ``emulation.limits``.
+
 
 class BurstLossSection(Strict):
     """Losses that come in bursts (the two-state model of Gilbert and Elliott)."""
@@ -36,11 +43,11 @@ def _bare_trace(value: object) -> object:
 class ShapeSection(Strict):
     """One direction of a link."""
 
-    rate: Annotated[Rate, Field(ge=8e3, le=100e9)] | None = None
+    rate: LinkRate | None = None
     """Capacity; null: not limited."""
-    delay: Annotated[Time, Field(ge=0, le=60)] = 0.0
+    delay: LinkDelay = 0.0
     """Propagation delay, one way."""
-    jitter: Annotated[Time, Field(ge=0, le=10)] = 0.0
+    jitter: LinkJitter = 0.0
     """The delay varies by as much as this either way; packets keep their order."""
     jitter_distribution: Literal["uniform", "normal", "pareto"] = "uniform"
     """How the delay varies. For ``normal`` and ``pareto`` the jitter is the standard deviation."""
@@ -54,7 +61,7 @@ class ShapeSection(Strict):
     """Packets that arrive twice."""
     corrupt: Fraction = 0.0
     """Packets of which one bit arrives inverted, which a checksum then finds."""
-    queue: Annotated[Time, Field(gt=0, le=60)] | None = None
+    queue: LinkQueue | None = None
     """How long a full queue takes to drain at ``rate``; null: the engine's usual queue."""
     trace: Annotated[
         LinkTraceSection | None,
@@ -81,9 +88,9 @@ def either_loss(loss: float | None, burst: BurstLossSection | None) -> None:
 class UplinkSection(ShapeSection):
     """A camera's own link to the switch."""
 
-    rate: Annotated[Rate, Field(ge=8e3, le=100e9)] | None = 4e6
+    rate: LinkRate | None = 4e6
     """Capacity; null: not limited."""
-    delay: Annotated[Time, Field(ge=0, le=60)] = 5e-3
+    delay: LinkDelay = 5e-3
     """Propagation delay, one way."""
 
 
@@ -110,22 +117,22 @@ class CameraUplinkSection(UplinkSection):
 class BottleneckSection(ShapeSection):
     """The link that every camera's video crosses."""
 
-    rate: Annotated[Rate, Field(ge=8e3, le=100e9)] | None = 6e6
+    rate: LinkRate | None = 6e6
     """Capacity; null: not limited."""
-    delay: Annotated[Time, Field(ge=0, le=60)] = 10e-3
+    delay: LinkDelay = 10e-3
     """Propagation delay, one way."""
-    queue: Annotated[Time, Field(gt=0, le=60)] | None = 0.2
+    queue: LinkQueue | None = 0.2
     """How long a full queue takes to drain at ``rate``; null: the engine's usual queue."""
 
 
 class DownlinkSection(ShapeSection):
     """The link back, which carries acknowledgements, assignments and students."""
 
-    rate: Annotated[Rate, Field(ge=8e3, le=100e9)] | None = 50e6
+    rate: LinkRate | None = 50e6
     """Capacity; null: not limited."""
-    delay: Annotated[Time, Field(ge=0, le=60)] = 5e-3
+    delay: LinkDelay = 5e-3
     """Propagation delay, one way."""
-    queue: Annotated[Time, Field(gt=0, le=60)] | None = 0.2
+    queue: LinkQueue | None = 0.2
     """How long a full queue takes to drain at ``rate``; null: the engine's usual queue."""
 
 

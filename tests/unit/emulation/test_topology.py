@@ -158,5 +158,5 @@ def test_a_trace_is_checked_with_its_link(
     link = ShapeSection.model_validate(
         {"delay": "50ms", "trace": {"file": str(path), "start": start}, **shape}
     )
-    found = trace_problem(path, link)
+    found = trace_problem(link)
     assert found is None if message is None else re.search(message, found or "")

@@ -61,18 +61,24 @@ def test_a_mistake_in_a_mapping_is_at_its_place(write):
     assert any("unknown key 'flie'; did you mean 'file'?" in line for line in lines(path))
 
 
-def test_whoever_can_read_traces_is_asked(small):
-    seen = []
+def test_upper_layers_checks_are_asked_and_their_findings_get_places(write):
+    class Checks:
+        def findings(self, draft, *, files):
+            assert files
+            return [((*path, "trace"), f"{shape.trace.start:g}") for path, shape in draft.traced().items()]
 
-    def check(path, shape):
-        seen.append((path.name, shape.trace.start))
-        return "line 3 is wrong"
+        def cautions(self, scenario):
+            return [(("cameras", 1), "is odd")]
 
-    small["cameras"][1]["uplink"] = {"trace": {"file": "lte", "start": "5s"}}
-    draft = loading.semantics.Draft.of(small)
-    found = list(loading.semantics.findings(draft, trace_check=check))
-    assert found == [(("cameras", 1, "uplink", "trace"), "line 3 is wrong")]
-    assert seen == [("lte.mahimahi", 5.0)]
+    path = write(
+        SMALL.replace("}}\n  - {id: cam2", "}, uplink: {trace: {file: lte, start: 5s}}}\n  - {id: cam2")
+    )
+    assert lines(path, checks=Checks()) == ["10:77: cameras[0].uplink.trace: 5"]
+    (warning,) = (
+        one for one in loading.load(write(SMALL), checks=Checks()).warnings if one.path == "cameras[1]"
+    )
+    assert str(warning) == f"{path}:11:5: cameras[1]: is odd"
+    assert warning.severity == "warning"
 
 
 def test_losses_exclude_each_other_and_a_cameras_own_replaces_the_default(small):

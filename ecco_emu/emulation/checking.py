@@ -1,0 +1,63 @@
+"""Loads scenarios with every check that needs no run: the scenario's own, the link lab's, the files'."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+
+from ecco_emu.emulation import limits
+from ecco_emu.emulation.topology import trace_problem
+from ecco_emu.scenario import loading
+from ecco_emu.scenario.problems import Finding, InvalidScenario, Problem
+from ecco_emu.scenario.schema import Scenario
+from ecco_emu.scenario.semantics import Draft
+
+
+def load(
+    path: str | os.PathLike[str],
+    overrides: Sequence[str] = (),
+    *,
+    seed: int | None = None,
+    dilation: str | float | None = None,
+    policy: str | None = None,
+    files: bool = True,
+) -> loading.LoadedScenario:
+    """As ``loading.load``, with every check. Raises ``InvalidScenario`` with every problem there is."""
+    return loading.load(path, overrides, seed, dilation, policy, files=files, checks=_Checks())
+
+
+def examine(
+    paths: Iterable[str | os.PathLike[str]],
+    overrides: Sequence[str] = (),
+    *,
+    seed: int | None = None,
+    dilation: str | float | None = None,
+    policy: str | None = None,
+) -> list[Problem]:
+    """Every problem in these files, and the warnings of those that can run."""
+    problems: list[Problem] = []
+    for path in paths:
+        try:
+            problems += load(path, overrides, seed=seed, dilation=dilation, policy=policy).warnings
+        except InvalidScenario as error:
+            problems += error.problems
+    return problems
+
+
+class _Checks:
+    """``scenario.semantics.Checks``: all that the packages below the emulation know."""
+
+    def findings(self, draft: Draft, *, files: bool) -> Iterator[Finding]:
+        wrong = dict(_traces(draft)) if files else {}
+        yield from wrong.items()
+        yield from limits.findings(draft)
+
+    def cautions(self, scenario: Scenario) -> Iterator[Finding]:
+        return iter(())
+
+
+def _traces(draft: Draft) -> Iterator[Finding]:
+    for path, shape in draft.traced().items():
+        problem = trace_problem(shape)
+        if problem is not None:
+            yield (*path, "trace"), problem
