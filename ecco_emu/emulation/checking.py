@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 
+from ecco_emu.core.errors import ScenarioError
 from ecco_emu.emulation import limits
 from ecco_emu.emulation.topology import trace_problem
 from ecco_emu.scenario import loading
 from ecco_emu.scenario.problems import Finding, InvalidScenario, Problem
+from ecco_emu.scenario.profiles import student_path
 from ecco_emu.scenario.schema import Scenario
+from ecco_emu.scenario.sections.trainer import TrainerSection
 from ecco_emu.scenario.semantics import Draft
+from ecco_emu.trainer.weight_files import inspect_teacher, read_student
 
 
 def load(
@@ -48,8 +53,10 @@ class _Checks:
     """``scenario.semantics.Checks``: all that the packages below the emulation know."""
 
     def findings(self, draft: Draft, *, files: bool) -> Iterator[Finding]:
-        wrong = dict(_traces(draft)) if files else {}
-        yield from wrong.items()
+        if files:
+            yield from _traces(draft)
+            if draft.trainer is not None:
+                yield from _weights(draft.trainer)
         yield from limits.findings(draft)
 
     def cautions(self, scenario: Scenario) -> Iterator[Finding]:
@@ -61,3 +68,15 @@ def _traces(draft: Draft) -> Iterator[Finding]:
         problem = trace_problem(shape)
         if problem is not None:
             yield (*path, "trace"), problem
+
+
+def _weights(trainer: TrainerSection) -> Iterator[Finding]:
+    try:
+        read_student(student_path(trainer.student))
+    except ScenarioError as error:
+        yield ("trainer", "student"), str(error)
+    if trainer.teacher != "oracle":
+        try:
+            inspect_teacher(Path(trainer.teacher))
+        except ScenarioError as error:
+            yield ("trainer", "teacher"), str(error)

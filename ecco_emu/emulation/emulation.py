@@ -40,6 +40,7 @@ from ecco_emu.scenario.dump import dump
 from ecco_emu.scenario.faults.line import parse_fault
 from ecco_emu.scenario.problems import Problem
 from ecco_emu.scenario.profiles import student_path
+from ecco_emu.trainer.weight_files import read_student
 
 
 class Emulation:
@@ -209,7 +210,7 @@ class Emulation:
 
     async def _start(self) -> None:
         host = await preflight.require(self.scenario)  # before anything is made
-        student = student_path(self.scenario.trainer.student).read_bytes()
+        student = await asyncio.to_thread(read_student, student_path(self.scenario.trainer.student))
         self._directory = RunDirectory.create(self._out, self.scenario.name, datetime.now(UTC))
         self._directory.write_scenario(dump(self.scenario))
         self._log = EventLog(self._directory.events_path, asyncio.get_running_loop().time)

@@ -52,8 +52,10 @@ async def start_workers(
     world = open_world(scenario)
     stack.push_async_callback(world.close)
     # the pictures are taken while the other two still import torch
-    device, _, pictures = await asyncio.gather(
-        _start_trainer(trainer, student), _start_inference(inference, student), _start_world(scenario, world)
+    (device, teacher), _, pictures = await asyncio.gather(
+        _start_trainer(scenario, trainer, student, world),
+        _start_inference(inference, student),
+        _start_world(scenario, world),
     )
     speed = None
     dilation = scenario.clock.dilation
@@ -65,14 +67,16 @@ async def start_workers(
         )
         dilation = choose_dilation(scenario, speed, expected)
         limits.require(scenario, dilation)
-    teacher = await _open_teacher(scenario, trainer, world)
     return Workers(trainer, inference, world, teacher, asdict(device), dilation, speed)
 
 
-async def _start_trainer(trainer: TrainingClient, student: bytes) -> DeviceInfo:
+async def _start_trainer(
+    scenario: schema.Scenario, trainer: TrainingClient, student: bytes, world: World
+) -> tuple[DeviceInfo, Teacher]:
     device = await trainer.start()
     await trainer.add_model(model_hash(student), student)
-    return device
+    # before anything is measured: weights that are no teacher end the run here
+    return device, await _open_teacher(scenario, trainer, world)
 
 
 async def _start_inference(inference: InferenceClient, student: bytes) -> None:

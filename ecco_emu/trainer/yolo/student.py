@@ -13,7 +13,6 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-import safetensors
 import torch
 from safetensors.torch import save
 from ultralytics.cfg import get_cfg
@@ -21,14 +20,10 @@ from ultralytics.nn.tasks import DetectionModel
 
 from ecco_emu.tasks.detection import CLASSES
 from ecco_emu.trainer.backend import BadStudentError
+from ecco_emu.trainer.weight_files import ARCHITECTURE, FORMAT, input_size, student_entries
 
-ARCHITECTURE = "yolo11n"
-MAX_STUDENT_BYTES = 6_000_000
 DEFAULT_SIZE = (320, 192)
 """Width and height of the pictures a student is given, in pixels; multiples of ``STRIDE``."""
-STRIDE = 32
-"""Of YOLO11's coarsest feature map, in pixels of the input."""
-_FORMAT = "ecco-emu student 1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +58,7 @@ def to_bytes(model: DetectionModel, size: tuple[int, int] = DEFAULT_SIZE) -> byt
     metadata = {
         # One entry with everything in it: safetensors writes several entries in no fixed order, but equal
         # students must have equal hashes.
-        "student": json.dumps({"format": _FORMAT, "classes": list(CLASSES), "size": list(size)})
+        "student": json.dumps({"format": FORMAT, "classes": list(CLASSES), "size": list(size)})
     }
     return save(tensors, metadata=metadata)  # type: ignore[no-any-return]
 
@@ -73,13 +68,8 @@ def load(data: bytes) -> Student:
 
     Raises ``BadStudentError``, whose text names the fault, for any other bytes.
     """
-    if len(data) > MAX_STUDENT_BYTES:
-        raise BadStudentError(f"a student is at most {MAX_STUDENT_BYTES} bytes, this has {len(data)}")
-    try:
-        found: dict[str, dict[str, Any]] = dict(safetensors.deserialize(data))  # type: ignore[no-untyped-call]
-    except safetensors.SafetensorError as error:
-        raise BadStudentError(f"not a safetensors file: {error}") from error
-    size = _read_size(data)
+    found = student_entries(data)
+    size = input_size(data)
     model = copy.deepcopy(_template())  # five times faster than building anew
     expected = _stored(model)
     if found.keys() != expected.keys():
@@ -117,20 +107,3 @@ def _tensor(name: str, entry: dict[str, Any], shape: torch.Size) -> torch.Tensor
     if not torch.isfinite(tensor).all():
         raise BadStudentError(f"{name} holds numbers that are not finite")
     return tensor
-
-
-def _read_size(data: bytes) -> tuple[int, int]:
-    """The input size in the file's header, whose length and JSON ``safetensors`` has checked already."""
-    # eight bytes of length, then the header (safetensors' format)
-    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-    try:
-        about = json.loads(header["__metadata__"]["student"])
-        known = about["format"] == _FORMAT and about["classes"] == list(CLASSES)
-        width, height = (int(side) for side in about["size"])
-    except (KeyError, TypeError, ValueError, RecursionError) as error:  # the text inside is any JSON, or none
-        raise BadStudentError(f"the file's header does not say what it is: {error!r}") from error
-    if not known:
-        raise BadStudentError(f"not a {_FORMAT!r} for the classes {', '.join(CLASSES)}")
-    if any(side % STRIDE or not STRIDE <= side <= 1920 for side in (width, height)):
-        raise BadStudentError(f"input size {width}x{height} is not made of multiples of {STRIDE} up to 1920")
-    return width, height

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from ultralytics.nn.tasks import load_checkpoint
+from ultralytics.nn.tasks import DetectionModel, load_checkpoint
 
 from ecco_emu.core.errors import ScenarioError
 from ecco_emu.core.frames import Image
 from ecco_emu.tasks.detection import COCO_CLASSES, Detections, Labels
+from ecco_emu.trainer.weight_files import STRIDE
 from ecco_emu.trainer.yolo.detect import detect
-from ecco_emu.trainer.yolo.student import STRIDE
+from ecco_emu.trainer.yolo.student import DEFAULT_SIZE
 
 MIN_SCORE = 0.4
 """Detections with a lower confidence become no labels."""
@@ -34,6 +35,9 @@ class TeacherModel:
         except Exception as error:
             # unpickling a foreign file may raise anything, and in each case the scenario named the wrong file
             raise ScenarioError(f"{path} is not an Ultralytics weight file: {error}") from error
+        # another task's model gives other results: not an error until a frame's labels are taken from them
+        if type(model) is not DetectionModel:
+            raise ScenarioError(f"{path} holds a {type(model).__name__}, not a DetectionModel")
         self._model = model.eval()
         self._class_of = np.full(len(model.names), -1, np.int64)
         for number, name in model.names.items():
@@ -41,6 +45,10 @@ class TeacherModel:
         if (self._class_of < 0).all():
             wanted = ", ".join(COCO_CLASSES)
             raise ScenarioError(f"{path} knows none of {wanted}: take weights trained on COCO")
+        try:
+            self.label([np.zeros((*reversed(DEFAULT_SIZE), 3), np.uint8)])
+        except Exception as error:  # the first frame of the run would raise it, in the middle
+            raise ScenarioError(f"{path} cannot label a picture: {error}") from error
 
     def label(self, images: Sequence[Image]) -> list[Labels]:
         """Labels of pictures that all have one size, boxes in their pixels."""

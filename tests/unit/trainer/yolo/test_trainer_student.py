@@ -12,6 +12,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save
 
 from ecco_emu.tasks.detection import CLASSES
+from ecco_emu.trainer import weight_files
 from ecco_emu.trainer.backend import BadStudentError
 from ecco_emu.trainer.yolo import student
 
@@ -37,7 +38,7 @@ def test_round_trip(weights: bytes) -> None:
 
 
 def test_a_student_fits_its_limit(weights: bytes) -> None:
-    assert 5_000_000 < len(weights) <= student.MAX_STUDENT_BYTES
+    assert 5_000_000 < len(weights) <= weight_files.MAX_STUDENT_BYTES
 
 
 def test_equal_students_have_equal_files(weights: bytes) -> None:
@@ -136,7 +137,7 @@ def test_other_headers_are_refused(weights: bytes, metadata: dict[str, str] | No
         (lambda data: data[:-1], "not a safetensors file"),
         (lambda data: data + b"\0", "not a safetensors file"),
         (lambda data: b"\xff" * 8 + data[8:], "not a safetensors file"),
-        (lambda data: data + bytes(student.MAX_STUDENT_BYTES), "at most 6000000 bytes"),
+        (lambda data: data + bytes(weight_files.MAX_STUDENT_BYTES), "at most 6000000 bytes"),
     ],
 )
 def test_damaged_files_are_refused(weights: bytes, cut: Callable[[bytes], bytes], complaint: str) -> None:
@@ -150,3 +151,9 @@ def test_a_diverged_student_is_not_exported() -> None:
         next(model.parameters()).fill_(1e6)  # finite, but not in float16
     with pytest.raises(BadStudentError, match="diverged"):
         student.to_bytes(model)
+
+
+def test_a_students_file_can_be_recognised_without_building_one(weights: bytes) -> None:
+    model = student.build()
+    weight_files.inspect_student(student.to_bytes(model))
+    weight_files.inspect_student(weights)
