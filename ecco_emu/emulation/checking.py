@@ -16,6 +16,7 @@ from ecco_emu.scenario.schema import Scenario
 from ecco_emu.scenario.sections.trainer import TrainerSection
 from ecco_emu.scenario.semantics import Draft
 from ecco_emu.trainer.weight_files import inspect_teacher, read_student
+from ecco_emu.world.town.sightings import blind_cameras
 
 
 def load(
@@ -60,7 +61,12 @@ class _Checks:
         yield from limits.findings(draft)
 
     def cautions(self, scenario: Scenario) -> Iterator[Finding]:
-        return iter(())
+        for index in blind_cameras(scenario):
+            yield (
+                ("cameras", index, "source", "look_at"),
+                "no car, truck or pedestrian is ever seen there: look along a street, at most some 40 m away "
+                "('ecco-emu world' draws a map and the cameras' views)",
+            )
 
 
 def _traces(draft: Draft) -> Iterator[Finding]:

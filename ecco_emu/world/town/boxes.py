@@ -56,15 +56,11 @@ def visible_boxes(
     return numbers[starts].astype(np.int64) - 1, boxes, pixels.astype(np.int64)
 
 
-def whole_areas(
+def whole_boxes(
     view: View, size: tuple[int, int], movers: Movers, poses: Poses, which: npt.NDArray[np.int64]
-) -> npt.NDArray[np.float64]:
-    """The area in px² (N,) that the box of each of ``which`` would have if nothing stood before it.
-
-    0 for an object that reaches behind the camera, where no such box exists: it is never dropped as hidden.
-    """
-    if len(which) == 0:
-        return np.zeros(0)
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+    """The box (N, 4) as x1, y1, x2, y2 that each of ``which`` would have in the picture if nothing stood
+    before it, and whether the object is wholly before the camera (N,): one that is not has no such box."""
     corners = _UNIT_CORNERS[None] * _EXTENTS[movers.kinds[which]][:, None]
     cos, sin = np.cos(poses.heading[which])[:, None], np.sin(poses.heading[which])[:, None]
     world = np.stack(
@@ -77,9 +73,21 @@ def whole_areas(
     )
     pixels, depth = project(view, size, world.reshape(-1, 3))
     pixels = np.clip(pixels.reshape(len(which), 8, 2), 0, np.array(size, dtype=float))
-    sides = pixels.max(axis=1) - pixels.min(axis=1)
-    ahead = (depth.reshape(len(which), 8) > 0.1).all(axis=1)
-    return np.asarray(np.where(ahead, sides.prod(axis=1), 0.0))
+    ahead: npt.NDArray[np.bool_] = np.all(depth.reshape(len(which), 8) > 0.1, axis=1)
+    return np.concatenate([pixels.min(axis=1), pixels.max(axis=1)], axis=1), ahead
+
+
+def whole_areas(
+    view: View, size: tuple[int, int], movers: Movers, poses: Poses, which: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float64]:
+    """The area in px² (N,) that the box of each of ``which`` would have if nothing stood before it.
+
+    0 for an object that reaches behind the camera, where no such box exists: it is never dropped as hidden.
+    """
+    if len(which) == 0:
+        return np.zeros(0)
+    boxes, ahead = whole_boxes(view, size, movers, poses, which)
+    return np.asarray(np.where(ahead, (boxes[:, 2:] - boxes[:, :2]).prod(axis=1), 0.0))
 
 
 def distances(view: View, poses: Poses) -> npt.NDArray[np.float64]:

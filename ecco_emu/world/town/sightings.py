@@ -1,0 +1,84 @@
+"""Which cameras ever see an object, from the town's geometry alone: nothing is rendered. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from ecco_emu.scenario.schema import Scenario
+from ecco_emu.world.town.arrays import F64
+from ecco_emu.world.town.boxes import MIN_LONG_PX, MIN_SHORT_PX, whole_boxes
+from ecco_emu.world.town.layout import Building, Layout, lay_out
+from ecco_emu.world.town.streets import KINDS, SIZES
+from ecco_emu.world.town.traffic import Poses
+from ecco_emu.world.town.views import NEAR_M, View, view_of
+
+_STEP_S = 2.0
+_MOST_TIMES = 40
+"""Times at which the town is looked at, over the whole run: cars pass a view within some seconds."""
+_EXTENTS = np.array([SIZES[kind] for kind in KINDS])
+
+
+def blind_cameras(scenario: Scenario) -> list[int]:
+    """The indices of cameras that see no object at any time of the run: none is in the picture, large enough
+    for a label and not behind a house. Weather is left out of account."""
+    layout = lay_out(scenario.world.town, scenario.seed)
+    duration_s = scenario.windows.duration_s
+    count = min(_MOST_TIMES, max(2, math.ceil(duration_s / _STEP_S)))
+    # as they are needed: nearly every camera sees something at the first time
+    times = np.linspace(0.0, duration_s, count)
+    town: list[Poses] = []
+    blind = []
+    for index, camera in enumerate(scenario.cameras):
+        view = view_of(camera)
+        for number, t in enumerate(times):
+            if number == len(town):
+                town.append(layout.poses(float(t)))
+            if _sees(layout, view, camera.source.size, town[number]):
+                break
+        else:
+            blind.append(index)
+    return blind
+
+
+def _sees(layout: Layout, view: View, size: tuple[int, int], poses: Poses) -> bool:
+    movers = layout.movers
+    if not len(movers):
+        return False
+    boxes, ahead = whole_boxes(view, size, movers, poses, np.arange(len(movers)))
+    sides = boxes[:, 2:] - boxes[:, :2]
+    large = (sides.min(axis=1) >= MIN_SHORT_PX) & (sides.max(axis=1) >= MIN_LONG_PX)
+    found = np.flatnonzero(ahead & large)
+    sides_m = _EXTENTS[movers.kinds[found]]
+    middles = np.stack([poses.x[found], poses.y[found], sides_m[:, 2] / 2], axis=-1)
+    along = (
+        np.stack([np.cos(poses.heading[found]), np.sin(poses.heading[found])], axis=-1) * sides_m[:, :1] / 2
+    )
+    ends = np.pad(along, ((0, 0), (0, 1)))
+    # one end that looks out from behind a house is enough
+    points = np.concatenate([middles, middles + ends, middles - ends])
+    return not _hidden(view.eye, points, layout.buildings).all()
+
+
+def _hidden(eye: F64, points: F64, buildings: Sequence[Building]) -> npt.NDArray[np.bool_]:
+    """Which of the points (N, 3) a building hides from the eye. A house around the eye, or with a
+    wall right before it, hides nothing: walls are drawn from outside only, and not so near."""
+    hidden = np.zeros(len(points), bool)
+    if not buildings or not len(points):
+        return hidden
+    low = np.array([(*each.low, 0.0) for each in buildings])
+    high = np.array([(*each.high, each.height_m) for each in buildings])
+    outside = ~((low - NEAR_M <= eye) & (eye <= high + NEAR_M)).all(axis=1)
+    low, high = low[outside], high[outside]
+    for number, point in enumerate(points):
+        way = point - eye
+        way = np.where(np.abs(way) < 1e-9, 1e-9, way)
+        one, other = (low - eye) / way, (high - eye) / way
+        # where the line of sight is inside a box, as parts of the way: the eye at 0, the point at 1
+        enters = np.minimum(one, other).max(axis=1)
+        leaves = np.maximum(one, other).min(axis=1)
+        hidden[number] = bool(((enters < leaves) & (enters > 0) & (enters < 1)).any())
+    return hidden
