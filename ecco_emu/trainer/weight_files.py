@@ -113,6 +113,8 @@ def read_student(path: Path) -> bytes:
 def inspect_teacher(path: Path) -> None:
     """Raises ``ScenarioError`` for a file that is no Ultralytics detector which knows COCO, as far as can be
     told without loading it."""
+    if not path.is_file():  # a device may have no end
+        raise ScenarioError(f"there is no file at {path}")
     try:
         with path.open("rb") as stream:
             head = stream.read(max(len(_LFS), len(_LEGACY)))
