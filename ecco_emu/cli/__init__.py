@@ -18,6 +18,7 @@ from ecco_emu.cli.app import app, verb_of
 
 _ORDER = (
     "run",
+    "init",
     "check",
     "doctor",
     "plan",

@@ -27,6 +27,17 @@ from ecco_emu.host.event_loop import run_until_signalled
 
 
 @app.command()
+def init(
+    file: Annotated[Path, typer.Argument(help="The new scenario file.")] = Path("scenario.yaml"),
+) -> None:
+    """Write a commented scenario to begin with."""
+    from ecco_emu.scenario import starter
+
+    starter.write(file)
+    out.print(f"{file}: next, ecco-emu check {file}", highlight=False, markup=False, soft_wrap=True)
+
+
+@app.command()
 def check(
     scenarios: Annotated[
         list[Path], typer.Argument(help="Scenario files (YAML), or names.", show_default=False)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 from typing import Any
 
+from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 from ruamel.yaml import YAML
 
 from ecco_emu.scenario.schema import Scenario
+from ecco_emu.scenario.shape import models_of
 
 
 def to_mapping(scenario: Scenario) -> dict[str, Any]:
@@ -48,11 +50,21 @@ def dump(scenario: Scenario) -> str:
 def json_schema() -> dict[str, Any]:
     """The JSON Schema of a scenario, for editors: keys, units, limits, defaults."""
     described = Scenario.model_json_schema(by_alias=True, mode="validation", schema_generator=_WithoutSuffix)
+    for name, model in models_of(Scenario).items():
+        properties = (described if model is Scenario else described["$defs"][name])["properties"]
+        for key, value in _defaults(model).items():
+            properties[key]["default"] = value
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "ecco-emu scenario",
         **{key: value for key, value in described.items() if key != "title"},
     }
+
+
+def _defaults(model: type[BaseModel]) -> dict[str, Any]:
+    """The defaults of a model's keys as a scenario would give them: quantities are text with a unit."""
+    optional = {name for name, field in model.model_fields.items() if not field.is_required()}
+    return model.model_construct().model_dump(mode="json", by_alias=True, include=optional)
 
 
 class _WithoutSuffix(GenerateJsonSchema):

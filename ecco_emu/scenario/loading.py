@@ -150,7 +150,8 @@ def _validated(
     found = list(semantics.findings(draft, files=files))
     if checks is not None:
         found += checks.findings(draft, files=files)
-    candidates += [Problem(document.place(path), path_text(path), message) for path, message in found]
+    written = ((_as_written(document, path), message) for path, message in found)
+    candidates += [Problem(document.place(path), path_text(path), message) for path, message in written]
     known = {(problem.place, problem.path) for problem in document.problems}
     problems = []
     for problem in candidates:
@@ -158,6 +159,12 @@ def _validated(
             known.add((problem.place, problem.path))
             problems.append(problem)
     return scenario, problems
+
+
+def _as_written(document: Document, path: Path) -> Path:
+    """The path of a fault's link by the name that the file gives it."""
+    link: Path = (*path[:-1], "link")
+    return link if path[-1:] == ("on",) and path not in document.values and link in document.values else path
 
 
 def _warnings(document: Document, scenario: Scenario, checks: semantics.Checks | None) -> list[Problem]:

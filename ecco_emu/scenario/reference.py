@@ -15,8 +15,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from ecco_emu.scenario import schema
-from ecco_emu.scenario.sections.base import name_in_yaml
-from ecco_emu.scenario.shape import fields_of, inner_model
+from ecco_emu.scenario.shape import fields_of, inner_model, models_of
 from ecco_emu.scenario.wording import UNITS
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "reference" / "scenario.md"
@@ -35,22 +34,12 @@ def renewed(text: str) -> str:
 
 def table(name: str) -> str:
     """A Markdown table of a model's keys: value, default, meaning."""
-    model = _models(schema.Scenario)[name]
+    model = models_of(schema.Scenario)[name]
     rows = ["| key | value | default | meaning |", "|---|---|---|---|"]
     for key, field in fields_of(model).items():
         meaning = " ".join((field.description or "").split()).replace("``", "`").replace("|", "\\|")
         rows.append(f"| `{key}` | {_value(field)} | {_default(field)} | {meaning} |")
     return "\n".join(rows)
-
-
-def _models(root: type[BaseModel]) -> dict[str, type[BaseModel]]:
-    """Every model of the scenario, by its name on the page, which leaves out ``Section``."""
-    found = {name_in_yaml(root): root}
-    for field in root.model_fields.values():
-        inner = inner_model(field.annotation)
-        if inner is not None:
-            found |= _models(inner)
-    return found
 
 
 def _value(field: FieldInfo) -> str:

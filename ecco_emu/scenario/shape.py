@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from ecco_emu.scenario.problems import Path
+from ecco_emu.scenario.sections.base import name_in_yaml
 
 
 def key_of(name: str, field: FieldInfo) -> str:
@@ -43,3 +44,13 @@ def model_at(root: type[BaseModel], path: Path) -> type[BaseModel] | None:
             return None
         model = inner_model(fields[part].annotation)
     return model
+
+
+def models_of(root: type[BaseModel]) -> dict[str, type[BaseModel]]:
+    """The model and every one inside it, by its name for people, which leaves out ``Section``."""
+    found = {name_in_yaml(root): root}
+    for field in root.model_fields.values():
+        inner = inner_model(field.annotation)
+        if inner is not None:
+            found |= models_of(inner)
+    return found

@@ -108,6 +108,8 @@ def _unknown_key(path: Path, root: type[BaseModel]) -> str:
     model = model_at(root, path[:-1])
     known = list(fields_of(model)) if model else []
     key = str(path[-1])
+    if key.lower() in ("true", "yes") and "on" in known:
+        return f"unknown key {shown(key)}: a tool for YAML 1.1 has taken 'on' for it; write 'link' instead"
     hint = did_you_mean(key, known)
     return f"unknown key {shown(key)}{hint or '; known here: ' + ', '.join(known)}"
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AliasChoices, BeforeValidator, ConfigDict, Field, model_validator
 
 from ecco_emu.core.faults import (
     SHARED_LINKS,
@@ -127,13 +127,21 @@ FaultKind = Literal["down", "up", "flap", "cliff", "partition", "blackhole", "se
 FAULT_KINDS: tuple[FaultKind, ...] = ("down", "up", "flap", "cliff", "partition", "blackhole", "set")
 
 
+def _with_link(schema: dict[str, Any]) -> None:
+    """Shows editors the second name of ``on``."""
+    schema["properties"]["link"] = {"type": "string", "description": "The same as ``on``."}
+
+
 class FaultSection(Strict):
     """Something that goes wrong at a time: exactly one of the kinds below."""
 
+    model_config = ConfigDict(json_schema_extra=_with_link)
+
     at: Annotated[Time, Field(ge=0)]
     """When it starts."""
-    on: str | None = None
-    """A camera's id (its uplink, both directions), ``bottleneck`` or ``downlink``; a partition has none."""
+    on: Annotated[str | None, Field(validation_alias=AliasChoices("on", "link"))] = None
+    """A camera's id (its uplink, both directions), ``bottleneck`` or ``downlink``; a partition has none. It
+    may be written ``link``: editors that know YAML 1.1 take ``on`` for true."""
     down: Annotated[DownSection | None, BeforeValidator(_bare_down)] = None
     """Cut the link; ``{for: 5s}`` mends it by itself."""
     up: Literal[True] | None = None
@@ -148,6 +156,13 @@ class FaultSection(Strict):
     """Lose everything in one direction."""
     set: SetShapeSection | None = None
     """Change the link's rate, delay, jitter or loss."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_name(cls, data: object) -> object:
+        if isinstance(data, dict) and "on" in data and "link" in data:
+            raise ValueError("'on' and 'link' mean the same: give one of them")
+        return data
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -12,12 +12,11 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from ecco_emu.emulation import checking
+from ecco_emu.scenario import starter
 
 SCENARIOS = Path(__file__).parents[3] / "scenarios"
-SHIPPED = [
-    (SCENARIOS / name).read_bytes()
-    for name in ("quickstart.yaml", "faults/troubled-links.yaml", "faults/uplink-flap.yaml")
-]
+SMALL = ("faults/troubled-links.yaml", "faults/uplink-flap.yaml")
+SHIPPED = [*((SCENARIOS / name).read_bytes() for name in SMALL), starter.TEMPLATE.read_bytes()]
 PARSED: dict[bytes, Any] = {raw: YAML(typ="safe", pure=True).load(raw) for raw in SHIPPED}
 NUMBERS = [0, -1, 3, 2**63, -(10**29), 10**400, 1e308, -1e308, 5e-324, float("nan"), float("inf")]
 QUANTITIES = [
