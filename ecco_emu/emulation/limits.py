@@ -203,9 +203,10 @@ class _Trial:
 
     def _try_trace(self, name: str, plan: netns.Plan) -> Iterator[Finding]:
         path, shape = self.links[name]
+        own_bps = plan.links[0].direction(direction_of(name)).shape.rate_bps
         for replay in replays_of({name: shape}, self.limits.time.dilation):
             for point in replay.trace.settings():
-                changes = point.changes(replay.trace.duration_s, plan.mtu_bytes)
+                changes = point.changes(own_bps or replay.trace.mean_rate_bps)
                 try:
                     netns.changed_plan(plan, node_of(name), direction_of(name), changes)
                 except netns.LabError as error:

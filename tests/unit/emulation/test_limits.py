@@ -213,7 +213,7 @@ def carry_out(scenario: Scenario, dilation: float) -> None:
     time = EmulatedTime(dilation)
     for replay in replays(scenario, dilation):
         for point in replay.trace.points:
-            changes = point.changes(replay.trace.duration_s, plan.mtu_bytes)
+            changes = point.changes(replay.trace.mean_rate_bps)
             netns.changed_plan(plan, node_of(replay.on), "egress", changes)
     for fault in sorted(scenario.faults, key=lambda one: one.at):
         change = fault.change
