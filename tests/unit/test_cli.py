@@ -157,6 +157,17 @@ def test_each_of_several_mistakes_is_a_line_of_the_same_form(
     assert all(line.startswith(f"error: {file}:7:") for line in err.splitlines())
 
 
+def test_a_new_scenario_is_right_and_never_overwrites(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, out, _ = ecco_emu(monkeypatch, capsys, "init", "mine.yaml")
+    assert (code, out) == (0, "mine.yaml: next, ecco-emu check mine.yaml\n")
+    assert ecco_emu(monkeypatch, capsys, "check", "mine.yaml") == (0, "mine.yaml: ok\n", "")
+    code, _, err = ecco_emu(monkeypatch, capsys, "init", "mine.yaml")
+    assert (code, err) == (2, "error: mine.yaml is there already; give another name\n")
+
+
 SLOW = GOOD + "network: {bottleneck: {rate: 100kbit}}\n"
 
 

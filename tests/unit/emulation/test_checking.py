@@ -83,6 +83,25 @@ def test_a_broken_trace_is_a_problem_of_each_link_that_names_it(many: Path) -> N
     assert all("t.mahimahi:2: '9999" in one.message for one in error.value.problems)
 
 
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:0000\nsize 123\n"
+
+
+def test_files_that_are_no_weights_are_problems_of_the_keys_that_name_them(tmp_path: Path) -> None:
+    (tmp_path / "s.safetensors").write_bytes(POINTER)
+    (tmp_path / "t.pt").write_bytes(b"PK\x03\x04")
+    path = tmp_path / "x.yaml"
+    trainer = "trainer: {student: ./s.safetensors, teacher: ./t.pt}\n"
+    path.write_text(HEAD.replace("network: {uplink: {trace: t.mahimahi}}\n", trainer) + CAMERA.format(1, ""))
+    with pytest.raises(InvalidScenario) as error:
+        checking.load(path)
+    student, teacher = map(str, error.value.problems)
+    assert student.startswith(f"{path}:4:20: trainer.student: ")
+    assert "a git-lfs pointer, not the file itself" in student
+    assert teacher.startswith(f"{path}:4:46: trainer.teacher: ")
+    assert "is not a PyTorch weight file, or is cut short" in teacher
+    checking.load(path, files=False)
+
+
 @pytest.mark.parametrize(
     ("error", "becomes", "incapable"),
     [

@@ -94,7 +94,7 @@ def swap(rng: random.Random, data: Any) -> None:
 def repeat(rng: random.Random, data: Any) -> None:
     lists = [spot[0][spot[1]] for spot in spots(data) if isinstance(spot[0][spot[1]], list)]
     chosen = rng.choice([each for each in lists if each])
-    chosen += copy.deepcopy(chosen) * rng.choice([1, 1, 40])
+    chosen += copy.deepcopy(chosen) * rng.choice([1, 1, 8])
 
 
 def of_data(change: Callable[[random.Random, Any], None]) -> Callable[[random.Random, bytes], bytes]:
@@ -143,8 +143,8 @@ INSERTED = [
         b"? ",
         b"| ",
         b"%YAML 1.1\n",
-        b"{" * 200,
-        b"[" * 3000,
+        b"{" * 60,
+        b"[" * 60,
     ),
     *(b"!!python/name:os.system ", b"1:30:00", b"0x" + b"f" * 5000, b"9" * 5000),
 ]
