@@ -25,7 +25,7 @@ from ecco_emu.record.summary import summarize
 from tests.unit.record.synthetic import story
 from tests.unit.test_docs import VERBS
 
-WITHOUT = {"exec", "world", "schema"}
+WITHOUT = {"exec", "init", "world", "schema"}
 """They answer with the output of another command, with pictures, and with JSON anyway."""
 
 Capsys = pytest.CaptureFixture[str]
