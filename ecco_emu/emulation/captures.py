@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import netns
-from ecco_emu.core.errors import HostError
+from ecco_emu.emulation.lab_errors import lab_errors
 from ecco_emu.host.clock import RunClock
 
 SNAP_BYTES = 128
@@ -57,7 +57,7 @@ async def begin_captures(lab: netns.Lab, folder: Path, nodes: Sequence[str], clo
         "ecco-emu: times are emulated seconds since the start of the run; one emulated second lasted "
         f"{clock.dilation:g} s. The first {SNAP_BYTES} bytes of each packet are kept."
     )
-    try:
+    with lab_errors("the packets cannot be captured"):
         return Captures(
             [
                 await lab.capture(
@@ -71,5 +71,3 @@ async def begin_captures(lab: netns.Lab, folder: Path, nodes: Sequence[str], clo
                 for node in nodes
             ]
         )
-    except netns.LabError as error:
-        raise HostError(f"the packets cannot be captured: {error}") from error
