@@ -25,6 +25,7 @@ from ecco_emu.emulation.topology import SERVER, Replay, lab_spec, replays
 from ecco_emu.emulation.workers import start_workers
 from ecco_emu.host.clock import RunClock
 from ecco_emu.host.priorities import raised_priority
+from ecco_emu.host.warm import OpenWorker
 from ecco_emu.policies.steering import server_config
 from ecco_emu.record.qlog import QlogFolder
 from ecco_emu.record.rundir import RunDirectory
@@ -46,6 +47,7 @@ async def build(
     host: netns.Capabilities,
     emit: Emit,
     progress: Callable[[str], None],
+    open_worker: OpenWorker,
     capture: bool = False,
 ) -> AsyncIterator[System]:
     """Starts everything. All that was started is stopped again when the context ends or fails.
@@ -67,7 +69,7 @@ async def build(
         stack.enter_context(raised_priority())
         late = asyncio.create_task(asyncio.to_thread(_import_late, scenario))
         try:
-            workers = await start_workers(scenario, student, stack, progress)
+            workers = await start_workers(scenario, student, stack, progress, open_worker)
         finally:
             await late
         clock = RunClock(workers.dilation)

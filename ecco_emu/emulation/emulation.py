@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import netns
 from ecco_emu.core.errors import EccoError
 from ecco_emu.core.events import AnyEvent, ExpectationChecked, RunEnded, RunStatus, Trouble
 from ecco_emu.core.ids import ModelHash, model_hash
@@ -30,11 +31,14 @@ from ecco_emu.emulation.leftovers import keep_newest_students
 from ecco_emu.emulation.live import remote, runs
 from ecco_emu.emulation.measuring import StudentFiles
 from ecco_emu.emulation.system import System
+from ecco_emu.host.warm import WarmWorkers
+from ecco_emu.host.workers import WorkerProcess
 from ecco_emu.record import expectations, verdict
 from ecco_emu.record.log import EventLog
 from ecco_emu.record.metrics import RunMetrics
 from ecco_emu.record.rundir import RunDirectory
 from ecco_emu.record.summary import summarize
+from ecco_emu.report.standing import standing
 from ecco_emu.scenario import schema
 from ecco_emu.scenario.dump import dump
 from ecco_emu.scenario.faults.line import parse_fault
@@ -44,7 +48,10 @@ from ecco_emu.trainer.weight_files import read_student
 
 
 class Emulation:
-    """One run of one scenario. Use it as an async context manager, once."""
+    """One run of one scenario. Use it as an async context manager, once.
+
+    With ``workers`` its processes are taken from there and go back there, so that a later run starts sooner.
+    """
 
     def __init__(
         self,
@@ -55,6 +62,7 @@ class Emulation:
         progress: Callable[[str], None] | None = None,
         warnings: Sequence[Problem] = (),
         capture: bool = False,
+        workers: WarmWorkers | None = None,
     ) -> None:
         self.scenario = scenario
         self.warnings = tuple(warnings)
@@ -65,6 +73,7 @@ class Emulation:
         self._out = Path(out)
         self._capture = capture
         self._progress = progress or (lambda _: None)
+        self._open_worker = WorkerProcess if workers is None else workers.open
         self._stack = AsyncExitStack()
         self._waiting: set[asyncio.Event] = set()
         self._listeners: list[Callable[[AnyEvent], None]] = [self.metrics.apply]
@@ -90,6 +99,7 @@ class Emulation:
         out: Path | str = "runs",
         progress: Callable[[str], None] | None = None,
         capture: bool = False,
+        workers: WarmWorkers | None = None,
     ) -> Self:
         """Loads and checks a scenario file, or a shipped scenario by its name.
 
@@ -104,6 +114,7 @@ class Emulation:
             progress=progress,
             warnings=loaded.warnings,
             capture=capture,
+            workers=workers,
         )
 
     # -- for the script that drives the run --
@@ -117,6 +128,7 @@ class Emulation:
 
     @property
     def dilation(self) -> float:
+        """Seconds of the wall that an emulated second lasts."""
         return self._live.clock.dilation
 
     def now(self) -> float:
@@ -136,6 +148,13 @@ class Emulation:
         live = self._live
         live.injector.check(name)
         return LinkHandle(name, live.injector, live.clock)
+
+    async def counters(self) -> Mapping[str, netns.LinkCounters]:
+        """The frames that every link has carried and lost so far, by camera; ``server`` is the bottleneck's.
+
+        ``egress`` is the direction from the node to the switch. Bytes are those of Ethernet frames.
+        """
+        return await self._live.counters()
 
     async def inject(self, text: str) -> int:
         """Injects a fault given on one line, such as ``cam2 flap down=1s up=2s times=3``; returns its index.
@@ -157,7 +176,8 @@ class Emulation:
         """Waits until all that is given holds: ``condition(summary)``, emulated time ``t``, the beginning
         of retraining window ``window`` (from 0). ``timeout`` is in emulated seconds.
 
-        Raises ``TimeoutError``, ``EccoError`` if the run ends first, or the error that made the run fail.
+        Raises ``TimeoutError``, ``EccoError`` if the run ends first, or the error that made the run fail. The
+        first two say how the cameras stood.
         """
         # one loop for all three conditions: it wakes at every event and at the next of the two moments
         moment = max(t or 0.0, 0.0 if window is None else window * self.scenario.windows.length)
@@ -168,7 +188,9 @@ class Emulation:
             while self.now() < moment or not (condition is None or condition(self.metrics)):
                 self._raise_if_over()
                 if self.now() >= deadline:
-                    raise TimeoutError(f"it did not happen within {timeout:g} emulated seconds")
+                    raise TimeoutError(
+                        f"it did not happen within {timeout:g} emulated seconds; {self._last_seen()}"
+                    )
                 changed.clear()
                 await self._wait_for(changed, [at for at in (moment, deadline) if at < math.inf])
         finally:
@@ -224,6 +246,7 @@ class Emulation:
                 emit=self._emit,
                 progress=self._progress,
                 capture=self._capture,
+                open_worker=self._open_worker,
             )
         )
         await self._stack.enter_async_context(
@@ -298,7 +321,12 @@ class Emulation:
     def _raise_if_over(self) -> None:
         if self._main is not None and self._main.done():
             self._main.result()
-            raise EccoError(f"the run ended at {self.now():.1f} s, before what was waited for")
+            raise EccoError(
+                f"the run ended at {self.now():.1f} s, before what was waited for; {self._last_seen()}"
+            )
+
+    def _last_seen(self) -> str:
+        return f"at {self.now():.1f} s, in window {self.metrics.window}:\n{standing(self.metrics)}"
 
     async def _measure(self) -> None:
         """Measures every student that a camera ran, and puts all of it on record at once.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -165,6 +165,10 @@ class System:
         }
         plan = run_stretches(metrics, self._world, first, list(sights), end)
         return await StudentMeter(self._world, self._inference, files, sights).measure(plan, end, progress)
+
+    async def counters(self) -> Mapping[str, netns.LinkCounters]:
+        """The counters of every link, by node."""
+        return await self._lab.counters()
 
     def _camera(self, camera: CameraSection, student: bytes, workers: Workers) -> Camera:
         uplink_bps = self._scenario.uplink_of(camera).rate or math.inf

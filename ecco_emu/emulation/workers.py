@@ -12,6 +12,7 @@ from ecco_emu.core.ids import CameraId, model_hash
 from ecco_emu.emulation import limits
 from ecco_emu.emulation.calibration import Expected, HostSpeed, choose_dilation
 from ecco_emu.emulation.rehearsal import RehearsalPicture, drifting, rehearse, take_pictures
+from ecco_emu.host.warm import OpenWorker
 from ecco_emu.scenario import schema
 from ecco_emu.trainer.backend import DeviceInfo, TeacherHost, TrainerBackend
 from ecco_emu.trainer.client import InferenceClient, TrainingClient
@@ -37,19 +38,29 @@ class Workers:
 
 
 async def start_workers(
-    scenario: schema.Scenario, student: bytes, stack: AsyncExitStack, progress: Callable[[str], None]
+    scenario: schema.Scenario,
+    student: bytes,
+    stack: AsyncExitStack,
+    progress: Callable[[str], None],
+    open_worker: OpenWorker,
 ) -> Workers:
     """Starts all of a run's child processes, gives them its first student, and settles the dilation.
 
     Nothing is measured where the scenario gives the dilation. ``stack`` gets the calls that close the
-    processes, so that they end with the run even when a later one fails to start.
+    processes, so that they end with the run even when a later one fails to start. ``open_worker`` makes the
+    processes, or brings those of an earlier run.
     """
     progress("starting the trainer, the cameras' inference and the world")
-    trainer = TrainingClient(scenario.trainer, seed=scenario.seed, evidence_s=scenario.windows.length)
+    trainer = TrainingClient(
+        scenario.trainer,
+        seed=scenario.seed,
+        evidence_s=scenario.windows.length,
+        open_worker=open_worker,
+    )
     stack.push_async_callback(trainer.close)
-    inference = InferenceClient()
+    inference = InferenceClient(open_worker=open_worker)
     stack.push_async_callback(inference.close)
-    world = open_world(scenario)
+    world = open_world(scenario, open_worker)
     stack.push_async_callback(world.close)
     # the pictures are taken while the other two still import torch
     (device, teacher), _, pictures = await asyncio.gather(

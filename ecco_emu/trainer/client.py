@@ -17,6 +17,7 @@ from ecco_emu.core.frames import Image
 from ecco_emu.core.ids import CameraId, JobId, ModelHash
 from ecco_emu.host import extras
 from ecco_emu.host.processors import allowed_processors
+from ecco_emu.host.warm import OpenWorker
 from ecco_emu.host.workers import WorkerProcess, run_by_name, thread_limits
 from ecco_emu.scenario.sections.trainer import TrainerSection
 from ecco_emu.tasks.detection import Detections, Labels, Sample
@@ -41,11 +42,18 @@ class TrainingClient:
     Implements ``TrainerBackend``, where the calls are described; here stands only the behaviour of this
     backend. ``evidence_s`` is the age in emulated seconds up to which a frame is evidence: a camera that
     sends few frames in that time has more of them held out. ``threads`` are torch's, by default one fewer
-    than the processors that this process may use.
+    than the processors that this process may use. ``open_worker`` may bring a process that an earlier
+    client has used.
     """
 
     def __init__(
-        self, config: TrainerSection, *, seed: int, evidence_s: float = 20.0, threads: int | None = None
+        self,
+        config: TrainerSection,
+        *,
+        seed: int,
+        evidence_s: float = 20.0,
+        threads: int | None = None,
+        open_worker: OpenWorker = WorkerProcess,
     ) -> None:
         self._settings = Settings(
             gpus=config.gpus,
@@ -58,7 +66,9 @@ class TrainingClient:
             # with a thread on every processor, one of them busy otherwise, training ran at half the speed.
             threads=threads or max(1, allowed_processors() - 1),
         )
-        self._worker = _TorchWorker("training_worker", "training", TRAINING_NICENESS, self._settings.threads)
+        self._worker = _TorchWorker(
+            "training_worker", "training", TRAINING_NICENESS, self._settings.threads, open_worker
+        )
 
     async def start(self) -> DeviceInfo:
         """Starts the process, which imports torch and warms up: some seconds."""
@@ -129,7 +139,7 @@ class TrainingClient:
         return labels
 
     async def close(self) -> None:
-        """Ends the process at once, a call in progress included. May be called more than once."""
+        """Gives up the process at once, a call in progress included. May be called more than once."""
         self._worker.close()
 
 
@@ -140,9 +150,11 @@ class InferenceClient:
     inference (to measure jobs, to label) is ``TrainingClient``'s.
     """
 
-    def __init__(self, *, threads: int = 1) -> None:
+    def __init__(self, *, threads: int = 1, open_worker: OpenWorker = WorkerProcess) -> None:
         self._threads = threads
-        self._worker = _TorchWorker("inference_worker", "the cameras' inference", INFERENCE_NICENESS, threads)
+        self._worker = _TorchWorker(
+            "inference_worker", "the cameras' inference", INFERENCE_NICENESS, threads, open_worker
+        )
 
     async def start(self) -> None:
         """Starts the process, which imports torch: some seconds."""
@@ -178,7 +190,7 @@ class InferenceClient:
         return found
 
     async def close(self) -> None:
-        """Ends the process at once. May be called more than once."""
+        """Gives up the process at once. May be called more than once."""
         self._worker.close()
 
 
@@ -189,14 +201,14 @@ class _TorchWorker:
     loop's process.
     """
 
-    def __init__(self, module: str, what: str, niceness: int, threads: int) -> None:
+    def __init__(self, module: str, what: str, niceness: int, threads: int, open_worker: OpenWorker) -> None:
         """Raises ``HostError`` where torch is not installed: in the child it would be a traceback."""
         extras.YOLO.require()
         # Waiting threads sleep instead of spinning: a spinning thread takes the CPU from the very thread
         # it waits for, and beside a busy core training fell to a fifth of its speed.
         environment = thread_limits(threads) | {"OMP_WAIT_POLICY": "PASSIVE"}
         self._module = f"ecco_emu.trainer.yolo.{module}"
-        self._worker = WorkerProcess(what, niceness=niceness, environment=environment)
+        self._worker = open_worker(what, niceness=niceness, environment=environment)
 
     async def start(self, *args: object) -> Any:
         return await self._worker.call(run_by_name, self._module, "start", args)

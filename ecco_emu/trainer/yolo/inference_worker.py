@@ -42,8 +42,9 @@ _server: InferenceServer | None = None
 
 
 def start(threads: int) -> None:
-    """Makes this process the cameras' inference."""
+    """Makes this process the cameras' inference, anew where it was that already."""
     global _server
+    _server = None  # its memory is free before the next one takes some
     _server = InferenceServer(threads)
 
 

@@ -195,8 +195,11 @@ _server: TrainingServer | None = None
 
 
 def start(settings: Settings) -> DeviceInfo:
-    """Makes this process the training process."""
+    """Makes this process the training process, anew where it was one already."""
     global _server
+    if _server is not None:
+        _server.close()
+        _server = None  # its memory is free before the next one takes some
     _server = TrainingServer(settings)
     load_metric()
     # torch imports its compiler with the first optimizer, for two seconds, though nothing here is compiled.

@@ -19,10 +19,12 @@ _renderers: dict[Size, TownRenderer] = {}
 
 
 def open_town(town: TownSection, seed: int, sizes: list[Size]) -> None:
-    """Builds the town, once for every size of picture."""
+    """Builds the town, once for every size of picture, in place of one that was built before."""
     # here, because the parent imports this module too and needs no Panda3D
     from ecco_emu.world.town.renderer import TownRenderer
 
+    while _renderers:
+        _renderers.popitem()[1].close()
     for size in sizes:
         _renderers[size] = TownRenderer(town, seed, size)
 

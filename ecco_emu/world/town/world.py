@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from ecco_emu.core.errors import HostError
 from ecco_emu.core.frames import Frame
 from ecco_emu.core.ids import CameraId
+from ecco_emu.host.warm import OpenWorker, Worker
 from ecco_emu.host.workers import WorkerProcess
 from ecco_emu.scenario import schema
 from ecco_emu.scenario.sections.cameras import SourceSection
@@ -42,20 +43,21 @@ class _Eye:
 class TownWorld:
     """The rendered town of a scenario. Implements ``World``."""
 
-    def __init__(self, scenario: schema.Scenario) -> None:
+    def __init__(self, scenario: schema.Scenario, open_worker: OpenWorker = WorkerProcess) -> None:
         town = scenario.world.town
         self._town, self._seed = town, scenario.seed
         self._eyes = {
             CameraId(camera.id): _Eye(camera.source, view_of(camera), district_of(town.districts, camera.at))
             for camera in scenario.cameras
         }
-        self._worker: WorkerProcess | None = None
+        self._open_worker = open_worker
+        self._worker: Worker | None = None
 
     async def start(self) -> None:
         """Starts the rendering process and builds the town in it (about two seconds)."""
         if self._worker is not None:
             raise RuntimeError("the world is already started")
-        self._worker = WorkerProcess("rendering the town", niceness=_NICENESS)
+        self._worker = self._open_worker("rendering the town", niceness=_NICENESS)
         sizes = sorted({eye.source.size for eye in self._eyes.values()})
         await self._worker.call(child.open_town, self._town, self._seed, sizes)
 

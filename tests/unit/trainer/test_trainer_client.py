@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from ecco_emu.control.evidence import Evidence
 from ecco_emu.core.errors import ScenarioError
 from ecco_emu.core.frames import Frame
 from ecco_emu.core.ids import CameraId, JobId, ModelHash, model_hash
+from ecco_emu.host.warm import WarmWorkers
 from ecco_emu.scenario.sections.trainer import TrainerSection
 from ecco_emu.tasks.detection import CLASSES
 from ecco_emu.trainer.backend import (
@@ -216,3 +218,40 @@ def test_a_teacher_without_weights_says_what_to_do() -> None:
     client = TrainingClient(TrainerSection(), seed=0)
     with pytest.raises(ScenarioError, match=r"no weight file at nowhere/yolo11x\.pt; .*oracle"):
         YoloTeacher("nowhere/yolo11x.pt", client)
+
+
+async def test_a_process_that_another_client_left_amid_training_trains_as_a_new_one(weights: bytes) -> None:
+    model = model_hash(weights)
+    workers = WarmWorkers()
+    settings = TrainerSection.model_validate({"batch": 2})
+
+    async def begun(seed: int) -> TrainingClient:
+        client = TrainingClient(settings, seed=seed, threads=1, open_worker=workers.open)
+        await client.start()
+        await client.add_model(model, weights)
+        await client.add_samples(samples("a", 6, seed=seed))
+        await client.create_job(JOB, model)
+        return client
+
+    async def losses() -> list[float]:
+        client = await begun(seed=3)
+        trained = (await client.train(JOB, of(A), STEP)).losses
+        await client.close()
+        return trained
+
+    try:
+        new = await losses()
+        pids = workers.pids
+        client = await begun(seed=4)
+        endless = asyncio.ensure_future(client.train(JOB, of(A), 10_000 * STEP))
+        await asyncio.sleep(0.5)
+        await client.close()
+        endless.cancel()
+        assert await losses() == new
+        assert workers.pids == pids
+        client = TrainingClient(settings, seed=3, threads=1, open_worker=workers.open)
+        await client.start()
+        with pytest.raises(UnknownModelError):  # nothing of the last one is there
+            await client.create_job(JOB, model)
+    finally:
+        workers.close()
