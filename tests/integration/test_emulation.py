@@ -18,7 +18,7 @@ from ecco_emu.record.log import read
 from ecco_emu.record.metrics import RunMetrics
 from tests.integration.pcapng import packets
 
-pytestmark = [pytest.mark.netns, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.ecco_netns, pytest.mark.timeout(600)]
 
 SMALL = Path(__file__).parent / "small.yaml"
 CHEAP = ("trainer.gpu_speed=2", "policy.name=naive")

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-pytestmark = pytest.mark.netns
+pytestmark = pytest.mark.ecco_netns
 
 ROOT = Path(__file__).parents[2]
 FLAP = ROOT / "scenarios" / "faults" / "uplink-flap.yaml"

@@ -19,7 +19,7 @@ from ecco_emu.scenario import loading, schema
 from ecco_emu.scenario.faults.line import parse_fault
 from ecco_emu.scenario.faults.timeline import FaultStep, timeline
 
-pytestmark = pytest.mark.netns
+pytestmark = pytest.mark.ecco_netns
 
 DILATION = 0.5
 CAMERAS = ("cam1", "cam2")

@@ -14,7 +14,7 @@ import pytest
 from ecco_emu.emulation.emulation import Emulation
 from ecco_emu.record.metrics import RunMetrics
 
-pytestmark = [pytest.mark.netns, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.ecco_netns, pytest.mark.timeout(1500)]
 
 SCENARIO = Path(__file__).parents[2] / "scenarios" / "second-drift.yaml"
 CAMERAS = ("quay1", "west1", "north1")

@@ -10,7 +10,7 @@ import pytest
 from ecco_emu.transport import Listener, MessageReceived, TransportConfig, connect
 from netns import Lab, LabSpec, LinkSpec, Shape
 
-pytestmark = [pytest.mark.netns, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.ecco_netns, pytest.mark.timeout(120)]
 
 TOKEN = b"a secret of tests"
 CONFIG = TransportConfig(alpha=5.0)

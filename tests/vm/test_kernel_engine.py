@@ -16,7 +16,7 @@ import pytest
 RUN = Path(__file__).with_name("run")
 
 
-@pytest.mark.vm
+@pytest.mark.ecco_vm
 @pytest.mark.timeout(660)
 def test_the_kernel_engine_conforms():
     process = subprocess.Popen(

@@ -12,7 +12,7 @@ from ecco_emu.bench.transport.experiment import PROTOCOLS, Cell, Change, Experim
 from ecco_emu.bench.transport.measures import evaluate
 from ecco_emu.bench.transport.real import run_trace, trace
 
-pytestmark = pytest.mark.netns
+pytestmark = pytest.mark.ecco_netns
 CELL = Cell((2, 1), 2e6, 0.1, (0.01, 0.02), loss=0.001, warmup_s=1.5, measure_s=1.5)
 
 

@@ -35,7 +35,7 @@ from ecco_emu.tasks.detection import Detections
 from ecco_emu.transport.adapter import Listener, Peer
 from ecco_emu.transport.events import ConnectionClosed
 
-pytestmark = [pytest.mark.netns, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.ecco_netns, pytest.mark.timeout(240)]
 
 SCENARIO = Path(__file__).parents[3] / "scenarios" / "fig11-capped.yaml"
 SHARES = {"harbour": 0.3, "hill": 0.5, "station": 0.2}

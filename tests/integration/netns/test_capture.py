@@ -18,7 +18,7 @@ from netns import Lab, LabError, Shape, SpecError
 from tests.integration.netns.traffic import arrived, pair, send, two
 from tests.integration.pcapng import INTERFACE, PACKET, SECTION, STATISTICS, blocks, comment, packets
 
-pytestmark = pytest.mark.netns
+pytestmark = pytest.mark.ecco_netns
 
 
 async def test_a_capture_has_every_packet_and_others_can_read_it(tmp_path):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.netns
+pytestmark = pytest.mark.ecco_netns
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "reference" / "link-lab.md"
 

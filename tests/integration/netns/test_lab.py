@@ -14,7 +14,7 @@ import pytest
 from netns import CapabilityError, Lab, LabError, LabSpec, LinkSpec, RelayDiedError, Shape, SpecError, probe
 from tests.integration.netns.traffic import arrived, drain, flooded_rate_bps, pair, round_trips_s, two
 
-pytestmark = pytest.mark.netns
+pytestmark = pytest.mark.ecco_netns
 
 
 @pytest.mark.parametrize("rate_bps", [200e3, 2e6, 10e6])

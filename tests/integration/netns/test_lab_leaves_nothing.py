@@ -16,7 +16,7 @@ import pytest
 from netns import Lab, LabSpec, LinkSpec, Shape, requests
 from tests.integration.netns.canary import Canary, until
 
-pytestmark = pytest.mark.netns
+pytestmark = pytest.mark.ecco_netns
 
 SPEC = LabSpec(
     links=(

@@ -14,7 +14,7 @@ from ecco_emu.emulation.live import runs
 from ecco_emu.emulation.plan import plan
 from netns import Lab, LabSpec, LinkSpec
 
-pytestmark = pytest.mark.netns
+pytestmark = pytest.mark.ecco_netns
 
 LOOK = "cat /sys/class/net/eth0/address; getent hosts server; cat /etc/hosts; ls /sys/fs/cgroup; ip -4 addr"
 HOSTS = Path("/etc/hosts").read_text()

@@ -32,7 +32,7 @@ from netns.namespaces import Namespace
 from netns.netlink import RouteSocket
 from tests.integration.netns.canary import Canary, until
 
-pytestmark = pytest.mark.netns
+pytestmark = pytest.mark.ecco_netns
 
 SPEC = LabSpec(
     links=(

@@ -277,3 +277,16 @@ def test_weights_are_found_from_the_scenarios_folder(write, tmp_path, monkeypatc
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
 def test_what_is_shipped_loads(path):
     assert loading.check([path]) == []
+
+
+def test_shipped_scenarios_go_by_their_names_unless_a_file_has_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert loading.load("quickstart").scenario.name == "quickstart"
+    assert loading.load("faults/uplink-flap", files=False).path.is_file()
+    Path("quickstart").write_text("version: 1\n", encoding="utf-8")
+    with pytest.raises(InvalidScenario, match="^quickstart:1"):
+        loading.load("quickstart")
+    with pytest.raises(InvalidScenario, match="quickstrat: there is no such file.*quickstart"):
+        loading.load("quickstrat")

@@ -8,8 +8,8 @@ import pytest
 
 @pytest.fixture(
     params=[
-        pytest.param("relay", marks=pytest.mark.netns),
-        pytest.param("kernel", marks=[pytest.mark.netns, pytest.mark.netem]),
+        pytest.param("relay", marks=pytest.mark.ecco_netns),
+        pytest.param("kernel", marks=[pytest.mark.ecco_netns, pytest.mark.ecco_netem]),
     ]
 )
 def engine(request: pytest.FixtureRequest) -> str:
