@@ -286,7 +286,7 @@ def test_shipped_scenarios_go_by_their_names_unless_a_file_has_it(
     assert loading.load("quickstart").scenario.name == "quickstart"
     assert loading.load("faults/uplink-flap", files=False).path.is_file()
     Path("quickstart").write_text("version: 1\n", encoding="utf-8")
-    with pytest.raises(InvalidScenario, match="^quickstart:1"):
+    with pytest.raises(InvalidScenario, match=r"^quickstart:1"):
         loading.load("quickstart")
-    with pytest.raises(InvalidScenario, match="quickstrat: there is no such file.*quickstart"):
+    with pytest.raises(InvalidScenario, match=r"quickstrat: there is no such file.*quickstart"):
         loading.load("quickstrat")
