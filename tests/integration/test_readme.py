@@ -91,11 +91,9 @@ def folder() -> Iterator[Path]:
         path = Path(name)
         path.chmod(0o755)
         python = f"'{sys.executable}'"
-        short = " ".join(f"--set '{each}'" for each in SHORT)
-        script(
-            path / ".venv/bin/ecco-emu",
-            f'[ "$1" = run ] && set -- "$@" {short}\n[ "$1" = world ] && set -- "$@" --at 1s\nexec {python} -m ecco_emu "$@"',
-        )
+        added = {"run": " ".join(f"--set '{each}'" for each in SHORT), "world": "--at 1s"}
+        adding = "\n".join(f'[ "$1" = {verb} ] && set -- "$@" {more}' for verb, more in added.items())
+        script(path / ".venv/bin/ecco-emu", f'{adding}\nexec {python} -m ecco_emu "$@"')
         script(path / ".venv/bin/pytest", f'exec {python} -m pytest -p no:cacheprovider "$@"')
         script(path / "stand-ins/sudo", 'exec "$@"')
         script(path / "stand-ins/make", f"exec {shutil.which('make')} --dry-run -C '{ROOT}' \"$@\"")
@@ -159,14 +157,13 @@ def finished_run(folder: Path, live_run: subprocess.Popen[str]) -> tuple[int, st
 
 @pytest.mark.parametrize("line", commands())
 def test_a_command_of_the_readme_works(line: str, folder: Path, request: pytest.FixtureRequest) -> None:
-    request.getfixturevalue("live_run")
     if line == RUN:
         code, output = request.getfixturevalue("finished_run")
         assert code in (0, 4), output  # a busy machine may be late; nothing else may go wrong
         assert (folder / "runs/A/report.html").is_file()
         return
-    if "runs/" in line and "inject" not in line:
-        request.getfixturevalue("finished_run")
+    if "runs/" in line:
+        request.getfixturevalue("live_run" if "inject" in line else "finished_run")
     code, output = done(started(line, folder))
     assert "Traceback" not in output
     # a doctor that finds privileges missing says so, and not only in words
