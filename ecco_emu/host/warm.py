@@ -75,7 +75,7 @@ class WarmWorkers:
         self._all.clear()
         self._idle.clear()
 
-    async def take(self, kind: _Kind) -> _Process:
+    async def _take(self, kind: _Kind) -> _Process:
         """A process of this kind that waits for calls."""
         idle = self._idle.get(kind, [])
         while idle:
@@ -92,7 +92,7 @@ class WarmWorkers:
             raise
         return fresh
 
-    def give_back(self, kind: _Kind, process: _Process) -> None:
+    def _give_back(self, kind: _Kind, process: _Process) -> None:
         if process in self._all:
             process.abandon()
             self._idle.setdefault(kind, []).append(process)
@@ -117,14 +117,14 @@ class WarmWorker:
         if self._process is None:
             async with self._taking:
                 if self._process is None:
-                    self._process = await self._home.take(self._kind)
+                    self._process = await self._home._take(self._kind)
         return await self._process.worker.call(carry_out, function, args, kwargs)
 
     def close(self) -> None:
         """Gives the process back. A call in progress is abandoned. May be called more than once."""
         process, self._process = self._process, None
         if process is not None:
-            self._home.give_back(self._kind, process)
+            self._home._give_back(self._kind, process)
 
 
 class _Process:

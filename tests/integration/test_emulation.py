@@ -14,6 +14,7 @@ import pytest
 
 from ecco_emu.core.errors import EccoError, HostError, ScenarioError
 from ecco_emu.emulation.emulation import Emulation
+from ecco_emu.host.warm import WarmWorkers
 from ecco_emu.record.log import read
 from ecco_emu.record.metrics import RunMetrics
 from tests.integration.pcapng import packets
@@ -146,10 +147,30 @@ async def test_what_cannot_be_is_refused_and_nothing_hangs(emulate: Emulate) -> 
     emu = await emulate(SMALL, overrides=["windows.count=1", *CHEAP, "expect=[]"])
     with pytest.raises(ScenarioError, match="cam3"):
         emu.link("cam3")
-    with pytest.raises(TimeoutError):
+    with pytest.raises(TimeoutError, match=r"0\.2 emulated seconds; at .* s, in window 0:\ncam1: idle, day"):
         await emu.until(lambda s: False, timeout=0.2)
     with pytest.raises(EccoError, match="ended"):
         await emu.until(lambda s: False, timeout=100)
+
+
+async def test_a_later_run_has_the_processes_of_an_earlier_one_and_none_of_its_state(
+    ecco_workers: WarmWorkers, tmp_path: Path
+) -> None:
+    def run(seed: int) -> Emulation:
+        overrides = ["windows.count=1", *CHEAP, "expect=[]"]
+        return Emulation.from_file(
+            SMALL, seed=seed, dilation=1, overrides=overrides, out=tmp_path / str(seed), workers=ecco_workers
+        )
+
+    async with run(1) as emu:  # broken off in its first second
+        await emu.until(lambda s: bool(s.camera("cam1").conditions))
+        assert (await emu.counters()).keys() == {"cam1", "cam2", "server"}
+    pids = ecco_workers.pids
+    async with run(2) as emu:
+        assert ecco_workers.pids == pids
+        assert await emu.finish() in ("ok", "degraded")
+        assert emu.summary().troubles == []
+        assert emu.summary().segments_delivered > 0
 
 
 async def test_a_relay_that_dies_ends_the_run_and_says_so(emulate: Emulate) -> None:

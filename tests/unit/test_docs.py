@@ -9,6 +9,7 @@ from typing import Any, get_args
 import msgspec
 import pytest
 import typer.main
+from ruamel.yaml import YAML
 
 from ecco_emu.cli import app
 from ecco_emu.core.events import AnyEvent
@@ -16,7 +17,7 @@ from ecco_emu.scenario import loading
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-YAML = re.compile(r"```yaml\n(.*?)```", re.DOTALL)
+BLOCK = re.compile(r"```yaml\n(.*?)```", re.DOTALL)
 
 
 def section(page: str, heading: str) -> str:
@@ -28,7 +29,7 @@ def section(page: str, heading: str) -> str:
 
 
 def yaml_blocks(page: str) -> list[str]:
-    return YAML.findall((DOCS / page).read_text(encoding="utf-8"))
+    return BLOCK.findall((DOCS / page).read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("page", ["own-scenario", "break-things"])
@@ -40,6 +41,14 @@ def test_the_tutorials_scenario_is_right(page: str, tmp_path: Path) -> None:
     path = tmp_path / "crossing.yaml"
     path.write_text(whole + "".join(parts), encoding="utf-8")
     assert loading.check([path]) == []
+
+
+def test_the_workflow_of_continuous_integration_is_right() -> None:
+    [text] = yaml_blocks("how-to/ci.md")
+    [job] = YAML(typ="safe").load(text)["jobs"].values()
+    assert all(step.keys() & {"uses", "run"} for step in job["steps"])
+    [tests] = [step["run"] for step in job["steps"] if "pytest -" in step.get("run", "")]
+    assert "--ecco-require netns" in tests
 
 
 KINDS: list[Any] = list(get_args(AnyEvent))
