@@ -289,9 +289,8 @@ def ecco_workers() -> Iterator[WarmWorkers]:
     """The worker processes of runs that are over, for the runs of later tests. They end with the session."""
     from ecco_emu.host.warm import WarmWorkers
 
-    workers = WarmWorkers()
-    yield workers
-    workers.close()
+    with WarmWorkers() as workers:
+        yield workers
 
 
 @pytest_asyncio.fixture(loop_scope="function")

@@ -13,7 +13,7 @@ import signal
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from types import FrameType
-from typing import Any, ParamSpec, Protocol, TypeVar
+from typing import Any, ParamSpec, Protocol, Self, TypeVar
 
 from ecco_emu.host.workers import WorkerDiedError, WorkerProcess
 
@@ -50,7 +50,8 @@ class OpenWorker(Protocol):
 
 
 class WarmWorkers:
-    """Keeps the processes of runs that are over for runs to come. Close it when no more will come.
+    """Keeps the processes of runs that are over for runs to come. Close it when no more will come, or use it
+    as a context manager.
 
     The processes keep their memory meanwhile: about a gigabyte for those of one run.
     """
@@ -58,6 +59,12 @@ class WarmWorkers:
     def __init__(self) -> None:
         self._all: list[_Process] = []
         self._idle: dict[_Kind, list[_Process]] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     @property
     def pids(self) -> set[int]:

@@ -19,9 +19,8 @@ _kept: list[str] = []
 
 @pytest.fixture
 def workers() -> Iterator[WarmWorkers]:
-    made = WarmWorkers()
-    yield made
-    made.close()
+    with WarmWorkers() as made:
+        yield made
 
 
 def remember(word: str) -> tuple[int, list[str]]:
@@ -64,6 +63,16 @@ async def test_a_process_that_was_given_back_is_used_again_with_its_state(worker
     pids = {other for other, _ in answers}
     assert len(pids | {pid}) == 3
     assert workers.pids == pids | {pid}
+
+
+def test_a_process_is_used_again_on_another_event_loop(workers: WarmWorkers) -> None:
+    async def once() -> int:
+        worker = workers.open("a test")
+        pid, _ = await worker.call(remember, "")
+        worker.close()
+        return pid
+
+    assert asyncio.run(once()) == asyncio.run(once())
 
 
 async def test_a_call_in_progress_is_abandoned_and_so_are_those_behind_it(
