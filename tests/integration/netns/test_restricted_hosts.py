@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-pytestmark = pytest.mark.netns
+pytestmark = pytest.mark.ecco_netns
 
 PROBE = """
 import json

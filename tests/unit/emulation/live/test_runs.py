@@ -78,7 +78,7 @@ def test_a_killed_run_is_dead_and_its_leftovers_are_removed(tmp_path: Path) -> N
     assert (tmp_path / "junk" / runs.FILE).exists()
 
 
-@pytest.mark.netns
+@pytest.mark.ecco_netns
 def test_a_run_in_a_container_is_seen_from_outside(tmp_path: Path) -> None:
     """There its process has another number, which is nobody's or somebody else's here."""
     run = tmp_path / "run"
