@@ -34,6 +34,7 @@ from ecco_emu.emulation.calibration import (
 )
 from ecco_emu.emulation.manifest import manifest
 from ecco_emu.emulation.rehearsal import PICTURES, drifting, rehearse, take_pictures
+from ecco_emu.host.workers import WorkerProcess
 from ecco_emu.scenario import schema
 from ecco_emu.scenario.loading import from_mapping
 from ecco_emu.tasks.detection import Detections, Labels
@@ -334,11 +335,11 @@ async def test_with_a_given_dilation_nothing_is_measured(
     world, inference = FakeWorld(), FakeInference()
     trainer = FakeTrainer(inference)
     monkeypatch.setattr(workers, "TrainingClient", lambda *_, **__: trainer)
-    monkeypatch.setattr(workers, "InferenceClient", lambda: inference)
-    monkeypatch.setattr(workers, "open_world", lambda _: world)
+    monkeypatch.setattr(workers, "InferenceClient", lambda **_: inference)
+    monkeypatch.setattr(workers, "open_world", lambda *_: world)
     asked = scenario() if given is None else scenario(clock={"dilation": given})
     async with AsyncExitStack() as stack:
-        made = await workers.start_workers(asked, STUDENT, stack, lambda _: None)
+        made = await workers.start_workers(asked, STUDENT, stack, lambda _: None, WorkerProcess)
     # both know the student in any case: a run's first frame must not wait for it to be built
     assert trainer.models == inference.models == [model_hash(STUDENT)]
     record = manifest(
