@@ -36,7 +36,8 @@ MAHIMAHI_PACKET_BYTES = 1500
 INTERVAL_S = 0.1
 """The packets of a Mahimahi trace are averaged to a rate over intervals of about this length."""
 _LONG_FRAME_S, _MUCH_HIGHER = 0.005, 1.5
-"""``steps`` holds a link before its rate becomes so many times as high, if a frame takes longer than this."""
+"""``steps`` holds a link before its rate becomes so many times as high, and before an outage, if a frame
+takes longer than this."""
 _OPENING_S = 0.02
 """How long the gate counts as opening. After this time a busy link has used up the burst."""
 _FRAME_BITS = 8 * (MAHIMAHI_PACKET_BYTES + ETHERNET_HEADER_BYTES)
@@ -262,17 +263,17 @@ def steps(trace: Trace, frame_bytes: int, *, loop: bool) -> Iterator[TraceStep]:
 
     The rate limit charges a frame when it leaves, for the time that it takes at the rate of that moment. A
     frame that leaves just before a much higher rate begins would keep the link closed far into it: a frame at
-    121 kbit/s takes 100 ms. So the link is held for half of a frame's time before that moment. On a busy link
-    the frames leave at equal distances from the point's beginning, and the hold meets none of them but the
-    one too many.
+    121 kbit/s takes 100 ms. So the link is held for half of a frame's time before that moment, and before an
+    outage, which may begin a little late. On a busy link the frames leave at equal distances from the point's
+    beginning, and the hold meets none of them but the one too many.
     """
     points = trace.points
     # Without a loop nothing follows the last point: its rate stays.
     followings = (*points[1:], points[0] if loop else points[-1])
     ends = (*(point.time_s for point in points[1:]), trace.duration_s)
-    was_held = False
-    for point, following, end_s in zip(points, followings, ends, strict=True):
-        hold_s = _hold_s(point, following, end_s, 8 * frame_bytes)
+    holds = [_hold_s(*each, 8 * frame_bytes) for each in zip(points, followings, ends, strict=True)]
+    was_held = loop and holds[-1] < ends[-1]
+    for point, end_s, hold_s in zip(points, ends, holds, strict=True):
         if hold_s > point.time_s:
             yield TraceStep(point.time_s, point, "opening" if was_held else "open")
             opened_s = point.time_s + _OPENING_S
@@ -290,9 +291,10 @@ def _hold_s(point: TracePoint, following: TracePoint, end_s: float, frame_bits: 
     if point.rate_bps == 0:
         return point.time_s
     frame_s = frame_bits / point.rate_bps
-    if frame_s < _LONG_FRAME_S or (following.rate_bps or 0.0) < _MUCH_HIGHER * point.rate_bps:
-        return end_s
-    return max(point.time_s, end_s - frame_s / 2)
+    next_bps = point.rate_bps if following.rate_bps is None else following.rate_bps
+    if frame_s > _LONG_FRAME_S and (next_bps == 0 or next_bps > _MUCH_HIGHER * point.rate_bps):
+        return max(point.time_s, end_s - frame_s / 2)
+    return end_s
 
 
 class Playback:

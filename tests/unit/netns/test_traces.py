@@ -113,8 +113,8 @@ def _steps(rates_bps, seconds=0.1, loop=True):
 
 
 def test_nothing_passes_in_an_outage():
-    assert _steps([2e6, 0.0, 4e6]) == [
-        (0.0, 2e6, "open"),
+    assert _steps([6e6, 0.0, 4e6]) == [
+        (0.0, 6e6, "open"),
         (0.1, 0.0, "held"),
         (0.2, 4e6, "opening"),
         (0.22, 4e6, "open"),
@@ -128,6 +128,12 @@ def test_a_slow_frame_does_not_close_the_fast_stretch_after_it():
         (0.05, 121_120.0, "held"),
         (0.1, 4e6, "opening"),
         (0.12, 4e6, "open"),
+    ]
+    # Nor may one slip through when the thread is late for an outage.
+    assert _steps([121_120.0, 0.0])[:3] == [
+        (0.0, 121_120.0, "opening"),
+        (0.02, 121_120.0, "open"),
+        (0.05, 121_120.0, "held"),
     ]
     # Not before one that is hardly faster, and not where a frame is short.
     assert [gate for _, _, gate in _steps([4e6, 121_120.0, 150e3, 160e3], loop=False)] == ["open"] * 4
