@@ -81,8 +81,10 @@ pure:
 	find ecco_emu/transport -name '*.so' -delete
 
 test: lint docs
-	$(SUDO) env $(SIDE_BY_SIDE) $(CLOCKLESS)
-	$(SUDO) $(BIN)/pytest $(addprefix --ignore=,$(CLOCKLESS)) --ecco-require netns $(REQUIRE)
+	failed=0; \
+	$(SUDO) env $(SIDE_BY_SIDE) $(CLOCKLESS) || failed=1; \
+	$(SUDO) $(BIN)/pytest $(addprefix --ignore=,$(CLOCKLESS)) --ecco-require netns $(REQUIRE) || failed=1; \
+	exit $$failed  # both parts run, whatever fails in the first
 
 clean: pure
 	rm -rf $(VENV) dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis .fuzz *.egg-info

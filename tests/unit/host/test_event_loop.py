@@ -16,8 +16,8 @@ async def main():
         await asyncio.sleep(float(sys.argv[2]))
     finally:
         print("cleaned up")
-if sys.argv[3] == "nohup":
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+# Set in any case, since the tests themselves may run under nohup.
+signal.signal(signal.SIGHUP, signal.SIG_IGN if sys.argv[3] == "nohup" else signal.SIG_DFL)
 try:
     run_until_signalled(main())
 except KeyboardInterrupt:
