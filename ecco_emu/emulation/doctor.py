@@ -95,7 +95,7 @@ def _kernel(host: netns.Capabilities) -> list[HostFinding]:
     found = [
         must("veth pairs", "veth", "a kernel with CONFIG_VETH (modprobe veth)"),
         must("bridge", "bridge", "a kernel with CONFIG_BRIDGE (modprobe bridge)"),
-        must("htb (rates)", "htb", "a kernel with CONFIG_NET_SCH_HTB (modprobe sch_htb)"),
+        must("htb, tbf (rates)", "htb", "a kernel with both (modprobe -a sch_htb sch_tbf)"),
     ]
     if host.netem:
         return [*found, HostFinding("netem (delay, loss)", "ok", "engine: kernel")]
