@@ -369,7 +369,7 @@ class BuiltLab:
     def _switch_requests(self) -> Iterator[NetlinkRequest]:
         mtu_bytes = self.plan.mtu_bytes
         yield requests.add_bridge(BRIDGE, BRIDGE_INDEX, mtu_bytes)
-        yield from requests.no_ipv6(BRIDGE_INDEX, BRIDGE)
+        yield from requests.no_ipv6(BRIDGE_INDEX, BRIDGE, mtu_bytes)
         yield requests.set_up(BRIDGE_INDEX, True, BRIDGE)
         for link in self.plan.links:
             if link.wire != "relay":
@@ -382,7 +382,7 @@ class BuiltLab:
                     self._nodes[link.name].fd,
                     mtu_bytes,
                 )
-            yield from requests.no_ipv6(link.port_index, link.port)
+            yield from requests.no_ipv6(link.port_index, link.port, mtu_bytes)
             yield requests.enslave(link.port_index, BRIDGE_INDEX, link.name, mtu_bytes)
             yield requests.set_port_static(link.port_index, link.name)
             yield requests.add_forwarding(link.port_index, link.mac)
@@ -391,7 +391,7 @@ class BuiltLab:
 
     def _node_requests(self, link: LinkPlan) -> Iterator[NetlinkRequest]:
         yield requests.set_up(_LOOPBACK_INDEX, True, "loopback")
-        yield from requests.no_ipv6(NODE_DEVICE_INDEX, NODE_DEVICE)
+        yield from requests.no_ipv6(NODE_DEVICE_INDEX, NODE_DEVICE, self.plan.mtu_bytes)
         yield requests.configure_device(NODE_DEVICE_INDEX, link.mac, self.plan.mtu_bytes)
         yield requests.add_address(NODE_DEVICE_INDEX, link.address, link.prefix_length)
         if link.egress.qdiscs:

@@ -39,6 +39,8 @@ _TCA_OPTIONS = 2
 _IFF_UP = 1
 _AF_BRIDGE, _NLA_NESTED = 7, 0x8000
 _IPV6 = Path("/proc/net/if_inet6")
+_IPV6_LEAST_MTU_BYTES = 1280
+"""RFC 8200, section 5."""
 _IFLA_AF_SPEC, _IFLA_INET6_ADDR_GEN_MODE, _IN6_ADDR_GEN_MODE_NONE = 26, 8, 1
 _BR_STATE_DISABLED, _BR_STATE_FORWARDING = 0, 3
 
@@ -98,14 +100,14 @@ def add_bridge(name: str, index: int, mtu_bytes: int) -> NetlinkRequest:
     )
 
 
-def no_ipv6(index: int, what: str) -> list[NetlinkRequest]:
+def no_ipv6(index: int, what: str, mtu_bytes: int) -> list[NetlinkRequest]:
     """Makes a device take no IPv6 address, and so send nothing of IPv6's by itself (router solicitations and
     more, which would be counted as traffic). It must come before the device is up.
 
     The setting disable_ipv6 would do the same, but in most containers /proc/sys is read-only. A kernel
-    without IPv6 would refuse the request, and needs none.
+    without IPv6 would refuse the request, and needs none; so would a device whose MTU is too small for IPv6.
     """
-    if not _IPV6.exists():
+    if not _IPV6.exists() or mtu_bytes < _IPV6_LEAST_MTU_BYTES:
         return []
     mode = attribute(_IFLA_INET6_ADDR_GEN_MODE, bytes([_IN6_ADDR_GEN_MODE_NONE]))
     families = attribute(_NLA_NESTED | socket.AF_INET6, mode)
