@@ -221,8 +221,8 @@ class BuiltLab:
                 self._drops_before[link.name, "ingress"] += found.drops + found.backlog_packets
 
     def set_shapes(self, name: str, shapes: dict[Direction, Shape], *, gate: Gate | None = None) -> None:
-        """Changes directions of a link. Packets that are queued or under way stay. None
-        leaves the gate as it is. Only a direction with a rate can be held.
+        """Changes directions of a link. Packets that are queued or under way stay. Without ``gate`` each
+        direction's gate stays as it is. Only a direction with a rate can be held.
 
         Raises: ``CapabilityError`` if the wire cannot do it; then nothing was changed.
         """
@@ -230,8 +230,9 @@ class BuiltLab:
         # All are planned before the first is applied, so that a refusal leaves both directions as they were.
         planned = {which: self.check_shape(name, which, shape) for which, shape in shapes.items()}
         for which, new in planned.items():
-            gate = self._gates[name, which] = gate or self._gates[name, which]
-            self._apply(link, which, new.with_gate(gate))
+            if gate is not None:
+                self._gates[name, which] = gate
+            self._apply(link, which, new.with_gate(self._gates[name, which]))
             self._base[name, which] = shapes[which]
 
     def check_shape(self, name: str, which: Direction, shape: Shape) -> DirectionPlan:

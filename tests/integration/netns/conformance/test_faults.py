@@ -206,11 +206,16 @@ async def test_an_outage_ends_when_the_trace_says(engine):
 async def test_nothing_passes_in_an_outage_and_nothing_is_lost(engine):
     # The second point is never reached; the playback is stopped in the outage.
     trace = Trace((TracePoint(0.0, 0.0), TracePoint(3000.0, 8e6)), 3600.0)
-    async with Lab(two(Shape(rate_bps=8e6, queue_s=0.5), engine=engine)) as lab:
+    shape = Shape(rate_bps=8e6, queue_s=0.5)
+    async with Lab(two(shape, shape, engine=engine)) as lab:
         sender, receiver = await pair(lab)
         with sender, receiver:
             playback = lab.link("cam").replay(trace)
             await playback.stop()
+            # A change of both directions leaves the outage in its own one.
+            await lab.link("cam").set(queue_s=0.4)
+            receiver.sendto(b"back", sender.getsockname())
+            assert len(await arrived(sender, 1)) == 1
             for _ in range(20):
                 sender.sendto(bytes(1200), receiver.getsockname())
             await asyncio.sleep(0.3)
