@@ -38,7 +38,7 @@ from netns.planning import (
     DirectionPlan,
     LinkPlan,
     Plan,
-    plan_direction,
+    changed_direction,
 )
 from netns.qdiscs import Gate, RateLimit
 from netns.relay.client import LineCounters, RelayClient
@@ -237,13 +237,11 @@ class BuiltLab:
 
     def check_shape(self, name: str, which: Direction, shape: Shape) -> DirectionPlan:
         """The plan for setting a shape. Raises: ``CapabilityError`` if the wire cannot do it."""
-        now = self._directions[name, which]
-        return plan_direction(
+        return changed_direction(
+            self._directions[name, which],
             replace(shape, rate_bps=self._limits[name, which].effective(shape.rate_bps)),
-            seed=now.seed,
             wire=self._links[name].wire,
             mtu_bytes=self.plan.mtu_bytes,
-            has_queue=now.rate_limit is not None,
         )
 
     def limit_rate(self, name: str, which: Direction, cause: object, rate_bps: float | None) -> None:

@@ -173,6 +173,13 @@ def plan_direction(
     return DirectionPlan(shape, seed, rate)
 
 
+def changed_direction(now: DirectionPlan, shape: Shape, *, wire: Wire, mtu_bytes: int) -> DirectionPlan:
+    """The plan that gives a present direction another shape. Raises what ``plan_direction`` raises."""
+    return plan_direction(
+        shape, seed=now.seed, wire=wire, mtu_bytes=mtu_bytes, has_queue=now.rate_limit is not None
+    )
+
+
 def netem_refusal(shape: Shape) -> str | None:
     """A message about something in this shape that netem cannot do right, or None."""
     if shape.reorder and shape.rate_bps is not None:
@@ -281,13 +288,8 @@ def changed_plan(plan: Plan, link: str, which: Direction, changes: Mapping[str, 
     """
     before = next(each for each in plan.links if each.name == link)
     now = before.direction(which)
-    new = plan_direction(
-        changed_shape(now.shape, changes),
-        seed=now.seed,
-        wire=before.wire,
-        mtu_bytes=plan.mtu_bytes,
-        has_queue=now.rate_limit is not None,
-    )
+    shape = changed_shape(now.shape, changes)
+    new = changed_direction(now, shape, wire=before.wire, mtu_bytes=plan.mtu_bytes)
     after = replace(before, egress=new) if which == "egress" else replace(before, ingress=new)
     return replace(plan, links=tuple(after if each is before else each for each in plan.links))
 

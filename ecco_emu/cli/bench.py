@@ -185,7 +185,7 @@ def bench_transport(
     report = run_until_signalled(command.run(wanted, out_file=out_file, resume=resume, console=err))
     if plots_dir is not None:
         for path in report.draw(plots_dir):
-            err.print(path, highlight=False, soft_wrap=True)
+            err.print(path, soft_wrap=True)
     if as_json:
         answer(report.as_data())
     elif as_markdown:

@@ -73,13 +73,13 @@ def ps(runs_dir: RunsDir = Path("runs"), as_json: Json = False) -> None:
         answer(rows)
         return
     if not found:
-        out.print(f"no live runs in {runs_dir}", markup=False, highlight=False, soft_wrap=True)
+        out.print(f"no live runs in {runs_dir}", soft_wrap=True)
     for path, run, reached_s, liveness in found:
         parts = [str(path), f"policy {run.policy}", _progress(run.duration_s, reached_s)]
         parts += [f"{len(run.nodes)} nodes", f"pid {run.pid}"]
         if liveness == "unknown":
             parts.append("(perhaps dead: this file system keeps no locks)")
-        out.print("  ".join(parts), markup=False, highlight=False, soft_wrap=True)
+        out.print("  ".join(parts), soft_wrap=True)
 
 
 def _progress(duration_s: float, reached_s: float | None) -> str:
@@ -109,4 +109,4 @@ def clean(
         answer(cleaned.removed)
         return
     for path in cleaned.removed:
-        out.print(f"{'would remove' if dry_run else 'removed'} {path}", highlight=False, soft_wrap=True)
+        out.print(f"{'would remove' if dry_run else 'removed'} {path}", soft_wrap=True)

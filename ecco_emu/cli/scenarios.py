@@ -34,7 +34,7 @@ def init(
     from ecco_emu.scenario import starter
 
     starter.write(file)
-    out.print(f"{file}: next, ecco-emu check {file}", highlight=False, markup=False, soft_wrap=True)
+    out.print(f"{file}: next, ecco-emu check {file}", soft_wrap=True)
 
 
 @app.command()
@@ -61,7 +61,7 @@ def check(
         if errors:
             raise InvalidScenario(errors)
         for path in scenarios:
-            out.print(f"{path}: ok", highlight=False, soft_wrap=True)
+            out.print(f"{path}: ok", soft_wrap=True)
     sys.exit(ScenarioError.exit_code if errors else 0)
 
 
@@ -77,7 +77,7 @@ def plan(
         answer(lines)
     else:
         for line in lines:
-            out.print(line, markup=False, highlight=False, soft_wrap=True)
+            out.print(line, soft_wrap=True)
 
 
 @app.command()
@@ -102,7 +102,7 @@ def world(
         (f"{loaded.name}-map.png", map_picture(loaded)),
     ):
         (out_dir / name).write_bytes(picture)
-        out.print(out_dir / name, highlight=False, soft_wrap=True)
+        out.print(out_dir / name, soft_wrap=True)
 
 
 @app.command()
