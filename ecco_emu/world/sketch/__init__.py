@@ -1,0 +1,1 @@
+"""A world that draws nothing: its pictures only say which frame they stand for."""
