@@ -5,8 +5,9 @@
 
 ``spec`` describes a lab. ``planning`` turns the description into a list of devices, addresses and queueing
 disciplines (pure). ``build`` makes these and removes them (blocking, in one thread). ``lab`` is the asyncio
-interface to it. ``relay`` is the process that delays and loses packets where the kernel cannot. The package
-knows nothing of the traffic on its links. All its values are in wall units: bit/s, seconds, bytes.
+interface to it. ``relay`` is the process that delays and loses packets where the kernel cannot. ``simulated``
+has the same links without packets, devices or privileges, on the event loop's clock. The package knows
+nothing of the traffic on its links. All its values are in wall units: bit/s, seconds, bytes.
 
 A name is imported when it is first used, because the relay process imports this package too, needs none of
 the names and must start quickly.
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from netns.inside import enter
     from netns.lab import KEEP, Keep, Lab, Link
     from netns.planning import Plan, changed_plan, plan
+    from netns.simulated.ports import DatagramPort
     from netns.spec import MAX_DELAY_S, MAX_QUEUE_BYTES, RATE_RANGE_BPS, Direction, LabSpec, LinkSpec, Shape
     from netns.traces import Playback, Trace, TracePoint
 
@@ -67,6 +69,7 @@ _HOME = {
     "Keep": "lab",
     "Lab": "lab",
     "Link": "lab",
+    "DatagramPort": "simulated.ports",
     "Plan": "planning",
     "changed_plan": "planning",
     "plan": "planning",
@@ -90,6 +93,7 @@ __all__ = [
     "Capabilities",
     "CapabilityError",
     "Capture",
+    "DatagramPort",
     "Direction",
     "DirectionCounters",
     "Down",

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+import socket
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from netns import requests
-from netns.breaking import BY_HAND, Causes, Layers
-from netns.capture import Capture, Where
+from netns.capture import Capture
 from netns.counters import CutLedger, Frames, LinkCounters, direction_counters
 from netns.descriptors import make_room
-from netns.errors import LinkVanishedError
+from netns.engine import BuiltLab, CaptureOptions, CounterReader, Where
+from netns.errors import LabError, LinkVanishedError
 from netns.namespaces import Namespace
 from netns.netlink import (
     RTM_NEWLINK,
@@ -38,13 +40,16 @@ from netns.planning import (
     DirectionPlan,
     LinkPlan,
     Plan,
-    changed_direction,
 )
-from netns.qdiscs import Gate, RateLimit
 from netns.relay.client import LineCounters, RelayClient
-from netns.spec import DIRECTIONS, Direction, Shape
+from netns.socket_capture import SocketCapture
+from netns.spec import DIRECTIONS, Direction
+
+if TYPE_CHECKING:
+    from netns.simulated.ports import DatagramPort
 
 _LOOPBACK_INDEX = 1
+_LEAST_BUFFER_BYTES, _MOST_BUFFER_BYTES = 1 << 20, 1 << 28
 _NOBODY = "02:ec:ff:ff:ff:ff"
 """A MAC address that no node has: theirs end in their IPv4 address, and none is 255.255.255.255."""
 
@@ -59,24 +64,14 @@ class Shared:
     queues: dict[int, QdiscStats]
 
 
-class BuiltLab:
-    """A lab that is up. A constructor that fails removes what it has made before it raises."""
+class NamespaceLab(BuiltLab):
+    """A lab of namespaces, on the kernel or the relay engine. A constructor that fails removes what it has
+    made before it raises."""
 
     def __init__(self, plan: Plan) -> None:
-        self.plan = plan
-        self.relay: RelayClient | None = None
+        super().__init__(plan)
         self._nodes: dict[str, Namespace] = {}
-        self._links = {link.name: link for link in plan.links}
-        self._directions = {
-            (link.name, which): link.direction(which) for link in plan.links for which in DIRECTIONS
-        }
         self._drops_before: dict[tuple[str, Direction], int] = dict.fromkeys(self._directions, 0)
-        # The shapes that the caller has set. Those in _directions include the rate limits of faults.
-        self._base = {key: direction.shape for key, direction in self._directions.items()}
-        self._limits: dict[tuple[str, Direction], Layers] = {key: Layers({}) for key in self._directions}
-        self._gates: dict[tuple[str, Direction], Gate] = dict.fromkeys(self._directions, "open")
-        self._down: Causes[str] = Causes()
-        self._blocked: Causes[tuple[str, str]] = Causes()
         self._cuts = {link.name: CutLedger() for link in plan.links}
         # Encoded beforehand: encoding takes longer than the kernel takes to carry them out.
         self._port_requests = {
@@ -100,7 +95,6 @@ class BuiltLab:
             raise
 
     def close(self) -> None:
-        """Removes everything. The kernel takes down the namespaces some time later."""
         # Each is forgotten before it is closed, so that a second call closes nothing again.
         relay, self.relay = self.relay, None
         taps, self._taps = self._taps, []
@@ -109,7 +103,7 @@ class BuiltLab:
         # The stack runs its callbacks from the last to the first, and all of them even if one raises. So
         # captures and the relay end while their devices are still there.
         with contextlib.ExitStack() as last:
-            for namespace in namespaces:
+            for namespace in namespaces:  # which the kernel takes down some time later
                 last.callback(namespace.close)
             for tap in taps:
                 last.callback(os.close, tap)
@@ -118,62 +112,45 @@ class BuiltLab:
             for capture in captures:
                 last.callback(capture.stop)
 
-    def node(self, name: str) -> Namespace:
-        """The namespace of a node."""
-        return self._nodes[name]
+    def namespace_path(self, name: str) -> str:
+        return self._nodes[name].path
 
-    def capture(self, name: str, at: Where, begin: Callable[[Namespace, str], Capture]) -> Capture:
-        """Begins to capture the frames at a node's device, or at its port of the switch.
+    def udp_socket(self, name: str, port: int, buffer_bytes: int | None) -> socket.socket:
+        size = buffer_bytes or self._buffer_bytes(name)
+        return self._nodes[name].udp_socket(self._links[name].address, port, size)
 
-        ``begin`` makes the capture in a namespace, at a device of it.
-        """
+    def _buffer_bytes(self, name: str) -> int:
+        # Eight times the queue, because the kernel charges a small packet to its socket with several times
+        # its size.
+        limit = self.rate_limit(name, "egress")
+        return max(_LEAST_BUFFER_BYTES, min(8 * limit.limit_bytes if limit else 0, _MOST_BUFFER_BYTES))
+
+    def datagram_port(self, name: str, port: int, checksums: bool) -> DatagramPort:
+        raise LabError(f"the {self.plan.engine} engine has sockets: use udp_socket")
+
+    def capture(self, name: str, at: Where, options: CaptureOptions) -> Capture:
         namespace, device = (
             (self._nodes[name], NODE_DEVICE) if at == "node" else (self._switch, self._links[name].port)
         )
-        made = begin(namespace, device)
+        made = SocketCapture(namespace, device, options)
         self._captures.append(made)
         return made
 
-    def set_up(self, name: str, up: bool) -> None:
-        """Cuts a link, or joins it again, no matter which causes hold it down."""
-        if not up:
-            self.hold_down((name,), BY_HAND)
-        elif self._down.free(name):
-            self._join([name])
-
-    def hold_down(self, names: Sequence[str], cause: object) -> None:
-        """Cuts links on account of ``cause``. A link stays cut until all of its causes are gone."""
-        self._cut(self._down.hold(names, cause))
-
-    def release(self, names: Sequence[str], cause: object) -> None:
-        """Takes a cause away, and joins the links that no other cause holds down."""
-        self._join(self._down.release(names, cause))
-
-    def block(self, pairs: Sequence[tuple[str, str]], cause: object) -> None:
-        """Makes all frames from the first node of each pair to the second vanish at the switch."""
+    def _set_reach(self, pairs: Sequence[tuple[str, str]], reach: bool) -> None:
         # The sender gets a MAC address for the target that the switch does not know. The switch floods no
         # unknown addresses and so drops the frame. A filter in the sender's namespace would report an error
         # to the sender.
-        self._redirect(self._blocked.hold(pairs, cause), lambda target: _NOBODY)
-
-    def unblock(self, pairs: Sequence[tuple[str, str]], cause: object) -> None:
-        """Takes a cause away, and unblocks the pairs that no other cause blocks."""
-        self._redirect(self._blocked.release(pairs, cause), lambda target: self._links[target].mac)
-
-    def _redirect(self, pairs: Sequence[tuple[str, str]], mac: Callable[[str], str]) -> None:
         by_source: dict[str, list[tuple[str, str]]] = {}
         for source, target in pairs:
-            by_source.setdefault(source, []).append((self._links[target].address, mac(target)))
+            link = self._links[target]
+            by_source.setdefault(source, []).append((link.address, link.mac if reach else _NOBODY))
         for source, neighbours in by_source.items():
             self._nodes[source].route.execute(requests.add_neighbours(NODE_DEVICE_INDEX, neighbours))
 
     def _cut(self, names: Sequence[str]) -> None:
-        """Cuts links, all with one message. A port that is cut forwards nothing, and the packets on their way
-        to the node are lost.
-
-        The port stays up. Taking it down would take the carrier from the node's device; the kernel then
-        empties the queue of that device, and puts it back only some time after the port is up again.
-        """
+        # All with one message. The port stays up: taking it down would take the carrier from the node's
+        # device; the kernel then empties the queue of that device, and puts it back only some time after the
+        # port is up again.
         links = [self._links[name] for name in names]
         # The order matters: first nothing more enters a queue, then the queues are emptied, and the ports'
         # counters are read when nothing passes any more.
@@ -189,8 +166,8 @@ class BuiltLab:
             self._cuts[name].cut(port)
 
     def _join(self, names: Sequence[str]) -> None:
-        """Joins links that were cut. The counters are read in the same message, so that hardly a frame comes
-        between the two and is counted as discarded."""
+        # The counters are read in the same message, so that hardly a frame comes between the two and is
+        # counted as discarded.
         links = [self._links[name] for name in names]
         answers = self._switch.route.execute(
             [self._port_requests[link.name][True] for link in links]
@@ -220,80 +197,28 @@ class BuiltLab:
                 link = self.plan.links[index - FIRST_PORT_INDEX]
                 self._drops_before[link.name, "ingress"] += found.drops + found.backlog_packets
 
-    def set_shapes(self, name: str, shapes: dict[Direction, Shape], *, gate: Gate | None = None) -> None:
-        """Changes directions of a link. Packets that are queued or under way stay. Without ``gate`` each
-        direction's gate stays as it is. Only a direction with a rate can be held.
-
-        Raises: ``CapabilityError`` if the wire cannot do it; then nothing was changed.
-        """
-        link = self._links[name]
-        # All are planned before the first is applied, so that a refusal leaves both directions as they were.
-        planned = {which: self.check_shape(name, which, shape) for which, shape in shapes.items()}
-        for which, new in planned.items():
-            if gate is not None:
-                self._gates[name, which] = gate
-            self._apply(link, which, new.with_gate(self._gates[name, which]))
-            self._base[name, which] = shapes[which]
-
-    def check_shape(self, name: str, which: Direction, shape: Shape) -> DirectionPlan:
-        """The plan for setting a shape. Raises: ``CapabilityError`` if the wire cannot do it."""
-        return changed_direction(
-            self._directions[name, which],
-            replace(shape, rate_bps=self._limits[name, which].effective(shape.rate_bps)),
-            wire=self._links[name].wire,
-            mtu_bytes=self.plan.mtu_bytes,
-        )
-
-    def limit_rate(self, name: str, which: Direction, cause: object, rate_bps: float | None) -> None:
-        """Limits the rate of a direction on account of ``cause``. None takes the limit of that cause away."""
-        limits = self._limits[name, which].limits
-        if rate_bps is None:
-            limits.pop(cause, None)
-        else:
-            limits[cause] = rate_bps
-        # check_shape applies the limits to the direction's own shape.
-        self.set_shapes(name, {which: self._base[name, which]})
-
-    def _apply(self, link: LinkPlan, which: Direction, new: DirectionPlan) -> None:
-        old = self._directions[link.name, which]
+    def _apply(self, link: LinkPlan, which: Direction, old: DirectionPlan, new: DirectionPlan) -> None:
         namespace, index = self._sender(link, which)
         if old.qdiscs != new.qdiscs:
             what = f"{link.name} {which}"
             namespace.route.execute(requests.change_qdiscs(index, new.qdiscs, len(old.qdiscs), what))
-        if new.relayed is not None and new != old and self.relay is not None:
-            self.relay.set(_line(link, which), new.relayed, new.relay_limit_bytes)
-        self._directions[link.name, which] = new
+        if new.line is not None and new != old and self.relay is not None:
+            self.relay.set(_line(link, which), new.line, new.line_limit_bytes)
 
-    def rate_limit(self, name: str, which: Direction) -> RateLimit | None:
-        """The qdisc that limits the rate of a direction now."""
-        return self._directions[name, which].rate_limit
-
-    def shape(self, name: str, which: Direction) -> Shape:
-        """The shape that a direction has now, with the rate limits of faults."""
-        return self._directions[name, which].shape
-
-    def own_shape(self, name: str, which: Direction) -> Shape:
-        """The shape that a direction would have without faults."""
-        return self._base[name, which]
-
-    def sample_shared(self) -> Shared:
-        """Reads the counters that ``counters`` needs for every link: all ports and lines in one call each."""
+    def counter_reader(self) -> CounterReader:
+        # All ports and lines in one call each; the nodes' own take some 0.2 ms for each link.
         route = self._switch.route
         lines = self.relay.counters() if self.relay is not None else {}
-        return Shared(lines, route.device_stats(), route.qdisc_stats())
+        shared = Shared(lines, route.device_stats(), route.qdisc_stats())
+        return lambda names: {name: self._counters_of(self._links[name], shared) for name in names}
 
     def check(self) -> None:
-        """Raises ``RelayDiedError`` or ``LinkVanishedError`` if the lab is no longer whole."""
         if self.relay is not None:
             self.relay.counters()  # a dead one does not answer
         # A veth goes with its peer, so the ports tell of the nodes' devices too.
         ports = self._switch.route.device_stats()
         for link in self.plan.links:
             _device(ports, link.port, link.name)
-
-    def counters(self, names: Sequence[str], shared: Shared) -> dict[str, LinkCounters]:
-        """The counters of some links. Takes some 0.2 ms for each."""
-        return {name: self._counters_of(self._links[name], shared) for name in names}
 
     def _counters_of(self, link: LinkPlan, shared: Shared) -> LinkCounters:
         name = link.name
@@ -410,8 +335,8 @@ class BuiltLab:
             for which in DIRECTIONS:
                 planned = link.direction(which)
                 # A line starts without impairments, so one that is to have none need not be told.
-                if planned.relayed:
-                    self.relay.set(_line(link, which), planned.relayed, planned.relay_limit_bytes)
+                if planned.line:
+                    self.relay.set(_line(link, which), planned.line, planned.line_limit_bytes)
 
     def _sender(self, link: LinkPlan, which: Direction) -> tuple[Namespace, int]:
         if which == "egress":

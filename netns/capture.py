@@ -1,43 +1,25 @@
-"""Captures the packets of a node or a port into a pcapng file that Wireshark and tcpdump can read.
+"""Captures: pcapng files that Wireshark and tcpdump can read. The format: draft-ietf-opsawg-pcapng.
 
-Each capture has a thread that empties a packet socket in the namespace twenty times a second. The kernel
-notes each packet's time, so the thread need not hurry and take the interpreter from others for each packet.
-Packets for which the socket has no room are dropped and counted; no sender waits. The format:
-draft-ietf-opsawg-pcapng.
+``Capture`` writes the file. Each engine has a subclass that gets the packets.
 """
 
 from __future__ import annotations
 
-import socket
 import struct
-import threading
-import time
-from collections.abc import Callable
-from pathlib import Path
-from typing import BinaryIO, Literal
+from abc import ABC, abstractmethod
+from typing import BinaryIO
 
+from netns.engine import CaptureOptions
 from netns.errors import LabError
-from netns.namespaces import Namespace, entered
 
-_ETH_P_ALL = 0x0003
-_SO_TIMESTAMPNS, _SO_RCVBUFFORCE = 35, 33
-_PACKET_OUTGOING = 4
-_SOL_PACKET, _PACKET_STATISTICS = 263, 6
-_BUFFER_BYTES = 8 << 20
-"""The socket's buffer: thousands of packets, for the time between two looks, or while the disk is busy."""
-_PERIOD_S = 0.05
 _SECTION, _INTERFACE, _ENHANCED_PACKET, _STATISTICS = 0x0A0D0D0A, 1, 6, 5
 _ETHERNET = 1
 _COMMENT, _IF_NAME, _IF_TSRESOL, _EPB_FLAGS, _ISB_IFDROP = 1, 2, 9, 2, 5
 _NANOSECONDS = 9
 """A resolution of 10 to the power of -9 seconds."""
 
-Where = Literal["node", "port"]
-FileTime = Callable[[int], int]
-"""The time that a file shows for a packet, by the kernel's time of it. Both in nanoseconds since 1970."""
 
-
-class Capture:
+class Capture(ABC):
     """A capture that runs until it is stopped or the lab ends.
 
     The first ``snap_bytes`` of each packet are kept, with its length. ``max_bytes`` bounds the packets in the
@@ -45,94 +27,40 @@ class Capture:
     faster than they could be written.
     """
 
-    def __init__(
-        self,
-        namespace: Namespace,
-        device: str,
-        path: Path,
-        *,
-        snap_bytes: int,
-        max_bytes: int,
-        comment: str = "",
-        file_time: FileTime = int,
-    ) -> None:
-        """Begins the capture. Raises: ``LabError`` if the file cannot be written."""
-        self.path = path
+    def __init__(self, device: str, node: str, options: CaptureOptions) -> None:
+        """Opens the file. Raises: ``LabError`` if it cannot be written."""
+        self.path = options.path
         self.packets = 0
         self.dropped = 0
-        self._left_bytes = max_bytes
-        self._file_time = file_time
-        self._buffer = bytearray(snap_bytes)
-        with entered(namespace.fd):
-            # Protocol 0 receives nothing until bind: with ETH_P_ALL, packets of other devices would come
-            # first.
-            made = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 0)
-            try:
-                made.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER_BYTES)
-                made.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
-                made.bind((device, _ETH_P_ALL))
-                self._file: BinaryIO = path.open("wb")
-            except OSError as error:
-                made.close()
-                raise LabError(f"cannot capture {device} of {namespace.name} to {path}: {error}") from error
-        made.setblocking(False)
-        self._socket = made
-        self._file.write(_section(comment) + _interface(f"{namespace.name}:{device}", snap_bytes))
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"netns-capture-{device}", daemon=True)
-        self._thread.start()
+        self._left_bytes = options.max_bytes
+        self._snap_bytes = options.snap_bytes
+        self._file_time = options.file_time
+        try:
+            self._file: BinaryIO = self.path.open("wb")
+        except OSError as error:
+            raise LabError(f"cannot capture {device} of {node} to {self.path}: {error}") from error
+        self._file.write(_section(options.comment) + _interface(f"{node}:{device}", self._snap_bytes))
 
+    @abstractmethod
     def stop(self) -> None:
         """Writes the packets that have arrived and the number of dropped ones, and closes the file.
         Blocks."""
-        if self._stopping.is_set():
-            return
-        self._stopping.set()
-        self._thread.join()
 
-    def _run(self) -> None:
-        try:
-            with self._socket, self._file:
-                while not self._stopping.wait(_PERIOD_S):
-                    self._write_waiting()
-                self._write_waiting()  # those that came before the stop
-                self._file.write(self._statistics())
-        except OSError:  # the disk is full: the file can be read up to here, and the capture ends
-            self.dropped += 1
-
-    def _write_waiting(self) -> None:
-        """Writes the packets in the socket, to the disk: a process that is killed leaves whole packets."""
-        while self._take():
-            pass
-        self._file.flush()
-
-    def _take(self) -> bool:
-        """Writes one packet. False if none is waiting."""
-        try:
-            # with MSG_TRUNC the kernel tells the packet's whole length, however little of it fits
-            length, ancillary, _, origin = self._socket.recvmsg_into([self._buffer], 64, socket.MSG_TRUNC)
-        except BlockingIOError:
-            return False
-        # The kernel's time of the packet, a struct timespec.
-        seconds, nanoseconds = struct.unpack("=qq", ancillary[0][2])
-        at_ns = self._file_time(seconds * 10**9 + nanoseconds)
-        block = _packet(bytes(self._buffer[:length]), length, at_ns, outgoing=origin[2] == _PACKET_OUTGOING)
+    def _add(self, kept: bytes, length: int, at_ns: int, outgoing: bool) -> None:
+        """Writes a packet of ``length`` bytes, of which ``kept`` are kept. ``at_ns`` is the lab's time."""
+        block = _packet(kept, length, self._file_time(at_ns), outgoing)
         if len(block) > self._left_bytes:
             self.dropped += 1
         else:
             self._left_bytes -= len(block)
             self._file.write(block)
             self.packets += 1
-        return True
 
-    def _statistics(self) -> bytes:
-        # struct tpacket_stats: packets, drops (those for which the socket's buffer had no room).
-        raw = self._socket.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, 8)
-        self.dropped += struct.unpack("=II", raw)[1]
-        now = self._file_time(time.time_ns())
+    def _add_statistics(self, at_ns: int) -> None:
+        now = self._file_time(at_ns)
         body = struct.pack("=III", 0, now >> 32, now & 0xFFFFFFFF)
         body += _option(_ISB_IFDROP, struct.pack("=Q", self.dropped)) + _option(0, b"")
-        return _block(_STATISTICS, body)
+        self._file.write(_block(_STATISTICS, body))
 
 
 def _block(kind: int, body: bytes) -> bytes:

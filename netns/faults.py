@@ -5,7 +5,8 @@
     await handle.ended()
     print(handle.log)
 
-The lab's own thread keeps the times, so a busy event loop does not delay a fault.
+The lab's schedule keeps the times. That of a real lab is a thread of its own, so a busy event loop does not
+delay a fault.
 """
 
 from __future__ import annotations
@@ -20,8 +21,7 @@ from netns.errors import SpecError
 from netns.spec import DIRECTIONS, Direction, check_rate
 
 if TYPE_CHECKING:
-    from netns.build import BuiltLab
-    from netns.thread import LabThread
+    from netns.engine import BuiltLab, Schedule
 
 
 class Fault:
@@ -37,7 +37,8 @@ class Fault:
         return [(0.0, True)] if for_s is None else [(0.0, True), (for_s, False)]
 
     def apply(self, lab: BuiltLab, cause: object) -> None:
-        """Breaks the lab on account of ``cause``. Called in the lab's thread, as ``undo`` is."""
+        """Breaks the lab on account of ``cause``. Called through the lab's schedule, as ``undo``
+        is."""
         raise NotImplementedError
 
     def undo(self, lab: BuiltLab, cause: object) -> None:
@@ -194,7 +195,7 @@ def _direction(direction: Direction) -> Direction:
 @dataclass(frozen=True, slots=True)
 class Applied:
     """One change that a fault has made. ``requested_s`` is the time for which it was asked for and
-    ``applied_s`` the time when it was done, both on the clock of ``time.monotonic``."""
+    ``applied_s`` the time when it was done, both on the lab's clock (``Lab.now``)."""
 
     fault: str
     breaks: bool
@@ -211,7 +212,7 @@ class FaultHandle:
     log: list[Applied] = field(default_factory=list)
     """The changes that were made so far."""
     _steps: list[Future[None]] = field(default_factory=list)
-    _thread: LabThread | None = None
+    _schedule: Schedule | None = None
     _undo: Callable[[float | None], None] | None = None
 
     async def began(self) -> None:
@@ -224,11 +225,11 @@ class FaultHandle:
 
     async def end(self, *, in_s: float = 0.0) -> None:
         """Ends the fault now, or in ``in_s`` seconds, no matter what its schedule says."""
-        if self._thread is None or self._undo is None:
+        if self._schedule is None or self._undo is None:
             return
-        at = self._thread.now() + in_s if in_s > 0 else None
+        at = self._schedule.now() + in_s if in_s > 0 else None
         undo = self._undo
-        await asyncio.wrap_future(self._thread.call(lambda: undo(at), at))
+        await asyncio.wrap_future(self._schedule.call(lambda: undo(at), at))
 
     @staticmethod
     async def _wait(steps: Iterable[Future[None]]) -> None:
@@ -243,9 +244,9 @@ class FaultHandle:
 
 
 def start(
-    fault: Fault, built: BuiltLab, thread: LabThread, *, begin_s: float, for_s: float | None
+    fault: Fault, built: BuiltLab, schedule: Schedule, *, begin_s: float, for_s: float | None
 ) -> FaultHandle:
-    """Puts the changes of a fault on the schedule of the lab's thread, from ``begin_s`` of its clock on.
+    """Puts the changes of a fault on the lab's schedule, from ``begin_s`` of its clock on.
 
     Raises: ``SpecError`` for nodes that the lab does not have and for an impossible duration.
     """
@@ -261,7 +262,7 @@ def start(
 
     def change(breaks: bool, requested_s: float) -> None:
         (fault.apply if breaks else fault.undo)(built, cause)
-        handle.log.append(Applied(repr(fault), breaks, requested_s, thread.now()))
+        handle.log.append(Applied(repr(fault), breaks, requested_s, schedule.now()))
 
     def step(breaks: bool, at: float) -> Callable[[], None]:
         return lambda: change(breaks, at)
@@ -271,10 +272,10 @@ def start(
             planned.cancel()  # does nothing to a step that has run
         # It may not have begun, or may be between two times down of a flap: then there is nothing to mend.
         if handle.log and handle.log[-1].breaks:
-            change(False, thread.now() if at is None else at)
+            change(False, schedule.now() if at is None else at)
 
-    handle._thread, handle._undo = thread, end
+    handle._schedule, handle._undo = schedule, end
     for offset, breaks in fault.timeline(for_s):
         at = begin_s + offset
-        handle._steps.append(thread.call(step(breaks, at), at))
+        handle._steps.append(schedule.call(step(breaks, at), at))
     return handle

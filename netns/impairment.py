@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from statistics import NormalDist, fmean, pstdev
 from typing import Literal
 
+from netns.delay_line import TABLE_SCALE
 from netns.errors import SpecError
-from netns.relay.delay_line import TABLE_SCALE
 
 JitterDistribution = Literal["uniform", "normal", "pareto"]
 DISTRIBUTIONS: tuple[JitterDistribution, ...] = ("uniform", "normal", "pareto")

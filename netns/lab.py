@@ -1,5 +1,7 @@
-"""The asyncio interface of a lab. Every call is carried out in the lab's own thread, so the event loop's
-thread never blocks and never changes its namespace. Works on asyncio's loop and on uvloop.
+"""The asyncio interface of a lab, whatever its engine. Works on asyncio's loop and on uvloop.
+
+Every call goes through the lab's schedule. That of a real lab is a thread of its own, so the event loop's
+thread never blocks and never changes its namespace. That of a simulated lab is the event loop.
 """
 
 from __future__ import annotations
@@ -12,26 +14,26 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
-from netns.build import BuiltLab
-from netns.capabilities import host_capabilities
-from netns.capture import Capture, FileTime, Where
+from netns.capture import Capture
 from netns.counters import LinkCounters
+from netns.engine import BuiltLab, CaptureOptions, FileTime, Schedule, Where
 from netns.errors import LabError, SpecError
 from netns.faults import Fault, FaultHandle, start
 from netns.impairment import BurstLoss, JitterDistribution
 from netns.planning import Plan, changed_shape, plan
 from netns.spec import DIRECTIONS, Direction, EngineName, LabSpec, Shape
-from netns.thread import LabThread
 from netns.traces import Playback, Trace, play
+
+if TYPE_CHECKING:
+    from netns.simulated.ports import DatagramPort
 
 T = TypeVar("T")
 
 _COUNTED_AT_ONCE = 8
 """The number of links whose counters are read in one call. At some 0.2 ms a link, a scheduled change waits
 for about 2 ms at most."""
-_LEAST_BUFFER_BYTES, _MOST_BUFFER_BYTES = 1 << 20, 1 << 28
 
 
 class Keep(enum.Enum):
@@ -56,14 +58,14 @@ class Lab:
         self._spec = spec
         self._plan: Plan | None = None
         self._built: BuiltLab | None = None
-        self._thread: LabThread | None = None
+        self._schedule: Schedule | None = None
 
     async def __aenter__(self) -> Lab:
         """Builds the lab. Raises: ``LabError`` or one of its subclasses if it cannot be built; then
         everything that was made is removed first."""
-        if self._thread is not None:
+        if self._schedule is not None:
             raise LabError("this lab is in use; make another Lab for another lab")
-        self._thread = LabThread("netns-lab")
+        self._schedule = _schedule(self._spec)
         try:
             await self._call(self._build)
         except BaseException:  # a cancellation too: __aexit__ is not called when __aenter__ fails
@@ -105,8 +107,14 @@ class Lab:
         return next(link.address for link in self.plan.links if link.name == self._known(node))
 
     def namespace_path(self, node: str) -> str:
-        """A path for ``nsenter --net=``. It is valid while the lab is up."""
-        return self._live().node(self._known(node)).path
+        """A path for ``nsenter --net=``. It is valid while the lab is up. Raises: ``LabError`` on simulated
+        links, which have no namespaces."""
+        return self._live().namespace_path(self._known(node))
+
+    def now(self) -> float:
+        """The lab's clock in seconds, to which the times of faults refer. It is ``time.monotonic``, or on
+        simulated links that of the event loop."""
+        return self._running_schedule().now()
 
     async def udp_socket(self, node: str, port: int = 0, buffer_bytes: int | None = None) -> socket.socket:
         """A non-blocking UDP socket in the node's namespace, bound to its address.
@@ -115,20 +123,26 @@ class Lab:
         buffer smaller than the queue, ``send`` therefore blocks, and the queue never drops a packet.
         ``buffer_bytes`` sets the send and the receive buffer, even beyond the system's limits; by default
         they are large enough for the node's queue.
+
+        Raises: ``LabError`` on simulated links, which have a ``datagram_port`` instead.
         """
-        built = self._live()
-        namespace, address = built.node(self._known(node)), self.address(node)
-
-        def make() -> socket.socket:
-            return namespace.udp_socket(address, port, buffer_bytes or _buffer_bytes(built, node))
-
-        made = self._running_thread().call(make)
+        built, name = self._live(), self._known(node)
+        made = self._running_schedule().call(lambda: built.udp_socket(name, port, buffer_bytes))
         try:
             return await asyncio.wrap_future(made)
         except asyncio.CancelledError:
             # The thread may be making the socket at this moment, and nobody else would close it.
             made.add_done_callback(_close_unwanted)
             raise
+
+    async def datagram_port(self, node: str, port: int = 0, *, checksums: bool = True) -> DatagramPort:
+        """A UDP port of a node of simulated links, at its address. ``port`` 0 takes a free one. Without
+        ``checksums`` the datagrams that it sends have none, so a receiver cannot notice a corrupted one.
+
+        Raises: ``LabError`` for a port that is taken, and on the other engines, which have sockets.
+        """
+        built, name = self._live(), self._known(node)
+        return await self._call(lambda: built.datagram_port(name, port, checksums))
 
     def link(self, node: str) -> Link:
         """The link of a node."""
@@ -147,8 +161,9 @@ class Lab:
     ) -> Capture:
         """Captures the frames that pass the node's device, or with ``at="port"`` the switch's end of its
         link, into a pcapng file. It goes on until the lab ends or ``Capture.stop`` is called, which blocks
-        and so belongs in a thread. ``comment`` is shown by programs that read the file. ``file_time`` turns
-        the kernel's time of a packet into the one in the file.
+        and so belongs in a thread (but not on simulated links). ``comment`` is shown by programs that read
+        the file. ``file_time`` turns the lab's time of a packet into the one in the file (see
+        ``engine.FileTime``).
 
         Raises: ``SpecError``, or ``LabError`` if the file cannot be written."""
         if at not in ("node", "port"):
@@ -156,15 +171,8 @@ class Lab:
         if snap_bytes < 64 or max_bytes < 4096:
             raise SpecError("a capture keeps 64 bytes of a packet and 4096 in all, or more")
         built, name = self._live(), self._known(node)
-        begin = functools.partial(
-            Capture,
-            path=Path(path),
-            snap_bytes=snap_bytes,
-            max_bytes=max_bytes,
-            comment=comment,
-            file_time=file_time,
-        )
-        return await self._call(lambda: built.capture(name, at, begin))
+        options = CaptureOptions(Path(path), snap_bytes, max_bytes, comment, file_time)
+        return await self._call(lambda: built.capture(name, at, options))
 
     async def inject(self, fault: Fault, *, for_s: float | None = None) -> FaultHandle:
         """Breaks something now, and mends it after ``for_s`` seconds. Returns when it is broken.
@@ -180,8 +188,8 @@ class Lab:
         """
         if not in_s >= 0:  # "not at least 0" rather than "less than 0", which would let NaN through
             raise SpecError(f"a fault cannot begin in {in_s:g} s")
-        thread = self._running_thread()
-        return start(fault, self._live(), thread, begin_s=thread.now() + in_s, for_s=for_s)
+        schedule = self._running_schedule()
+        return start(fault, self._live(), schedule, begin_s=schedule.now() + in_s, for_s=for_s)
 
     async def check(self) -> None:
         """Raises ``RelayDiedError`` or ``LinkVanishedError`` if the lab is no longer whole. Without this
@@ -194,13 +202,11 @@ class Lab:
         They are read in small portions, so that neither a scheduled change nor the event loop waits for all
         of them. Raises: ``RelayDiedError``, ``LinkVanishedError``.
         """
-        built = self._live()
         names = [link.name for link in self._spec.links]
-        shared = await self._call(built.sample_shared)
+        read = await self._call(self._live().counter_reader)
         found: dict[str, LinkCounters] = {}
         for begin in range(0, len(names), _COUNTED_AT_ONCE):
-            some = names[begin : begin + _COUNTED_AT_ONCE]
-            found |= await self._call(functools.partial(built.counters, some, shared))
+            found |= await self._call(functools.partial(read, names[begin : begin + _COUNTED_AT_ONCE]))
         return found
 
     def _known(self, node: str) -> str:
@@ -215,7 +221,7 @@ class Lab:
         return self._built
 
     def _build(self) -> None:
-        self._built = BuiltLab(plan(self._spec, host_capabilities()))
+        self._built = _build(self._spec, self._running_schedule())
 
     def _unbuild(self) -> None:
         built, self._built = self._built, None
@@ -223,20 +229,22 @@ class Lab:
             built.close()
 
     async def _call(self, action: Callable[[], T]) -> T:
-        """Runs ``action`` in the lab's thread. It is finished there even if the caller is cancelled."""
-        return await asyncio.wrap_future(self._running_thread().call(action))
+        """Runs ``action`` through the schedule. It is finished there even if the caller is cancelled."""
+        future = self._running_schedule().call(action)
+        # The event loop carries an action out at once. The other way would cost it a turn.
+        return future.result() if future.done() else await asyncio.wrap_future(future)
 
-    def _running_thread(self) -> LabThread:
-        if self._thread is None:
+    def _running_schedule(self) -> Schedule:
+        if self._schedule is None:
             raise LabError("the lab is not up: use it inside `async with Lab(spec) as lab`")
-        return self._thread
+        return self._schedule
 
     async def _destroy(self) -> None:
-        thread, self._thread = self._thread, None
-        if thread is None:
+        schedule, self._schedule = self._schedule, None
+        if schedule is None:
             return
-        # The thread works in order, so a build whose caller was cancelled is finished before it is undone.
-        done = asyncio.wrap_future(thread.call(self._unbuild))
+        # It works in order, so a build whose caller was cancelled is finished before it is undone.
+        done = asyncio.wrap_future(schedule.call(self._unbuild))
         cancelled: asyncio.CancelledError | None = None
         # A cancellation that comes meanwhile must not leave half a lab: it is kept, and raised at the end.
         while not done.done():
@@ -244,7 +252,7 @@ class Lab:
                 await asyncio.shield(done)
             except asyncio.CancelledError as error:
                 cancelled = error
-        thread.close()
+        schedule.close()
         done.result()
         if cancelled is not None:
             raise cancelled
@@ -256,11 +264,26 @@ def _close_unwanted(made: Future[socket.socket]) -> None:
         made.result().close()
 
 
-def _buffer_bytes(built: BuiltLab, node: str) -> int:
-    # Eight times the queue, because the kernel charges a small packet to its socket with several times its
-    # size.
-    limit = built.rate_limit(node, "egress")
-    return max(_LEAST_BUFFER_BYTES, min(8 * limit.limit_bytes if limit else 0, _MOST_BUFFER_BYTES))
+def _schedule(spec: LabSpec) -> Schedule:
+    # An engine is imported when it is needed: a simulated lab needs neither netlink nor Linux.
+    if spec.engine == "simulated":
+        from netns.simulated.schedule import LoopSchedule
+
+        return LoopSchedule(asyncio.get_running_loop())
+    from netns.thread import LabThread
+
+    return LabThread("netns-lab")
+
+
+def _build(spec: LabSpec, schedule: Schedule) -> BuiltLab:
+    if spec.engine == "simulated":
+        from netns.simulated.lab import SimulatedLab
+
+        return SimulatedLab(plan(spec), asyncio.get_running_loop())
+    from netns.build import NamespaceLab
+    from netns.capabilities import host_capabilities
+
+    return NamespaceLab(plan(spec, host_capabilities()))
 
 
 class Link:
@@ -324,7 +347,7 @@ class Link:
         which = DIRECTIONS if direction == "both" else (direction,)
         built = self._lab._live()
 
-        # The present shape is read in the lab's thread too, so that two changes at the same time do not undo
+        # The present shape is read through the schedule too, so that two changes at the same time do not undo
         # each other.
         def apply() -> None:
             built.set_shapes(
@@ -356,7 +379,7 @@ class Link:
             loop=loop,
             start_s=start_s,
             built=self._lab._live(),
-            thread=self._lab._running_thread(),
+            schedule=self._lab._running_schedule(),
         )
 
     def shape(self, direction: Direction) -> Shape:

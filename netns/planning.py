@@ -7,6 +7,9 @@ port.
 The connection between the two devices is called the wire. It is a veth pair where packets are neither delayed
 nor lost. Where they are, it is a veth pair with netem on both devices (kernel engine), or two TAP devices
 with the relay process between them (relay engine).
+
+The simulated engine makes none of this. Its nodes have the same addresses and its directions the same rate
+limits, queues and seeds, so that all that is refused on the way is refused on each engine.
 """
 
 from __future__ import annotations
@@ -14,21 +17,30 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from netns.capabilities import Capabilities
 from netns.errors import CapabilityError, PrivilegeError
 from netns.impairment import Impairment
 from netns.qdiscs import Gate, Qdisc, RateLimit, lifted_rate_limit, netem_for, rate_limit_for
 from netns.spec import DIRECTIONS, Direction, EngineName, LabSpec, LinkSpec, Shape, rate_text
 
-Wire = Literal["veth", "netem", "relay"]
+if TYPE_CHECKING:
+    from netns.capabilities import Capabilities
+
+Wire = Literal["veth", "netem", "relay", "plain", "simulated"]
+"""``plain`` is the simulated engine's wire that cannot be impaired, as ``veth`` is that of the others."""
 
 NODE_DEVICE, NODE_DEVICE_INDEX = "eth0", 100
 BRIDGE, BRIDGE_INDEX = "br0", 100
-_RELAY_LEAST_BYTES, _RELAY_MOST_BYTES = 8 << 20, 512 << 20
-_RELAY_MOST_BPS = 100e6
-"""The rate for which the relay has room in a direction that has no rate limit."""
+_WIRES: dict[EngineName, tuple[Wire, Wire]] = {
+    "kernel": ("veth", "netem"),
+    "relay": ("veth", "relay"),
+    "simulated": ("plain", "simulated"),
+}
+"""The wire of a link without impairments, and of one with them."""
+_LINE_LEAST_BYTES, _LINE_MOST_BYTES = 8 << 20, 512 << 20
+_LINE_MOST_BPS = 100e6
+"""The rate for which a delay line has room in a direction that has no rate limit."""
 _SPARE_DESCRIPTORS = 32
 """For the relay's socket, captures, and whatever is opened for a moment."""
 FIRST_PORT_INDEX = 1000
@@ -39,15 +51,15 @@ namespace."""
 
 @dataclass(frozen=True, slots=True)
 class DirectionPlan:
-    """One direction: its shape, the qdiscs on its sending device (root first), and on the relay engine the
-    impairments that the relay applies (None: the wire does not pass through the relay)."""
+    """One direction: its shape, the qdiscs on its sending device (root first), and the impairments of its
+    delay line (``delay_line``) on an engine that has these (None: the wire has no line)."""
 
     shape: Shape
     seed: int
     qdiscs: tuple[Qdisc, ...]
-    relayed: Impairment | None = None
-    relay_limit_bytes: int = 0
-    """The most that the relay holds for this direction."""
+    line: Impairment | None = None
+    line_limit_bytes: int = 0
+    """The most that the line holds."""
 
     @property
     def rate_limit(self) -> RateLimit | None:
@@ -102,6 +114,8 @@ class Plan:
     @property
     def namespaces(self) -> tuple[str, ...]:
         """The names of all namespaces, the switch's first."""
+        if self.engine == "simulated":
+            return ()
         return ("switch", *(link.name for link in self.links))
 
     @property
@@ -117,14 +131,18 @@ class Plan:
 
     def describe(self) -> list[str]:
         """The plan in lines for people."""
-        lines = [f"engine {self.engine}, mtu {self.mtu_bytes}", f"namespace switch: bridge {BRIDGE}"]
+        lines = [f"engine {self.engine}, mtu {self.mtu_bytes}"]
+        kind = "node"
+        if self.namespaces:
+            kind = "namespace"
+            lines.append(f"namespace switch: bridge {BRIDGE}")
         for link in self.links:
             lines.append(
-                f"namespace {link.name}: {NODE_DEVICE} {link.address}/{link.prefix_length} {link.mac} "
+                f"{kind} {link.name}: {NODE_DEVICE} {link.address}/{link.prefix_length} {link.mac} "
                 f"--{link.wire}-- switch {link.port}"
             )
             for which in DIRECTIONS:
-                lines.append(f"  {which}: {_describe(link.direction(which))}")
+                lines.append(f"  {which}: {_describe(link.direction(which), link.wire)}")
         return lines
 
 
@@ -135,7 +153,7 @@ def plan(spec: LabSpec, capabilities: Capabilities | None = None) -> Plan:
     that the specification asks for is ever left out.
     """
     engine = _choose_engine(spec, capabilities)
-    if capabilities is not None:
+    if capabilities is not None and engine != "simulated":
         _check(spec, engine, capabilities)
     return Plan(
         engine=engine,
@@ -156,10 +174,10 @@ def plan_direction(
     if limit is None and has_queue:
         limit = lifted_rate_limit(mtu_bytes)
     rate = (limit,) if limit else ()
-    # A wire of an impaired link gets its netem, or its place in the relay, even while the shape asks for
-    # nothing: an impairment can then be set later without replacing a qdisc and losing the packets in it.
-    if wire == "relay":
-        return DirectionPlan(shape, seed, rate, shape.impairment, _relay_limit_bytes(shape))
+    # A wire of an impaired link gets its netem, or its delay line, even while the shape asks for nothing: an
+    # impairment can then be set later without replacing a qdisc and losing the packets in it.
+    if wire in ("relay", "simulated"):
+        return DirectionPlan(shape, seed, rate, shape.impairment, _line_limit_bytes(shape))
     if wire == "netem":
         refusal = netem_refusal(shape)
         if refusal is not None:
@@ -167,7 +185,7 @@ def plan_direction(
         return DirectionPlan(shape, seed, (netem_for(shape, seed), *rate))
     if shape.impairment:
         raise CapabilityError(
-            "this link was built as a plain veth pair, which cannot delay or lose packets: "
+            "this link was built as a plain wire, which cannot delay or lose packets: "
             "build it with LinkSpec(live_impairments=True)"
         )
     return DirectionPlan(shape, seed, rate)
@@ -190,19 +208,19 @@ def netem_refusal(shape: Shape) -> str | None:
     return None
 
 
-def _relay_limit_bytes(shape: Shape) -> int:
-    # Twice the bytes that can be under way, because each packet costs the relay memory beside its bytes (see
+def _line_limit_bytes(shape: Shape) -> int:
+    # Twice the bytes that can be under way, because each packet costs memory beside its bytes (see
     # delay_line.PACKET_OVERHEAD_BYTES).
-    rate_bps = shape.rate_bps if shape.rate_bps is not None else _RELAY_MOST_BPS
+    rate_bps = shape.rate_bps if shape.rate_bps is not None else _LINE_MOST_BPS
     limit = 2 * rate_bps / 8 * shape.impairment.longest_delay_s
     # Without a rate the bytes under way are a guess, which refuses nothing.
-    if shape.rate_bps is not None and limit > _RELAY_MOST_BYTES:
+    if shape.rate_bps is not None and limit > _LINE_MOST_BYTES:
         raise CapabilityError(
-            f"the relay would have to hold {limit / 2**20:.0f} MiB for {rate_text(shape.rate_bps)} with a "
-            f"delay of {shape.delay_s:g} s, and holds at most {_RELAY_MOST_BYTES >> 20} MiB a direction: "
-            "lower one of them, or use engine='kernel'"
+            f"the link would have to hold {limit / 2**20:.0f} MiB for {rate_text(shape.rate_bps)} with a "
+            f"delay of {shape.delay_s:g} s, and the relay and simulated engines hold at most "
+            f"{_LINE_MOST_BYTES >> 20} MiB a direction: lower one of them, or use engine='kernel'"
         )
-    return max(_RELAY_LEAST_BYTES, min(round(limit), _RELAY_MOST_BYTES))
+    return max(_LINE_LEAST_BYTES, min(round(limit), _LINE_MOST_BYTES))
 
 
 def _choose_engine(spec: LabSpec, capabilities: Capabilities | None) -> EngineName:
@@ -235,8 +253,7 @@ def _check(spec: LabSpec, engine: EngineName, capabilities: Capabilities) -> Non
 
 
 def _plan_link(spec: LabSpec, link: LinkSpec, index: int, engine: EngineName) -> LinkPlan:
-    impaired_wire: Wire = "relay" if engine == "relay" else "netem"
-    wire: Wire = impaired_wire if link.impaired else "veth"
+    wire = _WIRES[engine][link.impaired]
     address = spec.network.network_address + index + 1
     directions = {
         which: plan_direction(
@@ -294,15 +311,15 @@ def changed_plan(plan: Plan, link: str, which: Direction, changes: Mapping[str, 
     return replace(plan, links=tuple(after if each is before else each for each in plan.links))
 
 
-def _describe(direction: DirectionPlan) -> str:
+def _describe(direction: DirectionPlan, wire: Wire) -> str:
+    rate = "rate" if wire in ("plain", "simulated") else "htb"
     parts = []
     for qdisc in direction.qdiscs:
         if isinstance(qdisc, RateLimit):
-            parts.append(
-                f"htb {rate_text(qdisc.rate_bps)}, burst {qdisc.burst_bytes} B, queue {qdisc.limit_bytes} B"
-            )
+            bounds = f"burst {qdisc.burst_bytes} B, queue {qdisc.limit_bytes} B"
+            parts.append(f"{rate} {rate_text(qdisc.rate_bps)}, {bounds}")
         else:
             parts.append(f"netem {qdisc.impairment.describe()}, limit {qdisc.limit_packets} packets")
-    if direction.relayed is not None:
-        parts.append(f"relay {direction.relayed.describe()}")
+    if direction.line is not None:
+        parts.append(f"{wire} {direction.line.describe()}")
     return "; ".join(parts) or "unshaped"

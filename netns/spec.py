@@ -12,13 +12,14 @@ import math
 import re
 from collections import Counter
 from dataclasses import dataclass, fields
-from typing import Literal
+from typing import Literal, get_args
 
 from netns.errors import SpecError
 from netns.impairment import DISTRIBUTIONS, BurstLoss, Impairment, JitterDistribution, check_probability
 
 Direction = Literal["egress", "ingress"]
-EngineName = Literal["kernel", "relay"]
+EngineName = Literal["kernel", "relay", "simulated"]
+EngineChoice = EngineName | Literal["auto"]
 DIRECTIONS: tuple[Direction, Direction] = ("egress", "ingress")
 
 ETHERNET_HEADER_BYTES = 14
@@ -123,8 +124,8 @@ class Shape:
 
     @property
     def impairment(self) -> Impairment:
-        """All but the rate and its queue. The engine provides these, and htb provides the rate on both
-        engines."""
+        """All but the rate and its queue. The engine provides these, and htb provides the rate on the
+        kernel and relay engines."""
         return Impairment(**{item.name: getattr(self, item.name) for item in fields(Impairment)})
 
 
@@ -159,14 +160,15 @@ class LabSpec:
     """A whole lab: a star of links around one switch.
 
     ``engine`` delays and loses packets. It is ``kernel`` (netem), ``relay`` (a process), or ``auto``: the
-    kernel where it can do all that the links need, else the relay. ``seed`` makes losses and jitter
-    repeatable on the relay.
+    kernel where it can do all that the links need, else the relay. ``simulated`` has neither namespaces nor
+    sockets, and needs nothing of the host. ``seed`` makes losses and jitter repeatable on the relay and on
+    simulated links.
 
     Raises: ``SpecError`` for duplicate names, too many links, or a subnet that is too small.
     """
 
     links: tuple[LinkSpec, ...]
-    engine: Literal["auto", "kernel", "relay"] = "auto"
+    engine: EngineChoice = "auto"
     seed: int = 0
     subnet: str = "10.77.0.0/16"
     mtu_bytes: int = 1500
@@ -177,8 +179,9 @@ class LabSpec:
         repeated = [name for name, count in Counter(link.name for link in self.links).items() if count > 1]
         if repeated:
             raise SpecError(f"every node has one link; named more than once: {', '.join(repeated)}")
-        if self.engine not in ("auto", "kernel", "relay"):
-            raise SpecError(f"engine {self.engine!r} is none of auto, kernel, relay")
+        engines = ("auto", *get_args(EngineName))
+        if self.engine not in engines:
+            raise SpecError(f"engine {self.engine!r} is none of {', '.join(engines)}")
         if not 576 <= self.mtu_bytes <= 9000:
             raise SpecError(f"mtu_bytes={self.mtu_bytes} is outside 576 to 9000")
         # The first and the last address of a subnet belong to no node: network and broadcast.

@@ -29,8 +29,7 @@ from netns.qdiscs import Gate
 from netns.spec import ETHERNET_HEADER_BYTES, MAX_DELAY_S, RATE_RANGE_BPS, Direction, Shape
 
 if TYPE_CHECKING:
-    from netns.build import BuiltLab
-    from netns.thread import LabThread
+    from netns.engine import BuiltLab, Schedule
 
 MAHIMAHI_PACKET_BYTES = 1500
 INTERVAL_S = 0.1
@@ -300,14 +299,14 @@ def _hold_s(point: TracePoint, following: TracePoint, end_s: float, frame_bits: 
 class Playback:
     """A trace that is being replayed on one direction of a link."""
 
-    def __init__(self, trace: Trace, loop: bool, start_s: float, apply: _Apply, thread: LabThread) -> None:
-        self._trace, self._loop, self._apply, self._thread = trace, loop, apply, thread
+    def __init__(self, trace: Trace, loop: bool, start_s: float, apply: _Apply, schedule: Schedule) -> None:
+        self._trace, self._loop, self._apply, self._schedule = trace, loop, apply, schedule
         self._steps = tuple(steps(trace, apply.frame_bytes, loop=loop))
-        self._start = thread.now() - start_s
+        self._start = schedule.now() - start_s
         # The step that holds now: its turn through the trace and its index, -1 before a turn's first step.
         self._turn, self._index = 0, -1
         self._done: Future[None] = Future()
-        self._next: Future[None] = thread.call(self._step)
+        self._next: Future[None] = schedule.call(self._step)
 
     async def ended(self) -> None:
         """Waits until the trace ends or is stopped. Raises the error if a point could not be applied."""
@@ -315,12 +314,12 @@ class Playback:
 
     async def stop(self) -> None:
         """Stops the trace. The link keeps the values of the last point."""
-        await asyncio.wrap_future(self._thread.call(self._finish))
+        await asyncio.wrap_future(self._schedule.call(self._finish))
 
     @property
     def position_s(self) -> float:
         """The time within the trace, in seconds."""
-        return (self._thread.now() - self._start) % self._trace.duration_s
+        return (self._schedule.now() - self._start) % self._trace.duration_s
 
     def _finish(self) -> None:
         self._next.cancel()
@@ -345,8 +344,8 @@ class Playback:
         """Applies the latest step that is due and schedules the next one."""
         if self._done.done():
             return
-        now = self._thread.now()
-        # A thread that is late skips steps, rather than applying them late one by one.
+        now = self._schedule.now()
+        # A schedule that is late skips steps, rather than applying them late one by one.
         while self._due(self._turn, self._index + 1) <= now:
             self._index += 1
             if self._index == len(self._steps):  # the end of the trace
@@ -361,7 +360,7 @@ class Playback:
             except BaseException as error:
                 self._done.set_exception(error)
                 return
-        self._next = self._thread.call(self._step, self._due(self._turn, self._index + 1))
+        self._next = self._schedule.call(self._step, self._due(self._turn, self._index + 1))
         self._next.add_done_callback(self._scheduled)
 
     def _scheduled(self, step: Future[None]) -> None:
@@ -401,7 +400,7 @@ def play(
     loop: bool,
     start_s: float,
     built: BuiltLab,
-    thread: LabThread,
+    schedule: Schedule,
 ) -> Playback:
     """Starts to replay a trace; see ``Link.replay``. Raises: ``SpecError``, ``CapabilityError``."""
     if not 0 <= start_s < trace.duration_s:
@@ -410,4 +409,4 @@ def play(
     # A point that the link cannot have is refused now, rather than in the middle of the trace.
     for point in trace.settings():
         built.check_shape(link, direction, apply.shape(point))
-    return Playback(trace, loop, start_s, apply, thread)
+    return Playback(trace, loop, start_s, apply, schedule)

@@ -26,7 +26,7 @@ from heapq import heappop, heappush, heapreplace
 from os import read, write
 from typing import Any
 
-from netns.relay.delay_line import DelayLine
+from netns.delay_line import DelayLine
 
 _PR_SET_PDEATHSIG, _PR_SET_TIMERSLACK = 1, 29
 _PRIORITY = 50
@@ -55,7 +55,7 @@ class RelayLine:
 
     def __init__(self, number: int, source: int, sink: int, seed: int) -> None:
         self.number, self.source, self.sink = number, source, sink
-        self.delay = DelayLine(seed=seed, limit_bytes=_LINE_LIMIT_BYTES)
+        self.delay: DelayLine[bytes] = DelayLine(seed=seed, limit_bytes=_LINE_LIMIT_BYTES)
         self.due = _NEVER
         """The time of its valid entry in the relay's heap."""
         self.last_read = 0.0

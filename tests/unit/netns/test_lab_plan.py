@@ -75,9 +75,9 @@ def test_without_netem_only_impaired_links_are_relayed():
     assert [link.wire for link in made.links] == ["relay", "veth"]
     cam1 = made.links[0]
     assert [type(qdisc) for qdisc in cam1.egress.qdiscs] == [RateLimit]
-    assert cam1.egress.relayed.delay_s == 0.005
-    assert cam1.ingress.relayed is not None
-    assert not cam1.ingress.relayed
+    assert cam1.egress.line.delay_s == 0.005
+    assert cam1.ingress.line is not None
+    assert not cam1.ingress.line
 
 
 def test_what_the_host_lacks_is_an_error_that_says_why():

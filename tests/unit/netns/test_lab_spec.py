@@ -5,7 +5,7 @@ import pytest
 
 from netns import BurstLoss, LabSpec, LinkSpec, Shape, SpecError
 from netns.impairment import DISTRIBUTIONS, jitter_table
-from netns.relay.delay_line import TABLE_SCALE
+from netns.delay_line import TABLE_SCALE
 
 
 @pytest.mark.parametrize(

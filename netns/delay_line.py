@@ -1,6 +1,7 @@
 """One direction of a wire: a packet goes in at one time and comes out at another, or never. Pure.
 
-It imports only the standard library, and little of it: the relay process imports this and must start quickly.
+The relay moves frames through it, as bytes, and the simulated engine packets of its own kind: the rules are
+the same. It imports only the standard library, and little of it: the relay process must start quickly.
 """
 
 from __future__ import annotations
@@ -8,18 +9,29 @@ from __future__ import annotations
 import random
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
 
 PACKET_OVERHEAD_BYTES = 160
 """The memory that a waiting packet takes beside its bytes, for the objects that hold it."""
 TABLE_SCALE = 8192
 """The value in a table that stands for one ``jitter_s``: netem's NETEM_DIST_SCALE."""
+_TABLE_REACH = 4.0
+"""No value in a table is further from the mean, in units of ``jitter_s``: they have 16 bits."""
 
+P = TypeVar("P")
 Burst = tuple[float, float, float, float]
 """The probabilities of ``impairment.BurstLoss``: enter the bad state, leave it, loss in the bad state, loss
 in the good one."""
 
 
-class DelayLine:
+def flipped(frame: bytes, bit: int) -> bytes:
+    """The same bytes with one bit inverted."""
+    changed = bytearray(frame)
+    changed[bit // 8] ^= 1 << bit % 8
+    return bytes(changed)
+
+
+class DelayLine(Generic[P]):
     """Loses, duplicates, corrupts and delays packets. It keeps their order unless reordering was asked for,
     and holds at most ``limit_bytes``.
 
@@ -29,14 +41,49 @@ class DelayLine:
     another one affects.
     """
 
-    def __init__(self, *, seed: int, limit_bytes: int) -> None:
-        self._seed = seed
+    __slots__ = (
+        "_ahead",
+        "_burst",
+        "_corrupt",
+        "_delay_s",
+        "_duplicate",
+        "_flip",
+        "_held_bytes",
+        "_in_burst",
+        "_jitter_s",
+        "_last_due",
+        "_limit_bytes",
+        "_loss",
+        "_plain",
+        "_reorder",
+        "_seed",
+        "_size",
+        "_streams",
+        "_table",
+        "_waiting",
+        "least_delay_s",
+        "lost",
+        "next_due",
+        "overflowed",
+    )
+
+    def __init__(
+        self,
+        *,
+        seed: int,
+        limit_bytes: int,
+        size: Callable[[P], int] = len,  # type: ignore[assignment]
+        flip: Callable[[P, int], P] = flipped,  # type: ignore[assignment]
+    ) -> None:
+        """``size`` tells the bytes of a packet, and ``flip`` makes one with an inverted bit. The defaults are
+        for packets that are bytes."""
+        self._seed, self._size, self._flip = seed, size, flip
         self._streams: dict[str, Callable[[], float]] = {}
         self._limit_bytes = limit_bytes
         # Delayed packets, and those that reordering lets overtake them. Due times never decrease within
         # either, so two queues do without a heap.
-        self._waiting: deque[tuple[float, bytes]] = deque()
-        self._ahead: deque[tuple[float, bytes]] = deque()
+        self._waiting: deque[tuple[float, P]] = deque()
+        self._ahead: deque[tuple[float, P]] = deque()
         self._last_due = 0.0
         self._held_bytes = 0
         self._in_burst = False
@@ -74,6 +121,9 @@ class DelayLine:
             self._limit_bytes = limit_bytes
         if burst is None:  # a model that comes later begins in its good state
             self._in_burst = False
+        reach = _TABLE_REACH if table else 1.0
+        self.least_delay_s = 0.0 if reorder else max(0.0, delay_s - reach * jitter_s)
+        """No packet that comes in from now on comes out sooner than after this time."""
         # With a fixed delay alone nothing is drawn, and push can take a shorter way.
         self._plain = not (burst or loss or jitter_s or reorder or duplicate or corrupt)
 
@@ -86,7 +136,7 @@ class DelayLine:
         self._held_bytes, self._last_due, self.next_due = 0, 0.0, None
         return count
 
-    def push(self, packet: bytes, now: float) -> bool:
+    def push(self, packet: P, now: float) -> bool:
         """Takes in a packet at ``now`` (seconds, never decreasing). False if it will not come out."""
         if self._plain:
             return self._enqueue(packet, now + self._delay_s)
@@ -100,22 +150,25 @@ class DelayLine:
                 passed = True
         return passed
 
+    def first(self) -> P:
+        """The packet that comes out next. To be called only when one is waiting."""
+        return (self._ahead or self._waiting)[0][1]
+
     @property
     def backlog_bytes(self) -> int:
         """The bytes of the packets that are under way, without the overhead that counts towards the limit."""
         return self._held_bytes - PACKET_OVERHEAD_BYTES * (len(self._waiting) + len(self._ahead))
 
-    def pop_due(self, now: float) -> list[bytes]:
+    def pop_due(self, now: float) -> list[P]:
         """Takes out the packets that are due by ``now``, in their order."""
-        ahead, waiting = self._ahead, self._waiting
+        ahead, waiting, size = self._ahead, self._waiting, self._size
         out = []
         # A packet that overtakes is due when it enters, so it goes before all that are still here.
-        while ahead and ahead[0][0] <= now:
-            out.append(ahead.popleft()[1])
-        while waiting and waiting[0][0] <= now:
-            out.append(waiting.popleft()[1])
-        for packet in out:
-            self._held_bytes -= len(packet) + PACKET_OVERHEAD_BYTES
+        for queue in (ahead, waiting) if ahead else (waiting,):
+            while queue and queue[0][0] <= now:
+                packet = queue.popleft()[1]
+                self._held_bytes -= size(packet) + PACKET_OVERHEAD_BYTES
+                out.append(packet)
         first = ahead or waiting
         self.next_due = first[0][0] if first else None
         return out
@@ -138,12 +191,13 @@ class DelayLine:
             self._in_burst = not was_bad
         return self._draw("loss") < (in_bad if was_bad else in_good)
 
-    def _delay(self, packet: bytes, now: float) -> bool:
+    def _delay(self, packet: P, now: float) -> bool:
         if self._corrupt and self._draw("corrupt") < self._corrupt:
             packet = self._corrupted(packet)
         if self._reorder and self._draw("reorder") < self._reorder:  # it skips the delay, and draws no jitter
             return self._enqueue(packet, now, ahead=True)
-        return self._enqueue(packet, now + self._delay_s + self._jitter())
+        # No packet arrives before it was sent, however far the jitter reaches.
+        return self._enqueue(packet, now + max(0.0, self._delay_s + self._jitter()))
 
     def _jitter(self) -> float:
         if not self._jitter_s:
@@ -153,16 +207,13 @@ class DelayLine:
             return self._jitter_s * (2.0 * drawn - 1.0)
         return self._jitter_s * self._table[int(drawn * len(self._table))] / TABLE_SCALE
 
-    def _corrupted(self, packet: bytes) -> bytes:
-        if not packet:  # it has no bit that could be inverted
-            return packet
-        bit = int(self._draw("bit") * 8 * len(packet))
-        changed = bytearray(packet)
-        changed[bit // 8] ^= 1 << bit % 8
-        return bytes(changed)
+    def _corrupted(self, packet: P) -> P:
+        size = self._size(packet)
+        # an empty one has no bit that could be inverted
+        return self._flip(packet, int(self._draw("bit") * 8 * size)) if size else packet
 
-    def _enqueue(self, packet: bytes, due: float, ahead: bool = False) -> bool:
-        held = self._held_bytes + len(packet) + PACKET_OVERHEAD_BYTES
+    def _enqueue(self, packet: P, due: float, ahead: bool = False) -> bool:
+        held = self._held_bytes + self._size(packet) + PACKET_OVERHEAD_BYTES
         if held > self._limit_bytes:
             self.overflowed += 1
             return False
