@@ -7,6 +7,7 @@ delivery, and everything that was due in between then happens in the order of it
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from collections import deque
 from collections.abc import Sequence
 from heapq import heappop, heappush, heapreplace
@@ -34,6 +35,8 @@ class Switch:
         self._count = 0
         self._arrived: deque[tuple[DatagramPort, bytes, tuple[str, int]]] = deque()
         self._timer: asyncio.TimerHandle | None = None
+        # Not that of the sender who happens to set the timer: it is for the packets of others too.
+        self._context = contextvars.copy_context()
         self._wake = NEVER
         """The time for which the timer is set."""
         self._busy = self._stopped = False
@@ -173,7 +176,7 @@ class Switch:
             if self._timer is not None:
                 self._timer.cancel()
             self._wake = wake
-            self._timer = self._loop.call_at(wake, self._on_time)
+            self._timer = self._loop.call_at(wake, self._on_time, context=self._context)
 
     def _on_time(self) -> None:
         self._timer, self._wake = None, NEVER

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from netns.impairment import DISTRIBUTIONS, jitter_table
 from netns.delay_line import PACKET_OVERHEAD_BYTES, DelayLine
+from netns.impairment import DISTRIBUTIONS, jitter_table
 
 
 def line(*, seed=1, limit_bytes=1 << 20, **impairment):

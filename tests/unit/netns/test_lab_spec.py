@@ -4,8 +4,8 @@ import statistics
 import pytest
 
 from netns import BurstLoss, LabSpec, LinkSpec, Shape, SpecError
-from netns.impairment import DISTRIBUTIONS, jitter_table
 from netns.delay_line import TABLE_SCALE
+from netns.impairment import DISTRIBUTIONS, jitter_table
 
 
 @pytest.mark.parametrize(

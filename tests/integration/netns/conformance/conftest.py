@@ -1,5 +1,5 @@
-"""The engine on which a test runs. Each test runs on both, on the kernel engine only where the kernel has
-netem."""
+"""The engine on which a test runs. Here each test runs on the engines with real packets, on the kernel engine
+only where the kernel has netem. tests/sim/links has the same tests on simulated links."""
 
 from __future__ import annotations
 

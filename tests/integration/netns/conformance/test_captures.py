@@ -1,4 +1,4 @@
-"""Captures on both engines: what left a node, and what came out at the other end of an impaired link."""
+"""Captures on every engine: what left a node, and what came out at the other end of an impaired link."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Both engines change, cut and join a link in the same way while packets are on it."""
+"""Every engine changes, cuts and joins a link in the same way while packets are on it."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ async def test_a_shorter_delay_overtakes_nothing(engine):
             await send(sender, receiver, 10)
             await lab.link("cam").set(direction="egress", delay_s=0.01)
             for number in range(10, 20):
-                sender.sendto(number.to_bytes(4, "little"), receiver.getsockname())
+                sender.send(number.to_bytes(4, "little"), receiver)
             assert numbers(await arrived(receiver, 20)) == list(range(20))
 
 

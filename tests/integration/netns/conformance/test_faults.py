@@ -1,8 +1,9 @@
-"""Faults and traces begin, end and overlap on both engines, and their handles say when."""
+"""Faults and traces begin, end and overlap on every engine, and their handles say when."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import statistics
 
 import pytest
@@ -22,7 +23,16 @@ from netns import (
     Trace,
     TracePoint,
 )
-from tests.integration.netns.traffic import TIMING, arrived, drain, flooded_rate_bps, pair, send, two
+from tests.integration.netns.traffic import (
+    TIMING,
+    arrived,
+    drain,
+    endpoint,
+    flooded_rate_bps,
+    pair,
+    send,
+    two,
+)
 
 SLOWNESS = 1 if TIMING else 4
 
@@ -99,30 +109,23 @@ async def test_rate_cliffs_take_the_lowest_and_give_back_what_was_set_meanwhile(
 
 async def test_a_partition_parts_two_sets_and_no_others(engine):
     names = ("a", "b", "c", "d")
-    async with Lab(LabSpec(links=tuple(LinkSpec(name) for name in names), engine=engine)) as lab:
-        sockets = {name: await lab.udp_socket(name) for name in names}
+    spec = LabSpec(links=tuple(LinkSpec(name) for name in names), engine=engine)
+    async with Lab(spec) as lab:
+        with contextlib.ExitStack() as stack:
+            ends = {name: stack.enter_context(await endpoint(lab, name)) for name in names}
 
-        async def reached(source: str) -> set[str]:
-            for target in names:
-                sockets[source].sendto(b"x", sockets[target].getsockname())
-            await asyncio.sleep(0.1 * SLOWNESS)
-            found = set()
-            for target in names:
-                try:
-                    while sockets[target].recv(10):
-                        found.add(target)
-                except BlockingIOError:
-                    continue
-            return found
+            async def reached(source: str) -> set[str]:
+                for target in names:
+                    ends[source].send(b"x", ends[target])
+                await asyncio.sleep(0.1 * SLOWNESS)
+                return {name for name in names if drain(ends[name])}
 
-        handle = await lab.inject(Partition({"a", "b"}, {"c"}), for_s=1.0 * SLOWNESS)
-        assert await reached("a") == {"a", "b", "d"}
-        assert await reached("c") == {"c", "d"}
-        assert await reached("d") == set(names)
-        await handle.ended()
-        assert await reached("a") == set(names)
-        for sock in sockets.values():
-            sock.close()
+            handle = await lab.inject(Partition({"a", "b"}, {"c"}), for_s=1.0 * SLOWNESS)
+            assert await reached("a") == {"a", "b", "d"}
+            assert await reached("c") == {"c", "d"}
+            assert await reached("d") == set(names)
+            await handle.ended()
+            assert await reached("a") == set(names)
 
 
 @pytest.mark.parametrize("direction", ["egress", "ingress"])
@@ -214,10 +217,10 @@ async def test_nothing_passes_in_an_outage_and_nothing_is_lost(engine):
             await playback.stop()
             # A change of both directions leaves the outage in its own one.
             await lab.link("cam").set(queue_s=0.4)
-            receiver.sendto(b"back", sender.getsockname())
+            receiver.send(b"back", sender)
             assert len(await arrived(sender, 1)) == 1
             for _ in range(20):
-                sender.sendto(bytes(1200), receiver.getsockname())
+                sender.send(bytes(1200), receiver)
             await asyncio.sleep(0.3)
             assert drain(receiver) == []
             await lab.link("cam").set(rate_bps=4e6)
