@@ -187,19 +187,26 @@ class Switch:
             self._deliver(now)
         finally:
             self._busy = self._stopped
-            # If a callback has failed, the other datagrams come in the next turn.
             self._set_timer()
 
     def _deliver(self, now: float) -> None:
         arrived = self._arrived
         ports: dict[DatagramPort, None] = {}
-        try:
-            # Only those that are here now: a callback may send one to its own node.
-            for _ in range(len(arrived)):
-                port, data, source = arrived.popleft()
-                ports[port] = None
+        # Only those that are here now: a callback may send one to its own node.
+        for _ in range(len(arrived)):
+            port, data, source = arrived.popleft()
+            ports[port] = None
+            try:
                 port.on_datagram(data, source)
-        finally:
-            for port in ports:
-                port.node.note_batch(port, now)
+            except Exception as error:  # as with a socket, it is told, and the others get theirs
+                self._tell(port, error)
+        for port in ports:
+            try:
                 port.on_batch()
+            except Exception as error:
+                self._tell(port, error)
+            port.node.note_batch(port, now)
+
+    def _tell(self, port: DatagramPort, error: Exception) -> None:
+        message = f"exception in a callback of port {port.address[1]} of {port.node.name}"
+        self._loop.call_exception_handler({"message": message, "exception": error})

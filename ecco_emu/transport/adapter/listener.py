@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 from collections.abc import Mapping
 from functools import partial
 
 from ecco_emu.transport.adapter.driver import Driver, TransportClock
+from ecco_emu.transport.adapter.opening import DatagramSocket, open_port
 from ecco_emu.transport.adapter.peer import Peer
-from ecco_emu.transport.adapter.port import Port
 from ecco_emu.transport.auth import Session
 from ecco_emu.transport.config import TransportConfig
 from ecco_emu.transport.connection import Connection
@@ -31,7 +30,7 @@ class Listener:
 
     def __init__(
         self,
-        sock: socket.socket,
+        sock: DatagramSocket,
         tokens: Mapping[str, bytes],
         config: TransportConfig,
         clock: TransportClock,
@@ -45,7 +44,7 @@ class Listener:
         self._clock = clock
         self._telemetry = telemetry
         self._handshake = ServerHandshake(tokens, secret=os.urandom(32))
-        self._port = Port(sock, self._datagram, max_datagram_bytes=config.max_datagram_bytes)
+        self._port = open_port(sock, self._datagram, max_datagram_bytes=config.max_datagram_bytes)
         self._port.on_batch = self._pump_touched
         self._port.on_writable = self._pump_all
         self._port.on_refused = self._refused

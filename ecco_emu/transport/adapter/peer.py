@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 from collections.abc import Callable
 
 from ecco_emu.transport.adapter.driver import Driver, TransportClock
-from ecco_emu.transport.adapter.port import Port
+from ecco_emu.transport.adapter.opening import DatagramSocket, open_port
 from ecco_emu.transport.config import TransportConfig
 from ecco_emu.transport.connection import Connection
 from ecco_emu.transport.events import (
@@ -211,7 +210,7 @@ class Peer:
 
 
 async def connect(
-    sock: socket.socket,
+    sock: DatagramSocket,
     server_address: Address,
     *,
     name: str,
@@ -234,7 +233,7 @@ async def connect(
         telemetry=telemetry(name, "client") if telemetry is not None else None,
         entropy=os.urandom(ENTROPY_BYTES),
     )
-    port = Port(
+    port = open_port(
         sock,
         lambda datagram, address: driver.datagram(datagram, address),
         max_datagram_bytes=config.max_datagram_bytes,

@@ -1,62 +1,71 @@
-"""A UDP socket on the event loop. Reads are bounded per turn, and writes never raise."""
+"""How datagrams leave a connection and come to it: a port, over a socket or over an endpoint that calls back.
+
+A port never raises. A datagram that cannot be sent counts as lost.
+"""
 
 from __future__ import annotations
 
-import asyncio
-import errno
 import math
-import socket
-import time
-from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
+from typing import Protocol
 
 from ecco_emu.transport.paths import Address
 
 RECEIVE_BATCH = 64
 """At most this many datagrams are read in one turn of the event loop, so that other tasks get their turns."""
-_POLL_S = 0.003
-"""Interval at which a busy socket is polled. A shaped link delivers packets one by one, and waking the event
+POLL_S = 0.003
+"""Interval at which a busy port is polled. A shaped link delivers packets one by one, and waking the event
 loop for each costs as much as several packets. About the interval of acknowledgements (``acks``), so that one
 turn both reads and acknowledges."""
 _WORTH_POLLING, _TOO_MANY = 2, 32
-"""Polling goes on while each poll finds a number of datagrams in this range. With fewer, waiting for the
-socket costs no more. With more (over 100 Mbit/s) datagrams come in batches anyway, and a sender whose window
-is full would lose time waiting for the next poll."""
 _BUSY_TURNS, _BUSY_S, _BUSY_DATAGRAMS = 8, 0.008, 64
-"""A socket is busy when it was readable this often, in this time, with at most so many datagrams in all."""
-_SEND_QUEUE = 256
-"""Datagrams that wait for a full socket; further ones are dropped."""
-_MIN_RECEIVE_BYTES = 2048
-"""Least size of the receive buffer. A datagram longer than the buffer is cut short, and then not
-authentic."""
+"""A port is busy when it was readable this often, in this time, with at most so many datagrams in all."""
 
-_PROBE = 3
-"""IP_PMTUDISC_PROBE: never fragment, and ignore the path MTU that ICMP messages report. These are Linux's
-numbers, because Python's ``socket`` does not define the names."""
-_MTU_DISCOVER = {socket.AF_INET: (socket.IPPROTO_IP, 10), socket.AF_INET6: (socket.IPPROTO_IPV6, 23)}
+OnDatagram = Callable[[bytes, Address], None]
 
 
-def _nothing() -> None:
+class Port(Protocol):
+    """One UDP port on the event loop."""
+
+    on_batch: Callable[[], None]
+    """Called after each batch of datagrams."""
+    on_writable: Callable[[], None]
+    """Called when a port that was congested takes datagrams again."""
+    on_refused: Callable[[int, Address], None]
+    """Called with size and destination of a datagram that is too large for the link."""
+    send_errors: int
+    """Datagrams that could not be sent."""
+
+    @property
+    def congested(self) -> bool:
+        """Whether it is full. Callers should then not send."""
+
+    def send(self, datagram: bytes, address: Address) -> None:
+        """Sends a datagram, or queues it while the port is full."""
+
+    def close(self) -> None:
+        """Takes the port off the event loop. Idempotent."""
+
+
+def nothing() -> None:
     """The callback of a port that is not in use yet."""
 
 
-def _no_size(size: int, address: Address) -> None:
+def no_size(size: int, address: Address) -> None:
     """The ``on_refused`` of a port that is not in use yet."""
 
 
-def forbid_fragments(sock: socket.socket) -> None:
-    """Sets the socket so that datagrams too large for a link are dropped, or refused with EMSGSIZE, and never
-    fragmented."""
-    if sock.family in _MTU_DISCOVER:
-        level, option = _MTU_DISCOVER[sock.family]
-        # Other systems have other numbers. There the path MTU search still finds black holes.
-        with suppress(OSError):
-            sock.setsockopt(level, option, _PROBE)
+def worth_polling(datagrams: int) -> bool:
+    """Whether polling goes on after a poll that has found so many datagrams.
+
+    With fewer, waiting for the port costs no more. With more (over 100 Mbit/s) datagrams come in batches
+    anyway, and a sender whose window is full would lose time waiting for the next poll.
+    """
+    return _WORTH_POLLING <= datagrams <= _TOO_MANY
 
 
 class Busy:
-    """Detects that a socket becomes readable so often, with so few datagrams each time, that polling is
+    """Detects that a port becomes readable so often, with so few datagrams each time, that polling is
     cheaper."""
 
     __slots__ = ("_datagrams", "_enough", "_since_s", "_turns")
@@ -68,7 +77,7 @@ class Busy:
         self._datagrams = 0
 
     def turn(self, datagrams: int, now: float) -> bool:
-        """The socket was readable and had ``datagrams``. Returns whether it is busy, and then counts anew."""
+        """The port was readable and had ``datagrams``. Returns whether it is busy, and then counts anew."""
         if now - self._since_s > _BUSY_S:
             self._since_s, self._turns, self._datagrams = now, 0, 0
         self._turns += 1
@@ -77,127 +86,3 @@ class Busy:
             return False
         self._since_s = -math.inf
         return self._datagrams <= _BUSY_DATAGRAMS
-
-
-class Port:
-    """One non-blocking UDP socket on the event loop. The caller closes the socket after the port."""
-
-    def __init__(
-        self,
-        sock: socket.socket,
-        on_datagram: Callable[[bytes, Address], None],
-        *,
-        max_datagram_bytes: int = _MIN_RECEIVE_BYTES,
-    ) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._sock = sock
-        self._on_datagram = on_datagram
-        self._waiting: deque[tuple[bytes, Address]] = deque()
-        self._receive_bytes = max(max_datagram_bytes, _MIN_RECEIVE_BYTES)
-        self._open = True
-        self.on_batch: Callable[[], None] = _nothing
-        """Called after each batch of datagrams."""
-        self.on_writable: Callable[[], None] = _nothing
-        """Called when a socket that was full takes datagrams again."""
-        self.on_refused: Callable[[int, Address], None] = _no_size
-        """Called with size and destination of a datagram that is too large for the link."""
-        self.send_errors = 0
-        forbid_fragments(sock)
-        self._busy = Busy()
-        self._poll: asyncio.TimerHandle | None = None
-        self._loop.add_reader(sock, self._on_readable)
-
-    @property
-    def congested(self) -> bool:
-        """Whether the socket's buffer is full. Callers should then not send."""
-        return bool(self._waiting)
-
-    def send(self, datagram: bytes, address: Address) -> None:
-        """Sends a datagram, or queues it while the socket is full. Errors count as loss of the datagram."""
-        if not self._open:
-            return
-        # Behind those that wait, so that datagrams keep their order.
-        if self._waiting:
-            self._wait(datagram, address)
-            return
-        try:
-            self._sock.sendto(datagram, address)
-        except (BlockingIOError, InterruptedError):
-            self._loop.add_writer(self._sock, self._write)
-            self._wait(datagram, address)
-        except OSError as error:
-            self._on_error(error, len(datagram), address)
-
-    def close(self) -> None:
-        """Takes the socket off the event loop. Idempotent."""
-        if not self._open:
-            return
-        self._open = False
-        if self._poll is not None:
-            self._poll.cancel()
-        self._loop.remove_reader(self._sock)
-        if self._waiting:
-            self._loop.remove_writer(self._sock)
-            self._waiting.clear()
-
-    def _wait(self, datagram: bytes, address: Address) -> None:
-        if len(self._waiting) < _SEND_QUEUE:
-            self._waiting.append((datagram, address))
-        else:
-            self.send_errors += 1
-
-    def _write(self) -> None:
-        """The socket takes datagrams again: sends those that wait."""
-        while self._waiting:
-            datagram, address = self._waiting[0]
-            try:
-                self._sock.sendto(datagram, address)
-            except (BlockingIOError, InterruptedError):
-                return
-            except OSError as error:
-                self._on_error(error, len(datagram), address)
-            self._waiting.popleft()
-        self._loop.remove_writer(self._sock)
-        self.on_writable()
-
-    def _on_error(self, error: OSError, size: int, address: Address) -> None:
-        """Counts a send error: no route, link down, no buffer, filtered or too large. The packet is lost."""
-        self.send_errors += 1
-        if error.errno == errno.EMSGSIZE:
-            self.on_refused(size, address)
-
-    def _on_readable(self) -> None:
-        """Reads a batch, and changes to polling when the socket is busy."""
-        count = self._read()
-        if self._open and self._busy.turn(count, time.monotonic()):
-            self._loop.remove_reader(self._sock)
-            self._poll = self._loop.call_later(_POLL_S, self._on_poll)
-
-    def _on_poll(self) -> None:
-        """Reads a batch. Stops polling when it held next to nothing, or a lot."""
-        self._poll = None
-        count = self._read()
-        if not self._open:
-            return
-        if _WORTH_POLLING <= count <= _TOO_MANY:
-            self._poll = self._loop.call_later(_POLL_S, self._on_poll)
-        else:
-            self._loop.add_reader(self._sock, self._on_readable)
-
-    def _read(self) -> int:
-        """Reads at most a batch of datagrams, and returns their number."""
-        count = 0
-        receive, on_datagram, size = self._sock.recvfrom, self._on_datagram, self._receive_bytes
-        for _ in range(RECEIVE_BATCH):
-            try:
-                datagram, address = receive(size)
-            except (BlockingIOError, InterruptedError):
-                break
-            # The kernel reports an earlier ICMP error (such as port unreachable) once, in place of a
-            # datagram.
-            except OSError:
-                continue
-            on_datagram(datagram, address)
-            count += 1
-        self.on_batch()
-        return count

@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from ecco_emu.transport.adapter.port import forbid_fragments
+from ecco_emu.transport.adapter.socket_port import forbid_fragments
 from ecco_emu.transport.config import TransportConfig
 from ecco_emu.transport.connection import ConnectionState
 from ecco_emu.transport.mtu import MIN_BYTES, PathMtu

@@ -10,7 +10,8 @@ import pytest
 import uvloop
 
 from ecco_emu.transport.adapter.driver import whole_ticks
-from ecco_emu.transport.adapter.port import Busy, Port
+from ecco_emu.transport.adapter.port import Busy
+from ecco_emu.transport.adapter.socket_port import SocketPort
 
 
 @pytest.mark.parametrize(
@@ -70,7 +71,7 @@ async def _calms_down() -> None:
     assert isinstance(loop, RecordingLoop)
     got: list[bytes] = []
     with udp() as one, udp() as other:
-        port = Port(other, lambda datagram, _: got.append(datagram))
+        port = SocketPort(other, lambda datagram, _: got.append(datagram))
         port._busy = Busy(turns=1)
         for number in range(1, 4):
             one.sendto(b"datagram", other.getsockname())
@@ -90,7 +91,7 @@ async def _closed_while_polling() -> None:
     assert isinstance(loop, RecordingLoop)
     got: list[bytes] = []
     with udp() as one, udp() as other:
-        port = Port(other, lambda datagram, _: got.append(datagram))
+        port = SocketPort(other, lambda datagram, _: got.append(datagram))
         port._busy = Busy(turns=1)
         port.on_batch = lambda: port.close() if len(got) == 4 else None
         one.sendto(b"first", other.getsockname())
