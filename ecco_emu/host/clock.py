@@ -1,9 +1,10 @@
-"""The emulated clock of a run, read off the wall's monotonic clock."""
+"""The emulated clock of a run, read off the wall's monotonic clock or off virtual time."""
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 
 from ecco_emu.core.clock import EmulatedTime
 
@@ -12,10 +13,12 @@ class RunClock:
     """The scenario's clock (``core.clock.Clock``): emulated seconds since ``start``.
 
     It also converts durations and rates for the adapters that deal with the host's own timers and links.
+    ``wall`` is the clock that it is read off, in seconds: the wall's, or a virtual loop's in its place.
     """
 
-    def __init__(self, dilation: float) -> None:
-        self._time = EmulatedTime(dilation, time.monotonic())
+    def __init__(self, dilation: float, wall: Callable[[], float] | None = None) -> None:
+        self._wall = wall or time.monotonic
+        self._time = EmulatedTime(dilation, self._wall())
 
     @property
     def dilation(self) -> float:
@@ -28,10 +31,10 @@ class RunClock:
         A run builds its network and loads its models first, with this clock in hand already; the scenario
         begins only after that.
         """
-        self._time = EmulatedTime(self._time.dilation, time.monotonic())
+        self._time = EmulatedTime(self._time.dilation, self._wall())
 
     def now(self) -> float:
-        return self._time.emulated(time.monotonic())
+        return self._time.emulated(self._wall())
 
     def wall_duration(self, emulated_s: float) -> float:
         """How many seconds of the wall ``emulated_s`` last."""
@@ -52,5 +55,5 @@ class RunClock:
     async def sleep_until(self, t: float) -> float:
         """Sleeps until emulated ``t`` and returns how late it woke, in emulated seconds."""
         # A time that is past still sleeps for 0 s: a caller that is behind in a loop must let others run.
-        await asyncio.sleep(max(0.0, self._time.wall(t) - time.monotonic()))
+        await asyncio.sleep(max(0.0, self._time.wall(t) - self._wall()))
         return max(0.0, self.now() - t)

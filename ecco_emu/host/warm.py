@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from types import FrameType
@@ -156,19 +157,21 @@ class _Process:
 
     async def gave_up(self) -> bool:
         """Whether the process is free, at once or soon. False if it is dead or does not answer."""
-        answer = asyncio.ensure_future(self.worker.call(os.getpid))
-        clock = asyncio.get_running_loop().time
-        until = clock() + PATIENCE_S
+        return await asyncio.to_thread(self._gives_up)
+
+    def _gives_up(self) -> bool:
+        until = time.monotonic() + PATIENCE_S
         try:
-            while not answer.done() and clock() < until:
+            answer = self.worker.submit(os.getpid)
+            while time.monotonic() < until:
                 # again and again: calls that were waiting behind the abandoned one begin after it
                 self.abandon()
-                await asyncio.wait({answer}, timeout=_ASK_AGAIN_S)
-            return answer.done() and answer.result() == self.pid
-        except WorkerDiedError:
-            return False
-        finally:
+                with suppress(TimeoutError):
+                    return answer.result(_ASK_AGAIN_S) == self.pid
             answer.cancel()
+        except WorkerDiedError:
+            pass
+        return False
 
     def close(self) -> None:
         self.worker.close()

@@ -11,7 +11,6 @@ rest of the result.
 
 from __future__ import annotations
 
-import asyncio
 import atexit
 import contextlib
 import ctypes
@@ -30,6 +29,7 @@ from queue import SimpleQueue
 from typing import Any, ParamSpec, TypeVar
 
 from ecco_emu.core.errors import HostError
+from ecco_emu.host.work import outcome
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -75,6 +75,10 @@ class WorkerProcess:
 
     async def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Runs ``function`` in the child. Raises the function's own error, or ``WorkerDiedError``."""
+        return await outcome(self.submit(function, *args, **kwargs))
+
+    def submit(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """As ``call``, but does not wait. Raises ``WorkerDiedError`` after ``close``."""
         call = _Call(function, args, kwargs)
         with self._lock:
             if self._closed:
@@ -86,8 +90,7 @@ class WorkerProcess:
                 # Registered after multiprocessing's own, which waits for children, and so called before it.
                 atexit.register(self.close)
             self._calls.put(call)
-        result: T = await asyncio.wrap_future(call.future)
-        return result
+        return call.future
 
     def close(self) -> None:
         """Ends the child at once; calls in progress and calls that wait raise ``WorkerDiedError``.

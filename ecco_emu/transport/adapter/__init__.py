@@ -13,7 +13,7 @@ full queue and an ICMP error alike, as packet loss. They work on asyncio's own e
 from ecco_emu.transport.adapter.driver import TransportClock
 from ecco_emu.transport.adapter.listener import Listener
 from ecco_emu.transport.adapter.opening import DatagramSocket
-from ecco_emu.transport.adapter.peer import OutcomeCallback, Peer, connect
+from ecco_emu.transport.adapter.peer import Entropy, OutcomeCallback, Peer, connect
 from ecco_emu.transport.adapter.port import RECEIVE_BATCH
 from ecco_emu.transport.paths import Address
 
@@ -21,6 +21,7 @@ __all__ = [
     "RECEIVE_BATCH",
     "Address",
     "DatagramSocket",
+    "Entropy",
     "Listener",
     "OutcomeCallback",
     "Peer",

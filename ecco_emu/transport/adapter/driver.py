@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
+from ecco_emu.host.virtual_time import VirtualLoop
 from ecco_emu.transport.adapter.port import Port
 from ecco_emu.transport.connection import Connection, ConnectionState
 from ecco_emu.transport.paths import Address
@@ -52,6 +53,7 @@ class Driver:
         connection.address = address
         self._clock = clock
         self._loop = asyncio.get_running_loop()
+        self._exact_timers = isinstance(self._loop, VirtualLoop)
         self._timer: asyncio.TimerHandle | None = None
         self._timer_s = math.inf
         self._pump_handle: asyncio.Handle | None = None
@@ -114,7 +116,9 @@ class Driver:
             self._timer.cancel()
         self._timer_s = due_s
         delay_s = self._clock.wall_duration(max(due_s - now, 0.0))
-        self._timer = self._loop.call_later(whole_ticks(delay_s, time.monotonic()), self._on_timer)
+        if not self._exact_timers:
+            delay_s = whole_ticks(delay_s, time.monotonic())
+        self._timer = self._loop.call_later(delay_s, self._on_timer)
 
     def _fires_in_time(self, due_s: float, now: float) -> bool:
         """Whether the armed timer can stay.

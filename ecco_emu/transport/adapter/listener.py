@@ -9,7 +9,7 @@ from functools import partial
 
 from ecco_emu.transport.adapter.driver import Driver, TransportClock
 from ecco_emu.transport.adapter.opening import DatagramSocket, open_port
-from ecco_emu.transport.adapter.peer import Peer
+from ecco_emu.transport.adapter.peer import Entropy, Peer
 from ecco_emu.transport.auth import Session
 from ecco_emu.transport.config import TransportConfig
 from ecco_emu.transport.connection import Connection
@@ -37,13 +37,15 @@ class Listener:
         *,
         backlog: int = 128,
         telemetry: TelemetryFactory | None = None,
+        entropy: Entropy = os.urandom,
     ) -> None:
         """Must be called on the running event loop. ``tokens``: the secret of every name. ``backlog``:
-        established connections that may wait for ``accept``."""
+        established connections that may wait for ``accept``. ``entropy``: where random bytes come from."""
         self._config = config
         self._clock = clock
         self._telemetry = telemetry
-        self._handshake = ServerHandshake(tokens, secret=os.urandom(32))
+        self._entropy = entropy
+        self._handshake = ServerHandshake(tokens, secret=entropy(32))
         self._port = open_port(sock, self._datagram, max_datagram_bytes=config.max_datagram_bytes)
         self._port.on_batch = self._pump_touched
         self._port.on_writable = self._pump_all
@@ -114,7 +116,7 @@ class Listener:
             self._handshake.release(session)
             return
         watcher = self._telemetry(session.name, "server") if self._telemetry is not None else None
-        entropy = os.urandom(ENTROPY_BYTES)
+        entropy = self._entropy(ENTROPY_BYTES)
         connection = Connection.accept(self._config, session, self._clock.now(), watcher, entropy)
         driver = Driver(connection, self._port, address, self._clock)
         peer = Peer(driver)

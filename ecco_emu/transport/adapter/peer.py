@@ -25,6 +25,8 @@ from ecco_emu.transport.stats import ConnectionStats
 from ecco_emu.transport.telemetry import TelemetryFactory
 
 OutcomeCallback = Callable[[VideoOutcome], None]
+Entropy = Callable[[int], bytes]
+"""Random bytes, as many as asked for: ``os.urandom``, or a seeded source where a run is to be repeatable."""
 
 
 def _nothing() -> None:
@@ -218,20 +220,21 @@ async def connect(
     config: TransportConfig,
     clock: TransportClock,
     telemetry: TelemetryFactory | None = None,
+    entropy: Entropy = os.urandom,
 ) -> Peer:
     """Connects over a socket that no other connection uses.
 
     Repeats the handshake until it times out, and then raises ``ConnectionClosed``. ``server_address`` must be
-    numeric: host names are not resolved.
+    numeric: host names are not resolved. ``entropy``: where random bytes come from.
     """
     connection = Connection.connect(
         config,
         name=name,
         token=token,
-        nonce=os.urandom(NONCE_BYTES),
+        nonce=entropy(NONCE_BYTES),
         now=clock.now(),
         telemetry=telemetry(name, "client") if telemetry is not None else None,
-        entropy=os.urandom(ENTROPY_BYTES),
+        entropy=entropy(ENTROPY_BYTES),
     )
     port = open_port(
         sock,
