@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 
 import netns
 from ecco_emu.core.events import RunStarted, Trouble
 from ecco_emu.emulation.captures import begin_captures
 from ecco_emu.emulation.connections import SERVER_PORT
+from ecco_emu.emulation.ground import Ground
 from ecco_emu.emulation.lab_errors import lab_errors
 from ecco_emu.emulation.live import runs
 from ecco_emu.emulation.manifest import manifest
@@ -32,6 +33,7 @@ from ecco_emu.record.rundir import RunDirectory
 from ecco_emu.scenario import schema
 from ecco_emu.server.models import ModelStore
 from ecco_emu.tasks.detection import load_metric
+from ecco_emu.trainer.charged import Charged
 from ecco_emu.transport.adapter import Listener
 
 _NOT_BUILT = "the network could not be built"
@@ -66,18 +68,23 @@ async def build(
             )
         )
         # before anything is started: children inherit no priority (they are told theirs), threads would
-        stack.enter_context(raised_priority())
+        if not scenario.simulated:  # whose clock waits for the host
+            stack.enter_context(raised_priority())
         late = asyncio.create_task(asyncio.to_thread(_import_late, scenario))
         try:
             workers = await start_workers(scenario, student, stack, progress, open_worker)
         finally:
             await late
-        clock = RunClock(workers.dilation)
+        ground = Ground.of(scenario)
+        clock = ground.clock(workers.dilation)
+        if ground.simulated:
+            workers = replace(workers, trainer=Charged(workers.trainer, scenario.trainer, clock))
         progress(f"building the network (one emulated second lasts {clock.dilation:g} s)")
         # off the loop, like everything that reads traces: a long one takes a second
         spec, replayed = await asyncio.to_thread(_network, scenario, clock.dilation)
         lab = await stack.enter_async_context(open_lab(spec))
-        live.has_network(lab)
+        if not ground.simulated:
+            live.has_network(lab)
         models = ModelStore(directory.models)
         directory.write_manifest(
             manifest(
@@ -91,17 +98,23 @@ async def build(
                 caveats=host.caveats,
             )
         )
-        tokens = {camera.id: secrets.token_bytes(16) for camera in scenario.cameras}
-        with lab_errors("the server gets no socket"):
-            sock = stack.enter_context(await lab.udp_socket(SERVER, port=SERVER_PORT))
+        tokens = {camera.id: ground.entropy(16) for camera in scenario.cameras}
+        endpoint = await stack.enter_async_context(ground.endpoint(lab, SERVER, SERVER_PORT))
         qlog = stack.enter_context(QlogFolder(directory.qlog)) if scenario.transport.qlog else None
         telemetry = qlog.trace if qlog is not None else None
-        listener = Listener(sock, tokens, server_config(scenario.transport), clock, telemetry=telemetry)
+        listener = Listener(
+            endpoint,
+            tokens,
+            server_config(scenario.transport),
+            clock,
+            telemetry=telemetry,
+            entropy=ground.entropy,
+        )
         stack.push_async_callback(listener.close)
         nodes = [SERVER, *(camera.id for camera in scenario.cameras)]
         captures = await begin_captures(lab, directory.pcap, nodes, clock) if capture else None
         system = System(
-            scenario, student, workers, lab, listener, clock, models, emit, tokens, qlog, captures
+            scenario, student, workers, lab, listener, ground, clock, models, emit, tokens, qlog, captures
         )
         # everything alive now lives as long as the run: no collection need walk it while packets wait
         gc.freeze()

@@ -26,10 +26,11 @@ def load(
     seed: int | None = None,
     dilation: str | float | None = None,
     policy: str | None = None,
+    engine: str | None = None,
     files: bool = True,
 ) -> loading.LoadedScenario:
     """As ``loading.load``, with every check. Raises ``InvalidScenario`` with every problem there is."""
-    return loading.load(path, overrides, seed, dilation, policy, files=files, checks=_Checks())
+    return loading.load(path, overrides, seed, dilation, policy, engine, files=files, checks=_Checks())
 
 
 def examine(
@@ -39,12 +40,15 @@ def examine(
     seed: int | None = None,
     dilation: str | float | None = None,
     policy: str | None = None,
+    engine: str | None = None,
 ) -> list[Problem]:
     """Every problem in these files, and the warnings of those that can run."""
     problems: list[Problem] = []
     for path in paths:
         try:
-            problems += load(path, overrides, seed=seed, dilation=dilation, policy=policy).warnings
+            problems += load(
+                path, overrides, seed=seed, dilation=dilation, policy=policy, engine=engine
+            ).warnings
         except InvalidScenario as error:
             problems += error.problems
     return problems

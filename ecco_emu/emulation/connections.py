@@ -7,8 +7,9 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from ecco_emu.emulation.ground import Endpoint
 from ecco_emu.host.clock import RunClock
-from ecco_emu.transport.adapter import Peer, connect
+from ecco_emu.transport.adapter import Entropy, Peer, connect
 from ecco_emu.transport.config import TransportConfig
 from ecco_emu.transport.telemetry import TelemetryFactory
 
@@ -17,21 +18,30 @@ SERVER_PORT = 4711
 
 @asynccontextmanager
 async def dialled(
-    sock: socket.socket,
+    endpoint: Endpoint,
     server: tuple[str, int],
     name: str,
     token: bytes,
     config: TransportConfig,
     clock: RunClock,
+    entropy: Entropy,
     telemetry: TelemetryFactory | None = None,
 ) -> AsyncIterator[Peer]:
-    """A connection to the server. It is closed, and off the event loop, before its caller closes the socket.
+    """A connection to the server. It is closed, and off the event loop, before its caller closes the
+    endpoint.
 
     Raises ``ConnectionClosed`` when the server does not answer.
     """
     try:
         peer = await connect(
-            sock, server, name=name, token=token, config=config, clock=clock, telemetry=telemetry
+            endpoint,
+            server,
+            name=name,
+            token=token,
+            config=config,
+            clock=clock,
+            telemetry=telemetry,
+            entropy=entropy,
         )
         try:
             yield peer
@@ -40,6 +50,7 @@ async def dialled(
     finally:
         # also after a dial that failed: a loop that still watches a closed descriptor would watch its
         # successor
-        loop = asyncio.get_running_loop()
-        loop.remove_reader(sock)
-        loop.remove_writer(sock)
+        if isinstance(endpoint, socket.socket):
+            loop = asyncio.get_running_loop()
+            loop.remove_reader(endpoint)
+            loop.remove_writer(endpoint)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
@@ -31,6 +32,8 @@ from ecco_emu.emulation.leftovers import keep_newest_students
 from ecco_emu.emulation.live import remote, runs
 from ecco_emu.emulation.measuring import StudentFiles
 from ecco_emu.emulation.system import System
+from ecco_emu.host.loop_thread import LoopThread
+from ecco_emu.host.places import Here, Place
 from ecco_emu.host.warm import WarmWorkers
 from ecco_emu.host.workers import WorkerProcess
 from ecco_emu.record import expectations, verdict
@@ -44,7 +47,11 @@ from ecco_emu.scenario.dump import dump
 from ecco_emu.scenario.faults.line import parse_fault
 from ecco_emu.scenario.problems import Problem
 from ecco_emu.scenario.profiles import student_path
+from ecco_emu.scenario.sections.faults import FaultSection
 from ecco_emu.trainer.weight_files import read_student
+
+HORIZON_MICRO_WINDOWS = 40
+"""A simulated run that is not over so long after its last window hangs."""
 
 
 class Emulation:
@@ -74,9 +81,16 @@ class Emulation:
         self._capture = capture
         self._progress = progress or (lambda _: None)
         self._open_worker = WorkerProcess if workers is None else workers.open
+        self._place: Place = Here()
+        self._home: asyncio.AbstractEventLoop | None = None
+        """The caller's event loop, where the listeners are called."""
+        self._outside = AsyncExitStack()
         self._stack = AsyncExitStack()
-        self._waiting: set[asyncio.Event] = set()
-        self._listeners: list[Callable[[AnyEvent], None]] = [self.metrics.apply]
+        self._waiting: dict[asyncio.Event, None] = {}
+        """In the order in which they began to wait."""
+        self._parts: list[Callable[[AnyEvent], None]] = [self.metrics.apply]
+        """Parts of the run that see every event, at once."""
+        self._listeners: list[Callable[[AnyEvent], None]] = []
         self._facts = expectations.RunFacts(scenario, self.metrics)
         self._log: EventLog | None = None
         self._directory: RunDirectory | None = None
@@ -95,6 +109,7 @@ class Emulation:
         seed: int | None = None,
         dilation: str | float | None = None,
         policy: str | None = None,
+        engine: str | None = None,
         overrides: Sequence[str] = (),
         out: Path | str = "runs",
         progress: Callable[[str], None] | None = None,
@@ -103,10 +118,10 @@ class Emulation:
     ) -> Self:
         """Loads and checks a scenario file, or a shipped scenario by its name.
 
-        With ``capture`` the run's packets are written to the run directory's pcap/. Raises
-        ``InvalidScenario`` with every mistake at once.
+        ``engine="simulated"`` runs it in virtual time, without root. With ``capture`` the run's packets are
+        written to the run directory's pcap/. Raises ``InvalidScenario`` with every mistake at once.
         """
-        loaded = checking.load(path, overrides, seed=seed, dilation=dilation, policy=policy)
+        loaded = checking.load(path, overrides, seed=seed, dilation=dilation, policy=policy, engine=engine)
         return cls(
             loaded.scenario,
             source=str(path),
@@ -140,30 +155,30 @@ class Emulation:
         return self.metrics
 
     def subscribe(self, listener: Callable[[AnyEvent], None]) -> None:
-        """``listener`` is called with every event from now on, on the event loop."""
+        """``listener`` is called with every event from now on, on the caller's event loop."""
         self._listeners.append(listener)
 
     def link(self, name: str) -> LinkHandle:
         """A camera's link by its id, ``bottleneck`` or ``downlink``."""
         live = self._live
         live.injector.check(name)
-        return LinkHandle(name, live.injector, live.clock)
+        return LinkHandle(name, self._inject, live.clock)
 
     async def counters(self) -> Mapping[str, netns.LinkCounters]:
         """The frames that every link has carried and lost so far, by camera; ``server`` is the bottleneck's.
 
         ``egress`` is the direction from the node to the switch. Bytes are those of Ethernet frames.
         """
-        return await self._live.counters()
+        return await self._place.call(self._live.counters)
 
     async def inject(self, text: str) -> int:
         """Injects a fault given on one line, such as ``cam2 flap down=1s up=2s times=3``; returns its index.
 
         Raises ``ScenarioError`` that says what is wrong with it.
         """
-        live = self._live
+        self._live  # noqa: B018  (raises when there is no run)
         fault = parse_fault(text, at=max(0.0, self.now()), cameras=[c.id for c in self.scenario.cameras])
-        return await live.injector.inject(fault)
+        return await self._inject(fault)
 
     async def until(
         self,
@@ -178,12 +193,24 @@ class Emulation:
 
         Raises ``TimeoutError``, ``EccoError`` if the run ends first, or the error that made the run fail. The
         first two say how the cameras stood.
+
+        A simulated run goes on only in here and in ``finish``, and stands still when this returns.
+        ``condition`` is asked in its thread.
         """
+        await self._place.call(lambda: self._until(condition, window, t, timeout))
+
+    async def _until(
+        self,
+        condition: Callable[[RunMetrics], bool] | None,
+        window: int | None,
+        t: float | None,
+        timeout: float | None,
+    ) -> None:
         # one loop for all three conditions: it wakes at every event and at the next of the two moments
         moment = max(t or 0.0, 0.0 if window is None else window * self.scenario.windows.length)
         deadline = math.inf if timeout is None else self.now() + timeout
         changed = asyncio.Event()
-        self._waiting.add(changed)
+        self._waiting[changed] = None
         try:
             while self.now() < moment or not (condition is None or condition(self.metrics)):
                 self._raise_if_over()
@@ -194,7 +221,7 @@ class Emulation:
                 changed.clear()
                 await self._wait_for(changed, [at for at in (moment, deadline) if at < math.inf])
         finally:
-            self._waiting.discard(changed)
+            del self._waiting[changed]
 
     async def finish(self) -> RunStatus:
         """Waits for the scenario's end, measures the students, checks the expectations, returns the status.
@@ -202,6 +229,9 @@ class Emulation:
         Measuring takes a while on a small host; it is no part of the run.
         """
         self._live  # noqa: B018  (raises when there is no run)
+        return await self._place.call(self._finish)
+
+    async def _finish(self) -> RunStatus:
         assert self._main is not None
         await self._main
         await self._measure()
@@ -215,10 +245,16 @@ class Emulation:
     async def __aenter__(self) -> Self:
         if self._directory is not None:
             raise EccoError("an Emulation runs once; make another")
+        self._home = asyncio.get_running_loop()
+        if self.scenario.simulated:
+            self._place = self._virtual_place()
         try:
-            await self._start()
+            await self._place.call(self._start)
+            await self._outside.enter_async_context(
+                remote.listening(self.directory, self.inject, self.now, self._no_injecting)
+            )
         except BaseException as error:  # Ctrl-C and cancellation too: all that was started must be stopped
-            await self._leave(error if isinstance(error, Exception) else None)
+            await self._depart(error if isinstance(error, Exception) else None)
             raise
         return self
 
@@ -228,14 +264,29 @@ class Emulation:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        await self._leave(self._crash())
+        await self._depart(None)
+
+    async def _depart(self, error: BaseException | None) -> None:
+        try:
+            await self._outside.aclose()
+        finally:
+            try:
+                await self._place.call(lambda: self._leave(error or self._place.failure or self._crash()))
+            finally:
+                await self._place.close()
+
+    def _virtual_place(self) -> LoopThread:
+        place = LoopThread(f"run of {self.scenario.name}")
+        windows = self.scenario.windows
+        place.loop.horizon_s = windows.duration_s + HORIZON_MICRO_WINDOWS * windows.micro
+        return place
 
     async def _start(self) -> None:
         host = await preflight.require(self.scenario)  # before anything is made
         student = await asyncio.to_thread(read_student, student_path(self.scenario.trainer.student))
         self._directory = RunDirectory.create(self._out, self.scenario.name, datetime.now(UTC))
         self._directory.write_scenario(dump(self.scenario))
-        self._log = EventLog(self._directory.events_path, asyncio.get_running_loop().time)
+        self._log = EventLog(self._directory.events_path, time.monotonic)
         self._system = await self._stack.enter_async_context(
             build(
                 self.scenario,
@@ -249,15 +300,12 @@ class Emulation:
                 open_worker=self._open_worker,
             )
         )
-        await self._stack.enter_async_context(
-            remote.listening(self._directory.path, self.inject, self.now, self._no_injecting)
-        )
-        self._listeners.append(self._system.targets.see)
+        self._parts.append(self._system.targets.see)
         self._first = model_hash(student)
         self._students = StudentFiles(self._directory.models, self._directory.path / runs.STUDENTS)
         self._stack.callback(self._students.close)
         self._students.keep(self._first)
-        self._listeners.append(self._students.see)
+        self._parts.append(self._students.see)
         self._main = asyncio.create_task(self._system.run(), name="ecco-emu")
         self._main.add_done_callback(lambda _: self._ended())
 
@@ -293,9 +341,19 @@ class Emulation:
     def _emit(self, event: AnyEvent) -> None:
         assert self._log is not None
         self._log.append(event)
-        for listener in self._listeners:
-            listener(event)
+        for part in self._parts:
+            part(event)
+        if self.scenario.simulated:
+            assert self._home is not None
+            for listener in self._listeners:
+                self._home.call_soon_threadsafe(listener, event)
+        else:
+            for listener in self._listeners:
+                listener(event)
         self._wake()
+
+    async def _inject(self, fault: FaultSection) -> int:
+        return await self._place.call(lambda: self._live.injector.inject(fault))
 
     def _no_injecting(self, why: str) -> None:
         self._emit(Trouble(t=self.now(), where="inject", text=why))

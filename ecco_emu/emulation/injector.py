@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -181,7 +181,8 @@ class LinkHandle:
     (``"800kbit"``), probabilities from 0 to 1. Each method returns the fault's index."""
 
     name: str
-    injector: FaultInjector
+    injecting: Callable[[FaultSection], Awaitable[int]]
+    """``FaultInjector.inject``."""
     clock: RunClock
 
     async def down(self, duration: float | None = None) -> int:
@@ -233,7 +234,7 @@ class LinkHandle:
     async def _inject(self, kind: str, values: object) -> int:
         now = BaseUnit(max(0.0, self.clock.now()))
         fault = fault_of({"at": now, "on": self.name, kind: values}, f"{self.name} {kind}")
-        return await self.injector.inject(fault)
+        return await self.injecting(fault)
 
 
 def _lasting(duration: float | None) -> dict[str, object]:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import netns
 from ecco_emu.core import units
@@ -32,7 +31,7 @@ from ecco_emu.scenario.dump import to_mapping
 from ecco_emu.scenario.problems import Finding, Path, path_text
 from ecco_emu.scenario.schema import Scenario
 from ecco_emu.scenario.sections.faults import FaultSection
-from ecco_emu.scenario.sections.network import ShapeSection
+from ecco_emu.scenario.sections.network import Engine, ShapeSection
 from ecco_emu.scenario.semantics import Draft
 
 AUTO_REACH = 16.0
@@ -43,6 +42,9 @@ host that needs more gets it if the scenario's links bear it (``require``)."""
 def findings(draft: Draft) -> Iterator[Finding]:
     """Everything in the network that the lab could not do, at the dilations that the run may have."""
     if draft.clock is None:
+        return
+    if draft.engine == "simulated":
+        yield from _at(draft, 1.0, "")
         return
     if draft.clock.dilation != "auto":
         yield from _at(draft, draft.clock.dilation, "")
@@ -171,7 +173,7 @@ class _Trial:
     """The lab's plan of every link, on which traces and faults are tried."""
 
     limits: _Limits
-    engine: Literal["auto", "kernel", "relay"]
+    engine: Engine
     links: Mapping[str, tuple[Path, ShapeSection]]
     faults: Mapping[int, FaultSection]
 
@@ -196,7 +198,7 @@ class _Trial:
         specs = link_specs({name: shape}, self.faults.values(), self.limits.time.dilation)
         return netns.plan(netns.LabSpec(links=tuple(specs), engine=self._lab_engine()))
 
-    def _lab_engine(self) -> Literal["auto", "kernel", "relay"]:
+    def _lab_engine(self) -> Engine:
         """A lab has one engine: a link that the kernel cannot make puts all of them on the relay."""
         beyond_netem = any(shape.reorder and _has_rate(shape) for _, shape in self.links.values())
         return "relay" if self.engine == "auto" and beyond_netem else self.engine

@@ -28,7 +28,7 @@ def _planned(
 ) -> list[str]:
     scenario = checking.load(path, overrides, dilation=dilation, files=False).scenario
     notes = []
-    if scenario.clock.dilation == "auto":
+    if scenario.dilation == "auto":
         notes.append("dilation auto is measured by a run: rates and delays below are emulated ones")
     as_root = capabilities.as_root()
     if capabilities.obstacle is not None:
@@ -38,7 +38,7 @@ def _planned(
             "without privileges it is not known what this kernel can do: planned for one that can do all; "
             "a run takes the engine relay where sch_netem is missing"
         )
-    factor = 1.0 if scenario.clock.dilation == "auto" else scenario.clock.dilation
+    factor = 1.0 if scenario.dilation == "auto" else scenario.dilation
     with lab_errors("this network cannot be made"):
         made = netns.plan(lab_spec(scenario, factor), as_root)
     return [*made.describe(), *_course(scenario, factor), *notes]

@@ -49,7 +49,7 @@ async def require(scenario: schema.Scenario) -> netns.Capabilities:
 
 
 def _require_network(scenario: schema.Scenario, capabilities: netns.Capabilities) -> None:
-    dilation = scenario.clock.dilation
+    dilation = scenario.dilation
     with lab_errors("this host cannot run the scenario"):
         spec = lab_spec(scenario, 1.0 if dilation == "auto" else dilation)
         plan = netns.plan(spec, capabilities)

@@ -17,6 +17,7 @@ from ecco_emu.core.ids import CameraId, ModelHash
 from ecco_emu.emulation.accuracy import LiveAccuracy
 from ecco_emu.emulation.captures import Captures
 from ecco_emu.emulation.connections import SERVER_PORT, dialled
+from ecco_emu.emulation.ground import Ground
 from ecco_emu.emulation.injector import FaultInjector
 from ecco_emu.emulation.lab_errors import lab_errors
 from ecco_emu.emulation.measuring import Measured, Sight, StudentFiles, StudentMeter, run_stretches
@@ -25,6 +26,7 @@ from ecco_emu.emulation.topology import SERVER
 from ecco_emu.emulation.workers import Workers
 from ecco_emu.host.clock import RunClock
 from ecco_emu.host.loop_lag import LoopLag
+from ecco_emu.host.virtual_time import in_background
 from ecco_emu.policies.registry import make_policy
 from ecco_emu.policies.steering import camera_config
 from ecco_emu.record.metrics import RunMetrics
@@ -53,6 +55,7 @@ class System:
         workers: Workers,
         lab: netns.Lab,
         listener: Listener,
+        ground: Ground,
         clock: RunClock,
         models: ModelStore,
         emit: Emit,
@@ -61,6 +64,7 @@ class System:
         captures: Captures | None = None,
     ) -> None:
         self.clock = clock
+        self._ground = ground
         self._qlog = qlog
         self._captures = captures
         self.misses = 0
@@ -118,22 +122,21 @@ class System:
     async def _run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
             parts: list[Coroutine[Any, Any, None]] = [
-                self.lag.run(),
-                self.health.run(),
                 self._server.run(self._listener),
                 *(camera.run() for camera in self.cameras),
-                self._traffic.run(),
-                self.accuracy.run(),
                 self._tell_conditions(),
                 self.injector.run(timeline(self._scenario)),
-                self._watch_network(),
             ]
-            running = [tasks.create_task(part) for part in parts]
+            meters = [self._traffic.run(), self.accuracy.run(), self._watch_network()]
+            if not self._ground.simulated:  # the host's speed is no part of a simulated run
+                meters += [self.lag.run(), self.health.run()]
+            running = [tasks.create_task(part) for part in (*parts, *map(in_background, meters))]
             await self._windows.run()
             await self.accuracy.measure()  # a run that is not measured afterwards ends with a glimpse
             for task in running:  # cameras, server and meters know no end of their own
                 task.cancel()
-        self.health.report()
+        if not self._ground.simulated:
+            self.health.report()
         await self._end_captures()
         if self._qlog is not None and self._qlog.left_out:
             text = f"{self._qlog.left_out} traces or parts of them were left out: folder full or disk slow"
@@ -176,15 +179,17 @@ class System:
 
         @asynccontextmanager
         async def dial() -> AsyncIterator[Peer]:
-            with lab_errors(f"{camera.id} gets no socket"):
-                made = await self._lab.udp_socket(camera.id)
-            with made as sock:
-                server = (self._lab.address(SERVER), SERVER_PORT)
-                telemetry = self._qlog.trace if self._qlog is not None else None
-                async with dialled(
-                    sock, server, camera.id, self._tokens[camera.id], config, self.clock, telemetry
-                ) as peer:
-                    yield peer
+            async with self._ground.endpoint(self._lab, camera.id) as endpoint, dialled(
+                endpoint,
+                (self._lab.address(SERVER), SERVER_PORT),
+                camera.id,
+                self._tokens[camera.id],
+                config,
+                self.clock,
+                self._ground.entropy,
+                self._qlog.trace if self._qlog is not None else None,
+            ) as peer:
+                yield peer
 
         ports = CameraPorts(
             clock=self.clock,

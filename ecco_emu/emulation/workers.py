@@ -69,7 +69,7 @@ async def start_workers(
         _start_world(scenario, world),
     )
     speed = None
-    dilation = scenario.clock.dilation
+    dilation = scenario.dilation
     if dilation == "auto":
         progress("measuring this host's speed")
         expected = Expected(drifting(scenario, world), len(student))
@@ -98,7 +98,7 @@ async def _start_inference(inference: InferenceClient, student: bytes) -> None:
 
 async def _start_world(scenario: schema.Scenario, world: World) -> Sequence[RehearsalPicture]:
     await world.start()
-    return await take_pictures(scenario, world) if scenario.clock.dilation == "auto" else ()
+    return await take_pictures(scenario, world) if scenario.dilation == "auto" else ()
 
 
 async def _open_teacher(scenario: schema.Scenario, trainer: TeacherHost, world: World) -> Teacher:

@@ -54,14 +54,19 @@ class LoopThread:
     def loop(self) -> VirtualLoop:
         return self._loop
 
+    @property
+    def failure(self) -> BaseException | None:
+        """The error by which the loop itself came to an end, if it did. What is left can be cleaned up."""
+        return self._failure
+
     async def call(self, function: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Runs the coroutine on the loop while time passes there, and returns its result.
 
         Where the caller is cancelled, the coroutine is, and this returns when it has ended. Raises
         ``EccoError`` when nothing can happen on the loop any more or one of its callbacks does not return.
         """
-        if self._failure is not None:
-            raise self._failure
+        if isinstance(self._failure, StuckCallbackError) and self._loop.in_callback:
+            raise self._failure  # it is still stuck
         answer: Future[T] = Future()
         tasks: list[asyncio.Task[T]] = []
         self._calls.add(answer)
@@ -131,6 +136,7 @@ class LoopThread:
 
     def _fail(self, error: BaseException) -> None:
         """Ends all calls that wait with an error."""
+        self._failure = error
         for answer in list(self._calls):
             if not answer.done():
                 answer.set_exception(error)

@@ -34,16 +34,17 @@ def load(
     seed: int | None = None,
     dilation: str | float | None = None,
     policy: str | None = None,
+    engine: str | None = None,
     *,
     files: bool = True,
     checks: semantics.Checks | None = None,
 ) -> LoadedScenario:
     """Reads, changes and checks a scenario: a file, or a shipped one by its name (``profiles.scenarios``).
 
-    ``overrides`` are texts ``dotted.path=value``, as for ``--set``. ``seed``, ``dilation`` and ``policy`` are
-    applied after them and win. With ``files=False`` the files of weights, traces and tables need not be
-    there, for commands that do not use them. ``checks`` are those of upper layers. Relative paths start at
-    the scenario's folder or, in ``overrides``, at the current one; all paths come out absolute.
+    ``overrides`` are texts ``dotted.path=value``, as for ``--set``. ``seed``, ``dilation``, ``policy`` and
+    ``engine`` are applied after them and win. With ``files=False`` the files of weights, traces and tables
+    need not be there, for commands that do not use them. ``checks`` are those of upper layers. Relative paths
+    start at the scenario's folder or, in ``overrides``, at the current one; all paths come out absolute.
 
     Raises ``InvalidScenario`` with every problem there is.
     """
@@ -61,6 +62,7 @@ def load(
             "seed": ("seed", seed),
             "dilation": ("clock.dilation", dilation),
             "policy": ("policy.name", policy),
+            "engine": ("network.engine", engine),
         }
         problems += apply_sets(document, overrides)
         for name, (key, value) in options.items():

@@ -72,6 +72,16 @@ class Scenario(Strict):
     """What counts as an answer."""
 
     @property
+    def simulated(self) -> bool:
+        """Whether links and clock are simulated."""
+        return self.network.engine == "simulated"
+
+    @property
+    def dilation(self) -> float | Literal["auto"]:
+        """Seconds of the wall that an emulated second lasts. 1 in a simulated run, which has no wall."""
+        return 1.0 if self.simulated else self.clock.dilation
+
+    @property
     def policy_setup(self) -> PolicySetup:
         """The settings that the policy is made with."""
         return PolicySetup(

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path as FilePath
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -28,6 +28,7 @@ from ecco_emu.scenario.sections.faults import FaultSection
 from ecco_emu.scenario.sections.network import (
     BottleneckSection,
     DownlinkSection,
+    Engine,
     ShapeSection,
     UplinkSection,
 )
@@ -62,7 +63,7 @@ class Draft:
     windows: WindowsSection | None
     drift: DriftSection | None
     trainer: TrainerSection | None
-    engine: Literal["auto", "kernel", "relay"]
+    engine: Engine
     uplink: UplinkSection | None
     bottleneck: BottleneckSection | None
     downlink: DownlinkSection | None
@@ -142,8 +143,8 @@ def _text(value: object) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _engine(value: object) -> Literal["auto", "kernel", "relay"]:
-    return "kernel" if value == "kernel" else "relay" if value == "relay" else "auto"
+def _engine(value: object) -> Engine:
+    return next((engine for engine in get_args(Engine) if engine == value), "auto")
 
 
 def _part(model: type[M], value: object) -> M | None:

@@ -78,7 +78,7 @@ class Run:
         self.recorded.set()
 
     def link(self, name: str) -> LinkHandle:
-        return LinkHandle(name, self.injector, self.clock)
+        return LinkHandle(name, self.injector.inject, self.clock)
 
     async def arrives(self, source: str, target: str) -> bool:
         with await self.lab.udp_socket(source) as sender, await self.lab.udp_socket(target) as receiver:

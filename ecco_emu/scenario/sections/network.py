@@ -136,12 +136,16 @@ class DownlinkSection(ShapeSection):
     """How long a full queue takes to drain at ``rate``; null: the engine's usual queue."""
 
 
+Engine = Literal["auto", "kernel", "relay", "simulated"]
+
+
 class NetworkSection(Strict):
     """The links: each camera's uplink, the shared bottleneck to the server, and the way back."""
 
-    engine: Literal["auto", "kernel", "relay"] = "auto"
+    engine: Engine = "auto"
     """The engine that makes delay and loss: ``kernel`` (netem), ``relay`` (a process); ``auto`` is the kernel
-    where it has netem for all links."""
+    where it has netem for all links. ``simulated`` needs no root: links and clock are simulated, and
+    ``clock.dilation`` means nothing."""
     bottleneck: BottleneckSection = BottleneckSection()
     """Switch to server, shared by every camera."""
     uplink: UplinkSection = UplinkSection()
