@@ -5,8 +5,10 @@
         await emu.until(lambda s: s.camera("cam1").segments_delivered > 0, timeout=10)
 
 A tier is a group of tests that need something of the host, such as root or a GPU; the marker ``ecco_TIER``
-names it. Tests that use these fixtures are of the tier ``netns`` without being marked. Where the host cannot
-run a tier, its tests are skipped; with ``--ecco-require TIER`` they fail instead.
+names it. Where the host cannot run a tier, its tests are skipped; with ``--ecco-require TIER`` they fail
+instead. Tests that use these fixtures are of the tier ``netns`` without being marked, with one exception:
+where the host has no namespaces, and nobody requires them, ``emulate`` simulates links and clock.
+``--ecco-engine`` says which engine ``emulate`` takes.
 
 A test that uses the fixtures runs on an event loop of its own whatever the mode of pytest-asyncio. If it
 fails, the report says how the run stood.
@@ -52,6 +54,8 @@ TIERS = {
     "gpu": "needs a CUDA device",
     "soak": "runs for long",
 }
+SIMULATED = "ecco_simulated"
+"""The marker of tests that need nothing of the host."""
 RECENT_EVENTS = 20
 """Lines of events that are shown of a run whose test failed."""
 COUNTERS_WALL_S = 5.0
@@ -68,11 +72,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="a tier that must run: its tests fail rather than skip when this host cannot "
         f"({', '.join(TIERS)}; repeatable)",
     )
+    parser.getgroup("ecco-emu").addoption(
+        "--ecco-engine",
+        default="auto",
+        choices=["auto", "real", "simulated"],
+        help="how `emulate` makes links and clock: real ones need root and namespaces, simulated ones "
+        "nothing; auto takes real ones where the host has them",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     for tier, meaning in TIERS.items():
         config.addinivalue_line("markers", f"{marker_of(tier)}: {meaning}")
+    config.addinivalue_line("markers", f"{SIMULATED}: `emulate` simulates links and clock, whatever the host")
 
 
 # -- tiers --
@@ -88,8 +100,31 @@ _UNMET = pytest.StashKey[str]()
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    if uses_our_fixtures(item):
+    if uses_fixture(item, "lab") or (uses_fixture(item, "emulate") and not simulates(item)):
         item.add_marker(marker_of("netns"))
+
+
+def simulates(item: pytest.Item) -> bool:
+    """Whether ``emulate`` simulates links and clock for a test that names no engine."""
+    if item.get_closest_marker(SIMULATED) is not None:
+        return True
+    return item.get_closest_marker(marker_of("netns")) is None and simulating(item.config)
+
+
+def simulating(config: pytest.Config) -> bool:
+    """Whether ``emulate`` simulates links and clock for tests without a marker that says otherwise."""
+    wanted = config.getoption("--ecco-engine")
+    if wanted != "auto":
+        return bool(wanted == "simulated")
+    return "netns" not in config.getoption("--ecco-require") and lacking("netns") is not None
+
+
+def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Item]) -> list[str]:
+    users = sum(uses_fixture(item, "emulate") for item in items)
+    if not users or not simulating(config):
+        return []
+    why = "as asked for" if config.getoption("--ecco-engine") != "auto" else str(lacking("netns"))
+    return [f"ecco-emu: {users} tests on simulated links and clock ({why})"]
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -142,8 +177,12 @@ def lacking_for_vm() -> str | None:
 
 def uses_our_fixtures(item: pytest.Item) -> bool:
     """Whether a test uses ``emulate`` or ``lab``, through a fixture of its own too."""
+    return any(uses_fixture(item, name) for name in ("emulate", "lab"))
+
+
+def uses_fixture(item: pytest.Item, name: str) -> bool:
     known = getattr(getattr(item, "_fixtureinfo", None), "name2fixturedefs", {})
-    return any(_is_ours(name, known.get(name, ())) for name in ("emulate", "lab"))
+    return _is_ours(name, known.get(name, ()))
 
 
 def _is_ours(name: str, definitions: Sequence[pytest.FixtureDef[Any]]) -> bool:
@@ -299,9 +338,10 @@ async def emulate(
 ) -> AsyncIterator[Callable[..., Awaitable[Emulation]]]:
     """An async factory: ``emu = await emulate(scenario, **options)`` starts a run of a scenario file.
 
-    Options are those of ``Emulation.from_file``; the run directory is made under the test's tmp_path.
-    Every run is stopped when the test ends, and must leave no child process and no task behind. Its worker
-    processes are kept for the next test; ``workers=None`` gives a run processes of its own.
+    Options are those of ``Emulation.from_file``, such as ``engine="simulated"``; the run directory is made
+    under the test's tmp_path. Every run is stopped when the test ends, and must leave no child process and no
+    task behind. Its worker processes are kept for the next test; ``workers=None`` gives a run processes of
+    its own.
     """
     from ecco_emu.emulation.emulation import Emulation
     from ecco_emu.report.standing import RecentEvents
@@ -313,6 +353,8 @@ async def emulate(
         async def start(scenario: str | Path, **options: Any) -> Emulation:
             check_loop(loop)
             given = {"out": tmp_path / "runs", "workers": ecco_workers, **options}
+            if simulates(request.node):
+                given.setdefault("engine", "simulated")
             emulation = Emulation.from_file(scenario, **given)
             recent = RecentEvents(RECENT_EVENTS)
             emulation.subscribe(recent.on_event)

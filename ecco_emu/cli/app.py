@@ -58,6 +58,12 @@ Overrides = Annotated[
 
 Seed = Annotated[int | None, typer.Option(help="Instead of the scenario's seed.")]
 Dilation = Annotated[str | None, typer.Option(metavar="auto|N", help="Wall seconds per emulated second.")]
+EngineName = Annotated[
+    str | None,
+    typer.Option(
+        "--engine", metavar="auto|kernel|relay|simulated", help="How links are made; simulated: no root."
+    ),
+]
 PolicyName = Annotated[str | None, typer.Option(help="Instead of the scenario's policy.")]
 
 

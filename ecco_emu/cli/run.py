@@ -15,6 +15,7 @@ from rich.text import Text
 
 from ecco_emu.cli.app import (
     Dilation,
+    EngineName,
     Json,
     Overrides,
     PolicyName,
@@ -52,6 +53,7 @@ def run(
     seed: Seed = None,
     dilation: Dilation = None,
     policy: PolicyName = None,
+    engine: EngineName = None,
     live: Annotated[
         bool | None,
         typer.Option("--live/--no-live", help="Live view; by default when this is a terminal."),
@@ -65,7 +67,7 @@ def run(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Run a scenario (as root). Prints where the run directory and its report are."""
+    """Run a scenario: as root, or as anybody with --engine simulated. Prints where its report is."""
     from ecco_emu.emulation.emulation import Emulation
 
     teller = _Teller(quiet=quiet)
@@ -75,6 +77,7 @@ def run(
         seed=seed,
         dilation=dilation,
         policy=policy,
+        engine=engine,
         out=out_dir,
         progress=teller,
         capture=capture,

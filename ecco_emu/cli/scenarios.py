@@ -11,6 +11,7 @@ import typer
 
 from ecco_emu.cli.app import (
     Dilation,
+    EngineName,
     Json,
     Overrides,
     PolicyName,
@@ -46,13 +47,16 @@ def check(
     seed: Seed = None,
     dilation: Dilation = None,
     policy: PolicyName = None,
+    engine: EngineName = None,
     as_json: Json = False,
 ) -> None:
     """Check scenarios without running them: every mistake at once, with line and column."""
     from ecco_emu.emulation import checking
     from ecco_emu.scenario.problems import InvalidScenario
 
-    problems = checking.examine(scenarios, overrides or (), seed=seed, dilation=dilation, policy=policy)
+    problems = checking.examine(
+        scenarios, overrides or (), seed=seed, dilation=dilation, policy=policy, engine=engine
+    )
     errors = [problem for problem in problems if problem.severity == "error"]
     if as_json:
         answer(problems)
@@ -67,12 +71,16 @@ def check(
 
 @app.command()
 def plan(
-    scenario: ScenarioPath, overrides: Overrides = None, dilation: Dilation = None, as_json: Json = False
+    scenario: ScenarioPath,
+    overrides: Overrides = None,
+    dilation: Dilation = None,
+    engine: EngineName = None,
+    as_json: Json = False,
 ) -> None:
     """Show the namespaces, links, addresses and shaping that a run would make. Needs no root."""
     from ecco_emu.emulation.plan import plan as describe
 
-    lines = run_until_signalled(describe(scenario, overrides or (), dilation))
+    lines = run_until_signalled(describe(scenario, overrides or (), dilation, engine))
     if as_json:
         answer(lines)
     else:

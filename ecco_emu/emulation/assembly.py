@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 
@@ -46,7 +46,7 @@ async def build(
     directory: RunDirectory,
     *,
     source: str,
-    host: netns.Capabilities,
+    caveats: Sequence[str],
     emit: Emit,
     progress: Callable[[str], None],
     open_worker: OpenWorker,
@@ -56,7 +56,7 @@ async def build(
 
     With ``capture`` the packets of all nodes are written to the directory's pcap/.
 
-    ``host`` is the answer of ``preflight``. Raises ``HostError`` where this host cannot all the same.
+    ``caveats`` are the answer of ``preflight``. Raises ``HostError`` where this host cannot all the same.
     """
     async with AsyncExitStack() as stack:
         live = stack.enter_context(
@@ -95,7 +95,7 @@ async def build(
                 device=workers.device,
                 student=models.put(student, pinned=True),
                 speed=workers.speed,
-                caveats=host.caveats,
+                caveats=caveats,
             )
         )
         tokens = {camera.id: ground.entropy(16) for camera in scenario.cameras}
@@ -125,7 +125,7 @@ async def build(
             if replay.sets_rate:
                 system.targets.follow(replay.on, _last_second(replay, clock))
         emit(run_started(scenario, engine=lab.engine, dilation=clock.dilation))
-        for caveat in host.caveats:
+        for caveat in caveats:
             emit(Trouble(t=0.0, where="host", text=caveat))
         yield system
 

@@ -282,7 +282,7 @@ class Emulation:
         return place
 
     async def _start(self) -> None:
-        host = await preflight.require(self.scenario)  # before anything is made
+        caveats = await preflight.require(self.scenario)  # before anything is made
         student = await asyncio.to_thread(read_student, student_path(self.scenario.trainer.student))
         self._directory = RunDirectory.create(self._out, self.scenario.name, datetime.now(UTC))
         self._directory.write_scenario(dump(self.scenario))
@@ -293,7 +293,7 @@ class Emulation:
                 student,
                 self._directory,
                 source=self._source,
-                host=host,
+                caveats=caveats,
                 emit=self._emit,
                 progress=self._progress,
                 capture=self._capture,

@@ -16,17 +16,26 @@ from ecco_emu.scenario import schema
 from ecco_emu.scenario.faults.timeline import timeline
 
 
-async def plan(scenario: Path, overrides: Sequence[str] = (), dilation: str | None = None) -> list[str]:
+async def plan(
+    scenario: Path, overrides: Sequence[str] = (), dilation: str | None = None, engine: str | None = None
+) -> list[str]:
     """The network that a run of a scenario would make, in lines. Needs no root."""
     capabilities = await preflight.host()
     # off the loop: a scenario's traces may be long
-    return await asyncio.to_thread(_planned, scenario, overrides, dilation, capabilities)
+    return await asyncio.to_thread(_planned, scenario, overrides, dilation, engine, capabilities)
 
 
 def _planned(
-    path: Path, overrides: Sequence[str], dilation: str | None, capabilities: netns.Capabilities
+    path: Path,
+    overrides: Sequence[str],
+    dilation: str | None,
+    engine: str | None,
+    capabilities: netns.Capabilities,
 ) -> list[str]:
-    scenario = checking.load(path, overrides, dilation=dilation, files=False).scenario
+    scenario = checking.load(path, overrides, dilation=dilation, engine=engine, files=False).scenario
+    if scenario.simulated:
+        with lab_errors("this network cannot be made"):
+            return [*netns.plan(lab_spec(scenario, 1.0)).describe(), *_course(scenario, 1.0)]
     notes = []
     if scenario.dilation == "auto":
         notes.append("dilation auto is measured by a run: rates and delays below are emulated ones")

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import netns
 from ecco_emu.core.errors import HostError
@@ -37,15 +38,17 @@ async def require_labs() -> netns.Capabilities:
     return capabilities
 
 
-async def require(scenario: schema.Scenario) -> netns.Capabilities:
-    """Makes room for the scenario's open files, and returns what this host can do.
+async def require(scenario: schema.Scenario) -> Sequence[str]:
+    """Makes room for the scenario's open files, and returns what a run here must be told with.
 
     Raises ``HostError``, with the way out, where this host cannot run the scenario.
     """
     extras.YOLO.require()
+    if scenario.simulated:  # such a network is made of nothing
+        return ()
     capabilities = await require_labs()
     await asyncio.to_thread(_require_network, scenario, capabilities)
-    return capabilities
+    return capabilities.caveats
 
 
 def _require_network(scenario: schema.Scenario, capabilities: netns.Capabilities) -> None:

@@ -179,16 +179,19 @@ class System:
 
         @asynccontextmanager
         async def dial() -> AsyncIterator[Peer]:
-            async with self._ground.endpoint(self._lab, camera.id) as endpoint, dialled(
-                endpoint,
-                (self._lab.address(SERVER), SERVER_PORT),
-                camera.id,
-                self._tokens[camera.id],
-                config,
-                self.clock,
-                self._ground.entropy,
-                self._qlog.trace if self._qlog is not None else None,
-            ) as peer:
+            async with (
+                self._ground.endpoint(self._lab, camera.id) as endpoint,
+                dialled(
+                    endpoint,
+                    (self._lab.address(SERVER), SERVER_PORT),
+                    camera.id,
+                    self._tokens[camera.id],
+                    config,
+                    self.clock,
+                    self._ground.entropy,
+                    self._qlog.trace if self._qlog is not None else None,
+                ) as peer,
+            ):
                 yield peer
 
         ports = CameraPorts(
