@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import replace
 
 import netns
@@ -20,7 +20,7 @@ from ecco_emu.emulation.ground import Ground
 from ecco_emu.emulation.lab_errors import lab_errors
 from ecco_emu.emulation.live import runs
 from ecco_emu.emulation.manifest import manifest
-from ecco_emu.emulation.meters import TRAFFIC_PERIOD_S
+from ecco_emu.emulation.meters import TRAFFIC_PERIOD_S, watched_host
 from ecco_emu.emulation.system import Emit, System
 from ecco_emu.emulation.topology import SERVER, Replay, lab_spec, replays
 from ecco_emu.emulation.workers import start_workers
@@ -28,6 +28,7 @@ from ecco_emu.host.clock import RunClock
 from ecco_emu.host.priorities import raised_priority
 from ecco_emu.host.warm import OpenWorker
 from ecco_emu.policies.steering import server_config
+from ecco_emu.record.host_log import HostLog
 from ecco_emu.record.qlog import QlogFolder
 from ecco_emu.record.rundir import RunDirectory
 from ecco_emu.scenario import schema
@@ -78,7 +79,15 @@ async def build(
         ground = Ground.of(scenario)
         clock = ground.clock(workers.dilation)
         if ground.simulated:
-            workers = replace(workers, trainer=Charged(workers.trainer, scenario.trainer, clock))
+            log = stack.enter_context(closing(HostLog(directory.host_path)))
+            trainer = Charged(
+                workers.trainer,
+                scenario.trainer,
+                clock,
+                lambda work, wall_s: log.note(clock.now(), work=work, wall_s=wall_s),
+            )
+            workers = replace(workers, trainer=trainer)
+            await stack.enter_async_context(watched_host(log, clock))
         progress(f"building the network (one emulated second lasts {clock.dilation:g} s)")
         # off the loop, like everything that reads traces: a long one takes a second
         spec, replayed = await asyncio.to_thread(_network, scenario, clock.dilation)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import math
+import threading
+import time
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Generic, Protocol, TypeVar
 
@@ -14,6 +16,7 @@ import psutil
 
 from ecco_emu.control.shares import weighted_max_min
 from ecco_emu.core.clock import Clock
+from ecco_emu.core.errors import HostError
 from ecco_emu.core.events import (
     AnyEvent,
     CameraConfigured,
@@ -33,6 +36,7 @@ from ecco_emu.core.faults import (
 )
 from ecco_emu.core.ids import CameraId
 from ecco_emu.host.loop_lag import LoopLag
+from ecco_emu.record.host_log import HostLog
 from ecco_emu.scenario import schema
 from ecco_emu.transport.adapter import Peer
 from ecco_emu.transport.stats import ConnectionStats
@@ -346,6 +350,28 @@ class HealthMeter:
                 rss_bytes=self._rss_bytes,
             )
         )
+
+
+@asynccontextmanager
+async def watched_host(log: HostLog, clock: Clock) -> AsyncIterator[None]:
+    """For the time of the block, notes memory and CPU time every few seconds of the wall.
+
+    A thread does it, because the clock of a simulated run tells nothing of the wall's.
+    """
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(HEALTH_PERIOD_WALL_S):
+            with suppress(HostError):  # the disk is full, which the run's own log will find
+                log.note(clock.now(), rss_bytes=resident_bytes(), cpu_s=time.process_time())
+
+    thread = threading.Thread(target=watch, name="host.jsonl", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def resident_bytes() -> int:

@@ -76,6 +76,11 @@ class RunDirectory:
         return self.path / "events.jsonl"
 
     @property
+    def host_path(self) -> Path:
+        """Only a simulated run has it (``host_log``)."""
+        return self.path / "host.jsonl"
+
+    @property
     def summary_path(self) -> Path:
         return self.path / "summary.json"
 

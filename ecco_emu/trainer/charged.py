@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
@@ -39,8 +39,16 @@ class Charged:
     The seconds that results tell of are the emulated ones that were charged.
     """
 
-    def __init__(self, backend: TrainerBackend, section: TrainerSection, clock: Clock) -> None:
+    def __init__(
+        self,
+        backend: TrainerBackend,
+        section: TrainerSection,
+        clock: Clock,
+        took: Callable[[str, float], None],
+    ) -> None:
+        """``took`` is told what a call did and the seconds of the wall that it took."""
         self._backend = backend
+        self._took = took
         self._clock = clock
         self._image_s = PACE / (section.gpu_speed * section.gpus)
         """Emulated seconds that all GPUs together take for one reference image of training."""
@@ -79,6 +87,7 @@ class Charged:
         lasts_s = images * self._image_s
         async with self._taking(lasts_s):
             trained = await self._backend.train(job, evidence, images)
+        self._took("train", trained.wall_s)
         return replace(trained, wall_s=lasts_s)
 
     async def evaluate(
@@ -87,6 +96,7 @@ class Charged:
         """Takes the time of the pictures that a model was run on, which are known when it is done."""
         async with self._gpus:
             measured = await self._backend.evaluate(subjects, evidence, frames)
+            self._took("evaluate", measured.wall_s)
             lasts_s = measured.images * self._measure_s
             await self._clock.sleep_until(self._clock.now() + lasts_s)
         return replace(measured, wall_s=lasts_s)
