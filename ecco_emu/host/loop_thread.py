@@ -35,10 +35,10 @@ class StuckCallbackError(EccoError):
 
 
 class LoopThread:
-    """The loop and its thread. ``patience_s`` is the wall time that one callback may take."""
+    """The loop and its thread. ``patience_s``: the wall time that one callback may take (``PATIENCE_S``)."""
 
-    def __init__(self, name: str, *, patience_s: float = PATIENCE_S) -> None:
-        self._patience_s = patience_s
+    def __init__(self, name: str, *, patience_s: float | None = None) -> None:
+        self._patience_s = PATIENCE_S if patience_s is None else patience_s
         self._calls: set[Future[Any]] = set()
         self._outstanding = 0
         self._failure: BaseException | None = None
@@ -80,7 +80,7 @@ class LoopThread:
         def end(task: asyncio.Task[T]) -> None:
             self._outstanding -= 1
             self._calls.discard(answer)
-            _settle(answer, task)
+            _settle(answer, task, self._failure)
 
         def cancel() -> None:
             for task in tasks:
@@ -167,15 +167,20 @@ class LoopThread:
             f"a callback has not returned control for {self._patience_s:g} s; it is here:\n{where.rstrip()}\n"
             "Work that takes long belongs into a thread: `await asyncio.to_thread(...)`"
         )
-        for answer in list(self._calls):
-            if not answer.done():
-                answer.set_exception(self._failure)
+        turn = self._loop.turn
         ctypes.pythonapi.PyThreadState_SetAsyncExc(
             ctypes.c_ulong(ident or 0), ctypes.py_object(StuckCallbackError)
         )
+        # whoever waits for it cleans up next, for which the loop should be free again
+        until = time.monotonic() + _END_S
+        while self._loop.turn == turn and self._loop.in_callback and time.monotonic() < until:
+            self._closing.wait(_LOOK_EVERY_S)
+        for answer in list(self._calls):
+            if not answer.done():
+                answer.set_exception(self._failure)
 
 
-def _settle(answer: Future[T], task: asyncio.Task[T]) -> None:
+def _settle(answer: Future[T], task: asyncio.Task[T], failure: BaseException | None) -> None:
     if answer.done():  # it was failed meanwhile
         if not task.cancelled():
             task.exception()  # it has been looked at
@@ -184,7 +189,8 @@ def _settle(answer: Future[T], task: asyncio.Task[T]) -> None:
         answer.cancel()
         answer.set_running_or_notify_cancel()
     elif (error := task.exception()) is not None:
-        answer.set_exception(error)
+        # an interrupted callback gets the kind of error only, without its words
+        answer.set_exception(failure if failure is not None and type(failure) is type(error) else error)
     else:
         answer.set_result(task.result())
 

@@ -86,11 +86,12 @@ class WarmWorkers:
     async def _take(self, kind: _Kind) -> _Process:
         """A process of this kind that waits for calls."""
         idle = self._idle.get(kind, [])
-        while idle:
-            kept = idle.pop()
-            if await kept.gave_up():
-                return kept
-            self._end(kept)
+        with suppress(IndexError):  # not asked beforehand: runs in other threads take from it too
+            while True:
+                kept = idle.pop()
+                if await kept.gave_up():
+                    return kept
+                self._end(kept)
         fresh = _Process(kind)
         self._all.append(fresh)
         try:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import subprocess
 import sys
 import threading
@@ -14,6 +16,7 @@ import pytest
 from ecco_emu.host import work
 from ecco_emu.host.loop_thread import LoopThread, StuckCallbackError
 from ecco_emu.host.virtual_time import NothingLeftError, VirtualLoop, WallSleepError, in_background
+from ecco_emu.host.workers import WorkerDiedError, WorkerProcess
 
 
 def run(coroutine):
@@ -287,6 +290,21 @@ async def test_errors_come_to_the_caller(thread):
     await asyncio.to_thread(time.sleep, 0.001)
     with pytest.raises(StuckCallbackError, match="stuck"):
         await thread.call(stuck)
+
+
+async def test_a_worker_that_dies_while_time_waits_for_it_is_told(thread):
+    worker = WorkerProcess("the test")
+
+    async def waits():
+        pid = await worker.call(os.getpid)
+        threading.Timer(0.2, os.kill, (pid, signal.SIGKILL)).start()
+        await worker.call(time.sleep, 60)
+
+    try:
+        with pytest.raises(WorkerDiedError, match="the process for the test died"):
+            await thread.call(waits)
+    finally:
+        worker.close()
 
 
 async def test_close_ends_what_is_left():
