@@ -65,7 +65,7 @@ class Settings:
     held_out_span_s: float = 20.0
     """Emulated seconds: the age up to which a frame is evidence."""
     virtual_ranks: int | None = None
-    """Processes to train in instead of one per real GPU: to try the distributed path on a CPU."""
+    """Processes to train in instead of one per real GPU: to try the distributed path on a CPU or one GPU."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,18 +39,17 @@ def detect(
     with torch.inference_mode():
         for start in range(0, len(images), _BATCH):
             placed = [fitted(image, size) for image in images[start : start + _BATCH]]
-            raw = model(stack([image for image, _ in placed]).to(device))
+            raw = model(stack([image for image, _ in placed], device))
             kept = non_max_suppression(
-                raw,
+                # on the CPU, which takes a quarter of a GPU's time for it (docs/notes/trainer.md)
+                (raw[0] if isinstance(raw, tuple) else raw).cpu(),
                 conf_thres=min_score,
                 iou_thres=_OVERLAP,
                 max_det=MAX_DETECTIONS,
                 multi_label=not best_class_only,
                 max_time_img=10.0,  # the default gives up on a busy machine: results must not depend on load
             )
-            found += [
-                _detections(rows.cpu().numpy(), fit) for rows, (_, fit) in zip(kept, placed, strict=True)
-            ]
+            found += [_detections(rows.numpy(), fit) for rows, (_, fit) in zip(kept, placed, strict=True)]
     return found
 
 

@@ -16,6 +16,7 @@ import torch
 from ecco_emu.core.errors import HostError
 from ecco_emu.core.ids import ModelHash, model_hash
 from ecco_emu.trainer.backend import BadStudentError, UnknownModelError
+from ecco_emu.trainer.yolo.devices import memory_format
 from ecco_emu.trainer.yolo.student import Student, load
 
 KEPT_BYTES = 512 << 20
@@ -119,7 +120,8 @@ class Library:
             # the name is the hash: another file under it would be taken for this one everywhere
             raise BadStudentError(f"these weights hash to {model_hash(weights)}, not to {model}")
         built = load(weights)
-        fused = built.model.eval().fuse(verbose=False).to(self._device)
+        fused = built.model.eval().fuse(verbose=False)
+        fused = fused.to(self._device, memory_format=memory_format(self._device))
         entry = _Entry(Student(fused, built.size), weights if self._files else b"")
         self._make_room(entry.size_bytes())
         self._entries[model] = entry

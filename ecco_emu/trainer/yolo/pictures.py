@@ -17,7 +17,9 @@ import torch
 from ecco_emu.core.frames import Image
 from ecco_emu.tasks.detection import Labels
 from ecco_emu.trainer.backend import LabelledImage
+from ecco_emu.trainer.yolo.devices import memory_format
 
+_CPU = torch.device("cpu")
 PADDING = 114
 """Grey level around a letterboxed picture, Ultralytics' own."""
 
@@ -80,7 +82,7 @@ class Batch:
     """A training batch of B images with N objects, in the shapes that Ultralytics' loss expects."""
 
     images: torch.Tensor
-    """(B, 3, H, W) float32 in 0..1, channels last."""
+    """(B, 3, H, W) float32 in 0..1, on the CPU and in its order."""
     owners: torch.Tensor
     """(N,) the number of the image that each object is in."""
     classes: torch.Tensor
@@ -91,7 +93,7 @@ class Batch:
     def on(self, device: torch.device) -> dict[str, torch.Tensor]:
         """The batch on a device, under the names that Ultralytics' loss reads."""
         return {
-            "img": self.images.to(device, non_blocking=True),
+            "img": self.images.to(device, non_blocking=True, memory_format=memory_format(device)),
             "batch_idx": self.owners.to(device),
             "cls": self.classes.to(device),
             "bboxes": self.boxes.to(device),
@@ -104,13 +106,11 @@ def fitted(image: Image, size: tuple[int, int]) -> tuple[Image, Fit]:
     return (image, fit) if fit.exact else (_warp(image, fit.matrix(), size), fit)
 
 
-def stack(images: Sequence[Image]) -> torch.Tensor:
-    """(B, 3, H, W) float32 in 0..1 from pictures of one size.
-
-    Channels come last in memory, which is the order that convolutions on a CPU are fastest with.
-    """
+def stack(images: Sequence[Image], device: torch.device = _CPU) -> torch.Tensor:
+    """(B, 3, H, W) float32 in 0..1 from pictures of one size, on the device and in its order in memory."""
     pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
-    return pixels.to(torch.float32).div_(255).contiguous(memory_format=torch.channels_last)
+    scaled = pixels.to(torch.float32).div_(255)
+    return scaled.to(device, memory_format=memory_format(device))
 
 
 def training_batch(
@@ -188,4 +188,4 @@ def _recoloured(images: torch.Tensor, gain: float, random: np.random.Generator) 
     images = grey + (images - grey) * saturation
     middle = grey.mean(dim=(2, 3), keepdim=True)
     images = (middle + (images - middle) * contrast) * brightness
-    return images.clamp_(0, 1).contiguous(memory_format=torch.channels_last)
+    return images.clamp_(0, 1).contiguous(memory_format=memory_format(_CPU))

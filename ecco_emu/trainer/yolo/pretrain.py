@@ -32,8 +32,9 @@ from ecco_emu.trainer.backend import LabelledImage
 from ecco_emu.trainer.scenes import render_scenes
 from ecco_emu.trainer.yolo import student
 from ecco_emu.trainer.yolo.detect import detect
+from ecco_emu.trainer.yolo.devices import default_precision
 from ecco_emu.trainer.yolo.pictures import Augmentation, training_batch
-from ecco_emu.trainer.yolo.steps import adamw, default_precision, freeze_projection, step
+from ecco_emu.trainer.yolo.steps import adamw, freeze_projection, step
 
 NAME = "yolo11n-town"
 LEARNING_RATE = 1.5e-3

@@ -1,4 +1,7 @@
-"""Training on several GPUs: one process per GPU, joined by torch.distributed (NCCL; gloo on a CPU).
+"""Training on several GPUs: one process per GPU, joined by torch.distributed.
+
+The exchange is NCCL's, or gloo's where ranks share a device, which NCCL refuses: on a CPU, or where there are
+more ranks than GPUs.
 
 The training process itself is rank 0. It draws the pictures, hands every other rank the parts of its GPUs
 through a pipe, and trains too. Models are never sent through the pipes: DistributedDataParallel copies
@@ -26,6 +29,7 @@ from ecco_emu.core.errors import HostError
 from ecco_emu.host.workers import settle_child
 from ecco_emu.trainer.backend import Settings
 from ecco_emu.trainer.yolo import student
+from ecco_emu.trainer.yolo.devices import device_of, real_gpus
 from ecco_emu.trainer.yolo.session import SETTLING_PICTURES, GpuBatches, TrainingSession
 
 _PATIENCE = timedelta(minutes=5)
@@ -37,11 +41,6 @@ _REAP_S = 2.0
 
 class RankDiedError(HostError):
     """One of the processes that train together died, and the jobs' training state with it."""
-
-
-def device_of(rank: int) -> torch.device:
-    """The GPU of a rank, or the CPU where there is no CUDA."""
-    return torch.device("cuda", rank) if torch.cuda.is_available() else torch.device("cpu")
 
 
 class Team:
@@ -184,9 +183,10 @@ def _session(
 
 def _join(rank: int, ranks: int, port: int) -> None:
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")  # else gloo resolves the host's name
-    backend = "nccl" if torch.cuda.is_available() else "gloo"
-    if backend == "nccl":
-        torch.cuda.set_device(rank)
+    gpus = real_gpus()
+    if gpus:
+        torch.cuda.set_device(device_of(rank))
+    backend = "nccl" if ranks <= gpus else "gloo"
     torch.distributed.init_process_group(
         backend, init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=ranks, timeout=_PATIENCE
     )

@@ -19,10 +19,10 @@ from ultralytics.nn.tasks import DetectionModel
 
 from ecco_emu.core.random_streams import stream
 from ecco_emu.trainer.backend import LabelledImage
+from ecco_emu.trainer.yolo.devices import default_precision, memory_format
 from ecco_emu.trainer.yolo.pictures import Augmentation, fitted, stack, training_batch
 from ecco_emu.trainer.yolo.steps import (
     adamw,
-    default_precision,
     freeze_projection,
     renew_statistics,
     step,
@@ -77,7 +77,7 @@ class TrainingSession:
         ranks: int = 1,
     ) -> None:
         self.device = device or torch.device("cpu")
-        self.model = model.to(self.device)
+        self.model = model.to(self.device, memory_format=memory_format(self.device))
         self.size = size
         self._precision = precision or default_precision(self.device)
         self._augmentation = augmentation
@@ -101,7 +101,7 @@ class TrainingSession:
         self._trained.train()
         losses = [self._step(each) for each in steps]
         if settle_on:
-            self._settle(settle_on, settling_size(steps))
+            settle(self.model, settle_on, settling_size(steps), self._precision)
         if self._ranks > 1:
             losses = _added(losses, self.device)
         return losses, time.perf_counter() - started
@@ -115,9 +115,14 @@ class TrainingSession:
             self._trained, self._loss_of, self._optimizer, prepared, self._precision, ranks=self._ranks
         )
 
-    def _settle(self, pictures: Sequence[LabelledImage], size: tuple[int, int]) -> None:
-        images = stack([fitted(image, size)[0] for image, _ in pictures]).to(self.device)
-        renew_statistics(self.model, torch.split(images, _SETTLING_BATCH), self._precision)
+
+def settle(
+    model: DetectionModel, pictures: Sequence[LabelledImage], size: tuple[int, int], precision: torch.dtype
+) -> None:
+    """Renews batch norm's statistics on these pictures, fitted to ``size``. Leaves training mode on."""
+    device = next(model.parameters()).device
+    images = stack([fitted(image, size)[0] for image, _ in pictures], device)
+    renew_statistics(model, torch.split(images, _SETTLING_BATCH), precision)
 
 
 def settling_size(steps: Sequence[GpuBatches]) -> tuple[int, int]:

@@ -8,14 +8,12 @@ from pathlib import Path
 
 import torch
 
-from ecco_emu.core.frames import Image
 from ecco_emu.core.ids import model_hash
 from ecco_emu.trainer.backend import LabelledImage, Speed
 from ecco_emu.trainer.yolo import student
 from ecco_emu.trainer.yolo.detect import detect
-from ecco_emu.trainer.yolo.pictures import fitted, stack
-from ecco_emu.trainer.yolo.session import SETTLING_PICTURES
-from ecco_emu.trainer.yolo.steps import default_precision, renew_statistics
+from ecco_emu.trainer.yolo.devices import default_precision, plans_shapes
+from ecco_emu.trainer.yolo.session import SETTLING_PICTURES, settle
 
 _INFER_S = 0.5
 _TRAIN_S = 1.5
@@ -24,7 +22,8 @@ it is the smaller part of a micro-window."""
 _SCHEDULER = Path("/proc/thread-self/schedstat")
 """The kernel's statistics of the calling thread: nanoseconds on a core and of waiting for one, turns."""
 _MOST_PICTURES = 16
-"""In a measured step, where the scenario's steps have more: a picture's time hardly depends on the number."""
+"""In a measured step on a CPU, where the scenario's steps have more: a picture's time hardly depends on the
+number. On a GPU it does, because launching the kernels takes as long for 8 pictures as for 32."""
 
 
 def measure_speed(
@@ -42,22 +41,25 @@ def measure_speed(
     statistics on its pictures, as a micro-window does at its end. A real micro-window has many steps and
     renews them once, so that part is measured by itself and taken off.
     """
+    device = next(trained.model.parameters()).device
+    planned = plans_shapes(device)
     images = [image for image, _ in pictures]
-    # the first of each kind allocates or imports; it is short and not measured
-    detect(ready.model, images[:1], ready.size)
+    count = gpus * batch if planned else max(gpus, min(gpus * batch, _MOST_PICTURES))
+    drawn = [pictures[place % len(pictures)] for place in range(count)]
+    settled = drawn[-SETTLING_PICTURES:]
+    # the first of each kind allocates or imports, the first of each shape may be planned: not measured
+    detect(ready.model, images if planned else images[:1], ready.size)
     _export(trained)
     # before it is trained: at a wild learning rate it diverges, and cannot be exported any more
     export_s = _seconds(lambda: _export(trained), 0.0)
     infer_s = _seconds(lambda: detect(ready.model, images, ready.size), _INFER_S) / len(images)
-    count = max(gpus, min(gpus * batch, _MOST_PICTURES))
-    drawn = [pictures[place % len(pictures)] for place in range(count)]
-    step(drawn[:gpus])
-    settle_s = _settle_seconds(trained, images[:count])
-    step_s = _seconds(lambda: step(drawn), _TRAIN_S) / count
+    step(drawn if planned else drawn[:gpus])
+    settle_s = _seconds(lambda: _settle(trained, settled), 0.0)
+    step_s = _seconds(lambda: step(drawn), _TRAIN_S)
     return Speed(
-        train_images_per_s=1 / max(step_s - settle_s, step_s / 2),
+        train_images_per_s=count / max(step_s - settle_s, step_s / 2),
         inference_images_per_s=1 / infer_s,
-        micro_s=SETTLING_PICTURES * settle_s,
+        micro_s=SETTLING_PICTURES * settle_s / len(settled),
         export_s=export_s,
     )
 
@@ -79,15 +81,11 @@ def _clock() -> float:
     return time.perf_counter() - waited_ns / 1e9
 
 
-def _settle_seconds(trained: student.Student, images: Sequence[Image]) -> float:
-    """Seconds for each picture that batch norm's statistics are renewed on."""
+def _settle(trained: student.Student, pictures: Sequence[LabelledImage]) -> None:
     device = next(trained.model.parameters()).device
-    batch = stack([fitted(image, trained.size)[0] for image in images]).to(device)
-    started = _clock()
-    renew_statistics(trained.model, [batch], default_precision(device))
+    settle(trained.model, pictures, trained.size, default_precision(device))
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-    return (_clock() - started) / len(images)
 
 
 def _seconds(work: Callable[[], object], least_s: float) -> float:

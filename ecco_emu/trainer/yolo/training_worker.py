@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from ecco_emu.control.evidence import Estimate, Evidence
+from ecco_emu.core.errors import HostError
 from ecco_emu.core.frames import Image
 from ecco_emu.core.ids import CameraId, JobId, ModelHash, model_hash
 from ecco_emu.core.random_streams import stream
@@ -31,11 +32,11 @@ from ecco_emu.trainer.measuring import Measurements, Subject
 from ecco_emu.trainer.samples import SampleStore
 from ecco_emu.trainer.yolo import student
 from ecco_emu.trainer.yolo.detect import detect
+from ecco_emu.trainer.yolo.devices import default_precision, device_of, real_gpus
 from ecco_emu.trainer.yolo.library import Library
-from ecco_emu.trainer.yolo.ranks import Team, device_of
+from ecco_emu.trainer.yolo.ranks import Team
 from ecco_emu.trainer.yolo.session import GpuBatches, TrainingSession
 from ecco_emu.trainer.yolo.speed import measure_speed
-from ecco_emu.trainer.yolo.steps import default_precision
 from ecco_emu.trainer.yolo.teacher_model import TeacherModel
 
 
@@ -46,7 +47,7 @@ class TrainingServer:
     """
 
     def __init__(self, settings: Settings) -> None:
-        real = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        real = real_gpus()
         ranks = min(settings.virtual_ranks or max(1, real), settings.gpus)
         torch.set_num_threads(max(1, settings.threads // ranks))
         self._settings = settings
@@ -62,7 +63,7 @@ class TrainingServer:
         self._sessions: dict[JobId, TrainingSession] = {}
         self._random = stream(settings.seed, "trainer", "draw")
         self._teacher: TeacherModel | None = None
-        numbers = ",".join(str(rank) for rank in range(ranks))
+        numbers = ",".join(str(gpu) for gpu in range(min(ranks, real)))
         self.info = DeviceInfo(
             device=f"cuda:{numbers}" if real else "cpu",
             gpus=settings.gpus,
@@ -209,7 +210,13 @@ def start(settings: Settings) -> DeviceInfo:
 
 
 def call(method: str, *args: Any) -> Any:
-    """Calls a method of this process's ``TrainingServer``."""
+    """Calls a method of this process's ``TrainingServer``; ``HostError`` where the GPU's memory ends."""
     if _server is None:
         raise RuntimeError("the training process was not started")
-    return getattr(_server, method)(*args)
+    try:
+        return getattr(_server, method)(*args)
+    except torch.OutOfMemoryError as error:
+        raise HostError(
+            "the GPU's memory does not suffice for this scenario: end other programs that use it, or lower "
+            f"trainer.batch ({error})"
+        ) from error

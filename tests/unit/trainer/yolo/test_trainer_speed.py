@@ -32,3 +32,18 @@ def test_training_that_diverges_while_it_is_measured_does_not_end_the_run(
     assert measured.export_s > 0
     with pytest.raises(BadStudentError, match="its training diverged"):
         student.to_bytes(trained.model, trained.size)
+
+
+@pytest.mark.parametrize(("planned", "sizes"), [(True, [20, 20]), (False, [2, 16])])
+def test_steps_are_measured_after_their_shape_was_planned(
+    monkeypatch: pytest.MonkeyPatch, planned: bool, sizes: list[int]
+) -> None:
+    """On a GPU a shape's first step takes seconds, and a step's time does not follow from a smaller one's."""
+    monkeypatch.setattr(speed, "_TRAIN_S", 0.0)
+    monkeypatch.setattr(speed, "_INFER_S", 0.0)
+    monkeypatch.setattr(speed, "plans_shapes", lambda device: planned)
+    trained = student.load(student.to_bytes(student.build(seed=2), SIZE))
+    taken: list[int] = []
+    pictures = [picture(np.random.default_rng(1))]
+    speed.measure_speed(trained, trained, pictures, lambda drawn: taken.append(len(drawn)), batch=10, gpus=2)
+    assert taken == sizes
