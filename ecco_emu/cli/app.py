@@ -58,7 +58,7 @@ Overrides = Annotated[
 
 Seed = Annotated[int | None, typer.Option(help="Instead of the scenario's seed.")]
 Dilation = Annotated[str | None, typer.Option(metavar="auto|N", help="Wall seconds per emulated second.")]
-EngineName = Annotated[
+EngineOption = Annotated[
     str | None,
     typer.Option(
         "--engine", metavar="auto|kernel|relay|simulated", help="How links are made; simulated: no root."

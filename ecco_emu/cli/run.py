@@ -15,7 +15,7 @@ from rich.text import Text
 
 from ecco_emu.cli.app import (
     Dilation,
-    EngineName,
+    EngineOption,
     Json,
     Overrides,
     PolicyName,
@@ -53,7 +53,7 @@ def run(
     seed: Seed = None,
     dilation: Dilation = None,
     policy: PolicyName = None,
-    engine: EngineName = None,
+    engine: EngineOption = None,
     live: Annotated[
         bool | None,
         typer.Option("--live/--no-live", help="Live view; by default when this is a terminal."),

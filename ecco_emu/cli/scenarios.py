@@ -11,7 +11,7 @@ import typer
 
 from ecco_emu.cli.app import (
     Dilation,
-    EngineName,
+    EngineOption,
     Json,
     Overrides,
     PolicyName,
@@ -47,7 +47,7 @@ def check(
     seed: Seed = None,
     dilation: Dilation = None,
     policy: PolicyName = None,
-    engine: EngineName = None,
+    engine: EngineOption = None,
     as_json: Json = False,
 ) -> None:
     """Check scenarios without running them: every mistake at once, with line and column."""
@@ -74,7 +74,7 @@ def plan(
     scenario: ScenarioPath,
     overrides: Overrides = None,
     dilation: Dilation = None,
-    engine: EngineName = None,
+    engine: EngineOption = None,
     as_json: Json = False,
 ) -> None:
     """Show the namespaces, links, addresses and shaping that a run would make. Needs no root."""

@@ -7,7 +7,7 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from ecco_emu.emulation.ground import Endpoint
+from ecco_emu.emulation.ground import NodeSocket
 from ecco_emu.host.clock import RunClock
 from ecco_emu.transport.adapter import Entropy, Peer, connect
 from ecco_emu.transport.config import TransportConfig
@@ -18,7 +18,7 @@ SERVER_PORT = 4711
 
 @asynccontextmanager
 async def dialled(
-    endpoint: Endpoint,
+    endpoint: NodeSocket,
     server: tuple[str, int],
     name: str,
     token: bytes,

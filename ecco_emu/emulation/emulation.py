@@ -33,7 +33,7 @@ from ecco_emu.emulation.live import remote, runs
 from ecco_emu.emulation.measuring import StudentFiles
 from ecco_emu.emulation.system import System
 from ecco_emu.host.loop_thread import LoopThread
-from ecco_emu.host.places import Here, Place
+from ecco_emu.host.places import Here, LoopPlace
 from ecco_emu.host.warm import WarmWorkers
 from ecco_emu.host.workers import WorkerProcess
 from ecco_emu.record import expectations, verdict
@@ -81,7 +81,7 @@ class Emulation:
         self._capture = capture
         self._progress = progress or (lambda _: None)
         self._open_worker = WorkerProcess if workers is None else workers.open
-        self._place: Place = Here()
+        self._place: LoopPlace = Here()
         self._home: asyncio.AbstractEventLoop | None = None
         """The caller's event loop, where the listeners are called."""
         self._outside = AsyncExitStack()

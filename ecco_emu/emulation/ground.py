@@ -19,7 +19,7 @@ from ecco_emu.host.clock import RunClock
 from ecco_emu.scenario import schema
 from ecco_emu.transport.adapter import Entropy
 
-Endpoint = socket.socket | netns.DatagramPort
+NodeSocket = socket.socket | netns.DatagramPort
 """Where a node's datagrams leave and arrive."""
 
 
@@ -43,7 +43,7 @@ class Ground:
         return RunClock(dilation, self.wall)
 
     @asynccontextmanager
-    async def endpoint(self, lab: netns.Lab, node: str, port: int = 0) -> AsyncIterator[Endpoint]:
+    async def endpoint(self, lab: netns.Lab, node: str, port: int = 0) -> AsyncIterator[NodeSocket]:
         """A node's endpoint for the time of the block. Raises ``HostError`` where it gets none."""
         with lab_errors(f"{node} gets no socket"):
             made = await (lab.datagram_port(node, port) if self.simulated else lab.udp_socket(node, port))

@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeVar
 T = TypeVar("T")
 
 
-class Place(Protocol):
+class LoopPlace(Protocol):
     """An event loop to which coroutines can be handed from the caller's."""
 
     @property

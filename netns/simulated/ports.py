@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from netns.simulated.nodes import SimulatedNode
     from netns.simulated.switch import Switch
 
-OnDatagram = Callable[[bytes, tuple[str, int]], None]
+_OnDatagram = Callable[[bytes, tuple[str, int]], None]
 
 
 def _ignore(datagram: bytes, source: tuple[str, int]) -> None:
@@ -51,7 +51,7 @@ class DatagramPort:
         self.checksums = checksums
         self._most_bytes = mtu - HEADERS_BYTES + 14
         self.open = True
-        self.on_datagram: OnDatagram = _ignore
+        self.on_datagram: _OnDatagram = _ignore
         """Called with each datagram and the address of its sender."""
         self.on_batch: Callable[[], None] = _nothing
         """Called after the datagrams that came together."""
