@@ -154,6 +154,14 @@ class DelayLine(Generic[P]):
         """The packet that comes out next. To be called only when one is waiting."""
         return (self._ahead or self._waiting)[0][1]
 
+    def pop(self) -> P:
+        """Takes out this packet alone."""
+        packet = (self._ahead or self._waiting).popleft()[1]
+        self._held_bytes -= self._size(packet) + PACKET_OVERHEAD_BYTES
+        first = self._ahead or self._waiting
+        self.next_due = first[0][0] if first else None
+        return packet
+
     @property
     def backlog_bytes(self) -> int:
         """The bytes of the packets that are under way, without the overhead that counts towards the limit."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 
 from netns.capture import Capture
@@ -30,16 +31,22 @@ class SimulatedCapture(Capture):
         try:
             self._add(frame_of(packet)[: self._snap_bytes], packet[1], round(at * 1e9), outgoing)
             self._file.flush()
-        except OSError:  # the disk is full: the file can be read up to here, and the capture ends
-            self.dropped += 1
-            self._close()
+        except OSError:
+            self._give_up()
 
     def stop(self) -> None:
         if self._file.closed:
             return
-        self._add_statistics(round(self._now() * 1e9))
-        self._close()
-
-    def _close(self) -> None:
         self._end()
-        self._file.close()
+        try:
+            with self._file:
+                self._add_statistics(round(self._now() * 1e9))
+        except OSError:
+            self.dropped += 1
+
+    def _give_up(self) -> None:
+        """The disk is full: the file can be read up to here, and the capture ends."""
+        self.dropped += 1
+        self._end()
+        with contextlib.suppress(OSError):
+            self._file.close()

@@ -140,19 +140,20 @@ class SimulatedDirection:
         self.first_number = line.first()[0]
         return due
 
-    def leave(self, now: float) -> list[Packet]:
-        """The packets that come out by ``now``, which is the time that ``due`` has told."""
+    def leave(self, now: float) -> Packet | None:
+        """The next packet, if it comes out by ``now``, which is the time that ``due`` has told."""
         waiting = self._waiting
         if waiting and waiting[0][0] <= now:
             self.settle(now)
-        if self._line.next_due is None:
-            return []
-        out = self._line.pop_due(now)
+        line = self._line
+        due = line.next_due
+        if due is None or due > now:
+            return None
+        packet = line.pop()
         if self.at_far_end:
-            for capture in self.at_far_end:
-                for packet in out:
-                    capture.add(packet, now, outgoing=False)
-        return out
+            for capture in tuple(self.at_far_end):  # one whose disk is full goes away
+                capture.add(packet, now, outgoing=False)
+        return packet
 
     def settle(self, now: float) -> None:
         """Moves the packets that have left the queue by ``now`` to the wire."""
@@ -163,7 +164,7 @@ class SimulatedDirection:
 
     def _leave_queue(self, packet: Packet, at: float) -> None:
         if self.at_sender:
-            for capture in self.at_sender:
+            for capture in tuple(self.at_sender):
                 capture.add(packet, at, outgoing=True)
         self._line.push(packet, at)
 

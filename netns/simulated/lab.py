@@ -64,15 +64,22 @@ class SimulatedLab(BuiltLab):
         def end() -> None:
             leaving.at_sender.remove(made)
             coming.at_far_end.remove(made)
-            self._switch.look_ahead()
+            self._watch(node)
 
         made = SimulatedCapture(device, name, options, self._now, end)
         leaving.at_sender.append(made)
         coming.at_far_end.append(made)
-        # Every packet is now moved at its own time, so that both directions are captured in order.
-        self._switch.look_ahead()
+        self._watch(node)
         self._captures.append(made)
         return made
+
+    def _watch(self, node: SimulatedNode) -> None:
+        """From now on packets are moved at their own times, so that those of both directions are captured in
+        order, or no longer."""
+        for direction in (node.egress, node.ingress):
+            direction.look_ahead()
+            self._switch.changed(direction)
+        self._switch.look_ahead()
 
     def counter_reader(self) -> CounterReader:
         self._switch.settle(self._now())

@@ -74,11 +74,12 @@ class SimulatedNode:
     def close_port(self, number: int) -> None:
         del self.ports[number]
 
-    def note_batch(self, port: DatagramPort, now: float) -> None:
-        """``port`` has got a batch, and may let the next ones wait."""
+    def note_batch(self, port: DatagramPort, now: float) -> bool:
+        """``port`` has got a batch, and may let the next datagrams wait. Returns whether the node may."""
         port.quiet_until = now + port.coalesce_s
-        ports = self.ports
+        ports, before = self.ports, self.quiet_until
         # As long as no port of the node wants to hear of a datagram.
         self.quiet_until = (
             port.quiet_until if len(ports) == 1 else min(each.quiet_until for each in (port, *ports.values()))
         )
+        return self.quiet_until > now or before > now

@@ -51,5 +51,7 @@ def _run(action: Callable[[], T], future: Future[T]) -> None:
         result = action()
     except BaseException as error:  # the caller that waits for the future gets it
         future.set_exception(error)
+        if not isinstance(error, Exception):
+            raise
     else:
         future.set_result(result)

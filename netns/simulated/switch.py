@@ -81,22 +81,22 @@ class Switch:
                 if at != direction.key:  # no longer valid
                     heappop(egress)
                     continue
-                packets = direction.leave(at)
+                # One at a time: of those that come at the same time, the first sent is the first.
+                packet = direction.leave(at)
                 direction.key = due = direction.due()
                 if due == NEVER:
                     heappop(egress)
                 else:
                     heapreplace(egress, (due, direction.first_number, direction))
-                for packet in packets:
+                if packet is not None:
                     self._pass(direction, packet, at)
             elif ingress and ingress[0][0] <= now:
-                at, _, direction = ingress[0]
+                at, _, direction = heappop(ingress)
                 if at == direction.key:
                     direction.key = NEVER
-                    for packet in direction.leave(at):
+                    while (packet := direction.leave(at)) is not None:
                         self._hand_over(direction, packet)
-                heappop(ingress)
-                self._note_ingress(direction)
+                    self._note_ingress(direction)
             else:
                 return
 
@@ -167,9 +167,17 @@ class Switch:
     def _set_timer(self) -> None:
         if self._busy:
             return
-        wake = self._ingress[0][0] if self._ingress else NEVER
-        if self._egress:
-            wake = min(wake, self._egress[0][0] + self._least_ingress_s)
+        egress, ingress = self._egress, self._ingress
+        # Entries that are no longer valid would wake the loop for nothing.
+        while ingress and ingress[0][0] != ingress[0][2].key:
+            heappop(ingress)
+        while egress and egress[0][0] != egress[0][2].key:
+            heappop(egress)
+        wake = ingress[0][0] if ingress else NEVER
+        if egress:
+            possible = egress[0][0] + self._least_ingress_s
+            if possible < wake:
+                wake = possible
         if self._arrived:
             wake = self._time()
         if wake < self._wake:
@@ -205,7 +213,8 @@ class Switch:
                 port.on_batch()
             except Exception as error:
                 self._tell(port, error)
-            port.node.note_batch(port, now)
+            if port.node.note_batch(port, now):
+                self._note_ingress(port.node.ingress)
 
     def _tell(self, port: DatagramPort, error: Exception) -> None:
         message = f"exception in a callback of port {port.address[1]} of {port.node.name}"
