@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Callable
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
@@ -36,12 +37,12 @@ class SimulatedDirection:
     __slots__ = (
         "_line",
         "_lost",
+        "_push",
         "_queue",
         "_waiting",
         "at_far_end",
         "at_sender",
         "bytes",
-        "first_number",
         "key",
         "least_transit_s",
         "node",
@@ -65,12 +66,13 @@ class SimulatedDirection:
         """Captures of the packets that come out of the wire."""
         self.key = NEVER
         """The time of its valid entry in the switch's heap."""
-        self.first_number = 0
         self.least_transit_s = 0.0
         """No packet that enters from now on comes out sooner than after this time."""
         self.packets = self.bytes = 0
         """Those that have arrived at the far end."""
         self._lost = 0
+        self._push: Callable[[Packet, float], bool] = self._line.push
+        """Puts a packet on the wire that has left the queue."""
         self.set(planned, 0.0)
 
     def set(self, planned: DirectionPlan, now: float) -> None:
@@ -109,36 +111,34 @@ class SimulatedDirection:
         """Counts ``least_transit_s`` anew, after a change and where captures begin or end."""
         watched = self.at_sender or self.at_far_end
         self.least_transit_s = 0.0 if watched else self._line.least_delay_s
+        self._push = self._capture if self.at_sender else self._line.push
 
     def enter(self, packet: Packet, now: float) -> None:
         """Takes in a packet at ``now``."""
         queue = self._queue
         if queue is None:
-            self._leave_queue(packet, now)
+            self._push(packet, now)
             return
         waiting = self._waiting
         if waiting and waiting[0][0] <= now:
             self.settle(now)  # those that have left make room
         if not waiting and queue.pass_by(packet, now):
-            self._leave_queue(packet, now)
+            self._push(packet, now)
         else:
             queue.push(packet, now)
 
     def due(self) -> float:
-        """The time at which the next packet may come out. It may also be lost, or come later. Its number is
-        then ``first_number``."""
-        line, waiting = self._line, self._waiting
-        due = line.next_due
+        """The time at which the next packet may come out. It may also be lost, or come later."""
+        due, waiting = self._line.next_due, self._waiting
         if waiting:
-            departs, _, packet = waiting[0]
-            possible = departs + self.least_transit_s
+            possible = waiting[0][0] + self.least_transit_s
             if due is None or possible < due:
-                self.first_number = packet[0]
                 return possible
-        elif due is None:
-            return NEVER
-        self.first_number = line.first()[0]
-        return due
+        return NEVER if due is None else due
+
+    def number(self) -> int:
+        """The number of this packet. To be called only when there is one."""
+        return (self._waiting[0][2] if self._line.next_due is None else self._line.first())[0]
 
     def leave(self, now: float) -> Packet | None:
         """The next packet, if it comes out by ``now``, which is the time that ``due`` has told."""
@@ -160,13 +160,12 @@ class SimulatedDirection:
         waiting, queue = self._waiting, self._queue
         while queue is not None and waiting and waiting[0][0] <= now:
             departs, packet = queue.pop()
-            self._leave_queue(packet, departs)
+            self._push(packet, departs)
 
-    def _leave_queue(self, packet: Packet, at: float) -> None:
-        if self.at_sender:
-            for capture in tuple(self.at_sender):
-                capture.add(packet, at, outgoing=True)
-        self._line.push(packet, at)
+    def _capture(self, packet: Packet, at: float) -> bool:
+        for capture in tuple(self.at_sender):  # one whose disk is full goes away
+            capture.add(packet, at, outgoing=True)
+        return self._line.push(packet, at)
 
     def clear_wire(self, now: float) -> None:
         """Loses the packets on the wire."""

@@ -87,15 +87,19 @@ class Switch:
                 if due == NEVER:
                     heappop(egress)
                 else:
-                    heapreplace(egress, (due, direction.first_number, direction))
+                    heapreplace(egress, (due, direction.number(), direction))
                 if packet is not None:
                     self._pass(direction, packet, at)
             elif ingress and ingress[0][0] <= now:
                 at, _, direction = heappop(ingress)
                 if at == direction.key:
                     direction.key = NEVER
-                    while (packet := direction.leave(at)) is not None:
-                        self._hand_over(direction, packet)
+                    due = at
+                    while due <= at:  # several, where they have waited for each other
+                        packet = direction.leave(at)
+                        if packet is not None:
+                            self._hand_over(direction, packet)
+                        due = direction.due()
                     self._note_ingress(direction)
             else:
                 return
@@ -136,9 +140,11 @@ class Switch:
         """A packet has come from the switch to a node."""
         direction.packets += 1
         direction.bytes += packet[1]
-        _, _, data, port, (_, number), _, frame = packet
+        _, _, data, sender, (_, number), _, frame = packet
         if frame is None:
-            self._arrive(direction.node, number, data, port.address)
+            port = direction.node.ports.get(number)
+            if port is not None:
+                self._arrived.append((port, data, sender.address))
         elif (found := read_frame(frame, direction.node)) is not None:
             self._arrive(direction.node, found[2], found[0], found[1])
 
@@ -153,7 +159,7 @@ class Switch:
         if due != direction.key:
             direction.key = due
             if due != NEVER:
-                heappush(self._egress, (due, direction.first_number, direction))
+                heappush(self._egress, (due, direction.number(), direction))
 
     def _note_ingress(self, direction: SimulatedDirection) -> None:
         due, quiet_until = direction.due(), direction.node.quiet_until
@@ -162,7 +168,7 @@ class Switch:
         if due != direction.key:
             direction.key = due
             if due != NEVER:
-                heappush(self._ingress, (due, direction.first_number, direction))
+                heappush(self._ingress, (due, direction.number(), direction))
 
     def _set_timer(self) -> None:
         if self._busy:
