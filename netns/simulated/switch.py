@@ -66,10 +66,9 @@ class Switch:
             # While others are before it, it changes nothing.
             if direction.key == NEVER or direction.reorders:
                 self._note_egress(direction)
-            else:
+            if direction.key + self._least_ingress_s >= self._wake:
                 return
-        if not self._busy:
-            self._set_timer()
+        self._set_timer()
 
     def settle(self, now: float) -> None:
         """Lets everything happen that is due by ``now``. What arrives is delivered by the timer."""
