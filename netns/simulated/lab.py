@@ -93,6 +93,7 @@ class SimulatedLab(BuiltLab):
         self._switch.settle(now)
         for name in names:
             node = self._nodes[name]
+            self._switch.let_in(node.ingress, now)
             node.cut = True
             # As on the relay engine: what is in the node's own queue stays, and reaches a port that throws it
             # away.

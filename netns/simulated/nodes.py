@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from netns.errors import LabError
 from netns.planning import LinkPlan
 from netns.simulated.direction import SimulatedDirection
+from netns.simulated.packets import MAX_PORT
 from netns.simulated.ports import DatagramPort
 
 if TYPE_CHECKING:
@@ -57,8 +58,8 @@ class SimulatedNode:
         return made
 
     def _free_number(self, wanted: int) -> int:
-        if not 0 <= wanted <= 65_535:
-            raise LabError(f"{wanted} is no port: 0 to 65535")
+        if not 0 <= wanted <= MAX_PORT:
+            raise LabError(f"{wanted} is no port: 0 to {MAX_PORT}")
         if wanted:
             if wanted in self.ports:
                 raise LabError(f"port {wanted} of {self.name} is taken")
@@ -75,11 +76,12 @@ class SimulatedNode:
         del self.ports[number]
 
     def note_batch(self, port: DatagramPort, now: float) -> bool:
-        """``port`` has got a batch, and may let the next datagrams wait. Returns whether the node may."""
+        """``port`` has got a batch at ``now``, and may let the next datagrams wait. Returns whether the time
+        until which they wait has changed."""
         port.quiet_until = now + port.coalesce_s
         ports, before = self.ports, self.quiet_until
         # As long as no port of the node wants to hear of a datagram.
         self.quiet_until = (
             port.quiet_until if len(ports) == 1 else min(each.quiet_until for each in (port, *ports.values()))
         )
-        return self.quiet_until > now or before > now
+        return self.quiet_until != before

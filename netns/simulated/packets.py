@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from netns.simulated.ports import DatagramPort
 
 HEADERS_BYTES = 14 + 20 + 8
+MAX_PORT = 65_535
 
 Packet = tuple[int, int, bytes, "DatagramPort", tuple[str, int], "SimulatedNode | None", bytes | None]
 """Its number in the order of sending, the bytes of its frame, the datagram, the port that sent it, the

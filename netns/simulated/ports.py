@@ -65,7 +65,7 @@ class DatagramPort:
         """Sends a datagram. It never blocks, and one that does not arrive is not reported.
 
         Raises: ``OSError`` with EMSGSIZE for one that is too large for the MTU, since nothing is fragmented
-        here, and with EBADF after ``close``.
+        here, and with EBADF after ``close``. ``ValueError`` for an address that is none.
         """
         if len(data) > self._most_bytes:
             raise OSError(errno.EMSGSIZE, os.strerror(errno.EMSGSIZE))

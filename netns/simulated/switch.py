@@ -11,10 +11,11 @@ import contextvars
 from collections import deque
 from collections.abc import Sequence
 from heapq import heappop, heappush, heapreplace
+from ipaddress import IPv4Address
 
 from netns.simulated.direction import NEVER, SimulatedDirection
 from netns.simulated.nodes import SimulatedNode
-from netns.simulated.packets import HEADERS_BYTES, Packet, read_frame
+from netns.simulated.packets import HEADERS_BYTES, MAX_PORT, Packet, read_frame
 from netns.simulated.ports import DatagramPort
 
 _Entry = tuple[float, int, SimulatedDirection]
@@ -52,11 +53,16 @@ class Switch:
         self._set_timer()
 
     def send(self, port: DatagramPort, data: bytes, address: tuple[str, int]) -> None:
-        """Sends a datagram from a port, now."""
+        """Sends a datagram from a port, now. Raises: ``ValueError`` for an address that is none."""
         node, now = port.node, self._time()
-        target = self._by_address.get(address[0])
+        ip, number = address
+        target = self._by_address.get(ip)
+        if target is None:
+            IPv4Address(ip)
+        if not 0 <= number <= MAX_PORT:
+            raise ValueError(f"{number} is no port: 0 to {MAX_PORT}")
         if target is node:  # it never leaves the node
-            self._arrive(node, address[1], data, port.address)
+            self._arrive(node, number, data, port.address)
         else:
             if target in node.unreachable:
                 target = None
@@ -93,15 +99,17 @@ class Switch:
                 at, _, direction = heappop(ingress)
                 if at == direction.key:
                     direction.key = NEVER
-                    due = at
-                    while due <= at:  # several, where they have waited for each other
-                        packet = direction.leave(at)
-                        if packet is not None:
-                            self._hand_over(direction, packet)
-                        due = direction.due()
-                    self._note_ingress(direction)
+                    self.let_in(direction, at)
             else:
                 return
+
+    def let_in(self, direction: SimulatedDirection, now: float) -> None:
+        """Hands over everything that has come to a node by ``now``, also where it would wait for more."""
+        while direction.due() <= now:
+            packet = direction.leave(now)
+            if packet is not None:
+                self._hand_over(direction, packet)
+        self._note_ingress(direction)
 
     def changed(self, direction: SimulatedDirection) -> None:
         """Notes that a direction's packets were lost, or got other times."""

@@ -288,6 +288,29 @@ async def test_a_datagram_for_nobody_is_dropped_by_the_switch():
         assert (counters["a"].egress.packets, counters["b"].ingress.packets) == (3, 1)
 
 
+async def test_an_address_that_is_none_is_refused():
+    async with Lab(star("a")) as lab:
+        a = await lab.datagram_port("a")
+        for address in (("server", 1), ("10.77.0.2", 65_536), ("10.77.0.1", -1)):
+            with pytest.raises(ValueError, match=r"server|no port"):
+                a.send(b"x", address)
+
+
+async def test_what_waits_for_more_has_come_when_the_link_is_cut():
+    async with Lab(star("a", "b")) as lab:
+        a, b = await lab.datagram_port("a"), await lab.datagram_port("b")
+        b.coalesce_s = 10.0
+        inbox = Inbox(b)
+        for _ in range(3):
+            a.send(b"x", b.address)
+            await asyncio.sleep(1.0)
+        assert len(inbox.got) == 1
+        await lab.link("b").down()
+        await asyncio.sleep(1.0)
+        assert len(inbox.got) == 3
+        assert (await lab.counters())["b"].ingress.drops == 0
+
+
 async def test_a_node_reaches_itself_whatever_its_link():
     async with Lab(star("a", "b")) as lab:
         one, other = await lab.datagram_port("a"), await lab.datagram_port("a")
