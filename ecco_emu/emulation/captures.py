@@ -25,8 +25,9 @@ FILE_BYTES = 64 << 20
 class Captures:
     """The captures of a run; ``left_out`` counts packets, once they have stopped."""
 
-    def __init__(self, running: Sequence[netns.Capture]) -> None:
+    def __init__(self, running: Sequence[netns.Capture], *, simulated: bool) -> None:
         self._running = running
+        self._simulated = simulated
 
     @property
     def left_out(self) -> int:
@@ -39,7 +40,11 @@ class Captures:
             for capture in self._running:
                 capture.stop()
 
-        await asyncio.to_thread(stop_all)
+        # A capture of simulated packets belongs to the event loop's thread, and does not block it.
+        if self._simulated:
+            stop_all()
+        else:
+            await asyncio.to_thread(stop_all)
 
 
 async def begin_captures(lab: netns.Lab, folder: Path, nodes: Sequence[str], clock: RunClock) -> Captures:
@@ -47,8 +52,10 @@ async def begin_captures(lab: netns.Lab, folder: Path, nodes: Sequence[str], clo
 
     Packets before the clock's start get time 0. Raises ``HostError`` where a file cannot be written.
     """
-    # The kernel's times are of the clock that people set; the run's clock is monotonic.
-    ahead_ns = time.time_ns() - time.monotonic_ns()
+    simulated = lab.engine == "simulated"
+    # The kernel's times are of the clock that people set; the run's clock is monotonic. Simulated packets
+    # have times of the clock that the run's is read off.
+    ahead_ns = 0 if simulated else time.time_ns() - time.monotonic_ns()
 
     def emulated_ns(at_ns: int) -> int:
         return max(0, round(clock.emulated((at_ns - ahead_ns) / 1e9) * 1e9))
@@ -69,5 +76,6 @@ async def begin_captures(lab: netns.Lab, folder: Path, nodes: Sequence[str], clo
                     file_time=emulated_ns,
                 )
                 for node in nodes
-            ]
+            ],
+            simulated=simulated,
         )
