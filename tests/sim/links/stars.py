@@ -1,5 +1,5 @@
-"""Simulated labs and their traffic, for the tests of this folder. It imports little, because a test runs it in
-processes of its own."""
+"""Simulated labs and their traffic, for the tests of this folder. It imports little, because a test runs it
+in processes of its own."""
 
 from __future__ import annotations
 
