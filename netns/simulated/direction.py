@@ -182,8 +182,9 @@ class SimulatedDirection:
         """A packet that came out was thrown away by the port, which is cut."""
         self._lost += 1
 
-    def counters(self) -> DirectionCounters:
-        """The packets up to now, for which the lab has been settled."""
+    def counters(self, now: float) -> DirectionCounters:
+        """The packets up to ``now``, for which the lab has been settled."""
+        self.settle(now)
         queue, line = self._queue, self._line
         return DirectionCounters(
             bytes=self.bytes,

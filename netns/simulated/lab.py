@@ -82,11 +82,17 @@ class SimulatedLab(BuiltLab):
         self._switch.look_ahead()
 
     def counter_reader(self) -> CounterReader:
-        self._switch.settle(self._now())
-        return lambda names: {name: self._counters_of(self._nodes[name]) for name in names}
+        now = self._now()
+        self._switch.settle(now)
 
-    def _counters_of(self, node: SimulatedNode) -> LinkCounters:
-        return LinkCounters(node.egress.counters(), node.ingress.counters())
+        def read(names: Sequence[str]) -> dict[str, LinkCounters]:
+            nodes = (self._nodes[name] for name in names)
+            return {
+                node.name: LinkCounters(node.egress.counters(now), node.ingress.counters(now))
+                for node in nodes
+            }
+
+        return read
 
     def _cut(self, names: Sequence[str]) -> None:
         now = self._now()

@@ -323,6 +323,18 @@ async def test_memory_is_bounded_by_queues_and_lines():
         assert (await lab.counters())["b"].egress.drops > 0
 
 
+async def test_a_packet_that_is_lost_is_counted_when_it_left_its_queue():
+    """Not only when it would have arrived, which is when somebody looks."""
+    shape = Shape(rate_bps=8e5, queue_s=5.0, delay_s=1.0, loss=1.0)
+    async with Lab(star("a", "b", egress=shape)) as lab:
+        a, b = await lab.datagram_port("a"), await lab.datagram_port("b")
+        for _ in range(4):
+            a.send(bytes(958), b.address)
+        await asyncio.sleep(0.001)
+        counters = (await lab.counters())["a"].egress
+        assert (counters.drops, counters.backlog_bytes) == (3, 1000)
+
+
 async def test_a_shorter_delay_is_seen_before_what_was_planned():
     async with Lab(star("a", "b", egress=Shape(rate_bps=8e5, queue_s=5.0, delay_s=1.0))) as lab:
         a, b = await lab.datagram_port("a"), await lab.datagram_port("b")
