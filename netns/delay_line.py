@@ -152,13 +152,13 @@ class DelayLine(Generic[P]):
 
     def first(self) -> P:
         """The packet that comes out next. To be called only when one is waiting."""
-        return (self._ahead or self._waiting)[0][1]
+        return self._next()[0][1]
 
     def pop(self) -> P:
         """Takes out this packet alone."""
-        packet = (self._ahead or self._waiting).popleft()[1]
+        packet = self._next().popleft()[1]
         self._held_bytes -= self._size(packet) + PACKET_OVERHEAD_BYTES
-        first = self._ahead or self._waiting
+        first = self._next()
         self.next_due = first[0][0] if first else None
         return packet
 
@@ -169,17 +169,17 @@ class DelayLine(Generic[P]):
 
     def pop_due(self, now: float) -> list[P]:
         """Takes out the packets that are due by ``now``, in their order."""
-        ahead, waiting, size = self._ahead, self._waiting, self._size
         out = []
-        # A packet that overtakes is due when it enters, so it goes before all that are still here.
-        for queue in (ahead, waiting) if ahead else (waiting,):
-            while queue and queue[0][0] <= now:
-                packet = queue.popleft()[1]
-                self._held_bytes -= size(packet) + PACKET_OVERHEAD_BYTES
-                out.append(packet)
-        first = ahead or waiting
-        self.next_due = first[0][0] if first else None
+        while self.next_due is not None and self.next_due <= now:
+            out.append(self.pop())
         return out
+
+    def _next(self) -> deque[tuple[float, P]]:
+        """The queue whose first packet comes out next."""
+        ahead, waiting = self._ahead, self._waiting
+        # A packet that overtakes is due when it enters. One that was due before may still be here, if nobody
+        # has looked since.
+        return ahead if ahead and not (waiting and waiting[0][0] < ahead[0][0]) else waiting
 
     def _draw(self, what: str) -> float:
         # Seeding with a string is the same in every process; hash() is not.
@@ -229,7 +229,7 @@ class DelayLine(Generic[P]):
         if ahead:
             # _last_due stays: those that wait must not leave later because this one has overtaken them.
             self._ahead.append((due, packet))
-            self.next_due = self._ahead[0][0]
+            self.next_due = self._next()[0][0]
             return True
         # Jitter, or a delay that became shorter, must not change the order: a receiver would take an
         # overtaken packet for a lost one.

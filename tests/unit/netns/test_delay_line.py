@@ -119,6 +119,16 @@ def test_a_reordered_packet_skips_the_delay_and_only_that():
     assert wire.pop_due(1.0) == [b"a"]
 
 
+def test_a_packet_that_was_due_before_is_not_overtaken_though_nobody_has_looked_since():
+    wire = line(delay_s=0.1)
+    wire.push(b"a", 0.0)
+    wire.push(b"b", 0.3)
+    wire.set(delay_s=0.1, reorder=1.0)
+    wire.push(b"c", 0.35)
+    assert wire.next_due == 0.1
+    assert wire.pop_due(1.0) == [b"a", b"c", b"b"]
+
+
 def test_burst_loss_has_its_mean_and_its_bursts():
     wire = line(seed=3, limit_bytes=1 << 30, burst=(0.02, 0.25, 1.0, 0.0))
     fates = [wire.push(b"x", 0.0) for _ in range(50_000)]
