@@ -23,8 +23,8 @@ EngineChoice = EngineName | Literal["auto"]
 DIRECTIONS: tuple[Direction, Direction] = ("egress", "ingress")
 
 ETHERNET_HEADER_BYTES = 14
-MAX_LINKS = 1000
-"""A Linux bridge has at most 1023 ports."""
+MAX_LINKS = 1023
+"""A Linux bridge has no more ports."""
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,31}")
 RATE_RANGE_BPS = (8_000.0, 100e9)
