@@ -118,7 +118,7 @@ def test_a_build_that_fails_undoes_what_it_did(step, monkeypatch, nothing_left):
 
     monkeypatch.setattr(requests, step, fail)
     # the probe uses the same functions, and is not what is tested here
-    monkeypatch.setattr("netns.lab.host_capabilities", lambda: None)
+    monkeypatch.setattr("netns.capabilities.host_capabilities", lambda: None)
     with pytest.raises(RuntimeError, match=step):
         asyncio.run(Lab(LabSpec(links=SPEC.links, engine="relay")).__aenter__())
 

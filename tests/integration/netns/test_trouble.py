@@ -101,7 +101,7 @@ async def broken_off(rng: random.Random, monkeypatch: pytest.MonkeyPatch, canary
 async def test_500_labs_broken_off_leave_nothing(monkeypatch):
     # the probe uses the same functions, and is not what is tested here
     found = host_capabilities()
-    monkeypatch.setattr("netns.lab.host_capabilities", lambda: found)
+    monkeypatch.setattr("netns.capabilities.host_capabilities", lambda: found)
     rng = random.Random(500)
     canary = Canary()
     try:
