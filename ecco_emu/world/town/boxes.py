@@ -8,7 +8,7 @@ import numpy.typing as npt
 from ecco_emu.tasks.detection import CLASSES, Labels
 from ecco_emu.world.town.streets import KINDS, SIZES
 from ecco_emu.world.town.traffic import Movers, Poses
-from ecco_emu.world.town.views import View, project
+from ecco_emu.world.town.views import Viewpoint, project
 
 MIN_SHORT_PX = 4
 """A box whose shorter side is smaller is not labelled."""
@@ -57,7 +57,7 @@ def visible_boxes(
 
 
 def whole_boxes(
-    view: View, size: tuple[int, int], movers: Movers, poses: Poses, which: npt.NDArray[np.int64]
+    view: Viewpoint, size: tuple[int, int], movers: Movers, poses: Poses, which: npt.NDArray[np.int64]
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
     """The box (N, 4) as x1, y1, x2, y2 that each of ``which`` would have in the picture if nothing stood
     before it, and whether the object is wholly before the camera (N,): one that is not has no such box."""
@@ -78,7 +78,7 @@ def whole_boxes(
 
 
 def whole_areas(
-    view: View, size: tuple[int, int], movers: Movers, poses: Poses, which: npt.NDArray[np.int64]
+    view: Viewpoint, size: tuple[int, int], movers: Movers, poses: Poses, which: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.float64]:
     """The area in px² (N,) that the box of each of ``which`` would have if nothing stood before it.
 
@@ -90,14 +90,14 @@ def whole_areas(
     return np.asarray(np.where(ahead, (boxes[:, 2:] - boxes[:, :2]).prod(axis=1), 0.0))
 
 
-def distances(view: View, poses: Poses) -> npt.NDArray[np.float64]:
+def distances(view: Viewpoint, poses: Poses) -> npt.NDArray[np.float64]:
     """Metres from the camera to the foot of every mover, (N,)."""
     flat = (poses.x - view.at[0]) ** 2 + (poses.y - view.at[1]) ** 2
     return np.asarray(np.sqrt(flat + view.height_m**2))
 
 
 def labels_of(
-    ids: npt.NDArray[np.int32], view: View, movers: Movers, poses: Poses, haze_per_m: float = 0.0
+    ids: npt.NDArray[np.int32], view: Viewpoint, movers: Movers, poses: Poses, haze_per_m: float = 0.0
 ) -> Labels:
     """The labels of the picture whose id pass (H, W) this is, in the movers' order."""
     height, width = ids.shape

@@ -14,7 +14,7 @@ from ecco_emu.world.town.boxes import MIN_LONG_PX, MIN_SHORT_PX, whole_boxes
 from ecco_emu.world.town.layout import Building, Layout, lay_out
 from ecco_emu.world.town.streets import KINDS, SIZES
 from ecco_emu.world.town.traffic import Poses
-from ecco_emu.world.town.views import NEAR_M, View, view_of
+from ecco_emu.world.town.views import NEAR_M, Viewpoint, view_of
 
 _STEP_S = 2.0
 _MOST_TIMES = 40
@@ -44,7 +44,7 @@ def blind_cameras(scenario: Scenario) -> list[int]:
     return blind
 
 
-def _sees(layout: Layout, view: View, size: tuple[int, int], poses: Poses) -> bool:
+def _sees(layout: Layout, view: Viewpoint, size: tuple[int, int], poses: Poses) -> bool:
     movers = layout.movers
     if not len(movers):
         return False

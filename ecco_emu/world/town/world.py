@@ -18,7 +18,7 @@ from ecco_emu.scenario.sections.world import DistrictSection
 from ecco_emu.tasks.detection import Labels
 from ecco_emu.world.source import ConditionChange
 from ecco_emu.world.town import child
-from ecco_emu.world.town.views import View, view_of
+from ecco_emu.world.town.views import Viewpoint, view_of
 from ecco_emu.world.town.weather import conditions_at, district_of
 
 LABEL_HISTORY = 4000
@@ -34,7 +34,7 @@ class _Eye:
     """One camera as the world knows it."""
 
     source: SourceSection
-    view: View
+    view: Viewpoint
     district: DistrictSection
     labels: OrderedDict[int, Labels] = field(default_factory=OrderedDict)
     frames: OrderedDict[int, asyncio.Task[Frame]] = field(default_factory=OrderedDict)
