@@ -30,6 +30,7 @@ from ecco_emu.server.windows import RetrainingLoop
 from ecco_emu.study.tables import Table
 from ecco_emu.tasks.detection import Labels, Sample
 from ecco_emu.trainer.client import TrainingClient
+from ecco_emu.video.h264 import H264Codec
 from ecco_emu.world.town.views import Viewpoint
 
 MICRO_S = 2.0
@@ -151,6 +152,7 @@ def _server(
         teacher=stage,
         emit=stage.events.append,
         missed_deadline=lambda what: None,
+        codec=H264Codec(),
     )
     policy = make_policy("ecco", scenario.policy_setup)
     server = EdgeServer(scenario, policy, models, ports)

@@ -34,6 +34,7 @@ from ecco_emu.scenario import loading, schema
 from ecco_emu.tasks.detection import Detections
 from ecco_emu.transport.adapter import Listener, Peer
 from ecco_emu.transport.events import ConnectionClosed
+from ecco_emu.video.h264 import H264Codec
 
 pytestmark = [pytest.mark.ecco_netns, pytest.mark.timeout(240)]
 
@@ -150,6 +151,7 @@ async def run(scenario: schema.Scenario, emit: Callable[[AnyEvent], None]) -> No
                     emit=note,
                     observe=lambda *_: None,
                     missed_deadline=lambda _: None,
+                    codec=H264Codec(),
                 ),
             )
             for camera in scenario.cameras
