@@ -1,43 +1,31 @@
-"""A run's child processes: the trainer, the cameras' inference and the world, started warm and measured."""
+"""A run's child processes: the trainer, the cameras' inference and the world, started warm and measured.
+
+That is how runs with ``backend: yolo`` compute.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict
 
 from ecco_emu.core.ids import CameraId, model_hash
 from ecco_emu.emulation import limits
-from ecco_emu.emulation.calibration import Expected, HostSpeed, choose_dilation
-from ecco_emu.emulation.rehearsal import RehearsalPicture, drifting, rehearse, take_pictures
+from ecco_emu.emulation.calibration import Expected, choose_dilation, drifting
+from ecco_emu.emulation.rehearsal import RehearsalPicture, rehearse, take_pictures
+from ecco_emu.emulation.workers import Workers
 from ecco_emu.host.warm import OpenWorker
 from ecco_emu.scenario import schema
-from ecco_emu.trainer.backend import DeviceInfo, TeacherHost, TrainerBackend
+from ecco_emu.trainer.backend import DeviceInfo, TeacherHost
 from ecco_emu.trainer.client import InferenceClient, TrainingClient
 from ecco_emu.trainer.teacher import OracleTeacher, Teacher, YoloTeacher
+from ecco_emu.video.h264 import H264Codec
 from ecco_emu.world.open import open_world
 from ecco_emu.world.source import World
 
 
-@dataclass(slots=True)
-class Workers:
-    """The child processes, warm."""
-
-    trainer: TrainerBackend
-    inference: InferenceClient
-    """Of the cameras; the edge server has no part in it."""
-    world: World
-    teacher: Teacher
-    device: dict[str, Any]
-    """The fields of ``DeviceInfo``, for the manifest."""
-    dilation: float
-    speed: HostSpeed | None
-    """What the dilation was worked out from; None where the scenario gives it."""
-
-
-async def start_workers(
+async def start_processes(
     scenario: schema.Scenario,
     student: bytes,
     stack: AsyncExitStack,
@@ -78,7 +66,7 @@ async def start_workers(
         )
         dilation = choose_dilation(scenario, speed, expected)
         limits.require(scenario, dilation)
-    return Workers(trainer, inference, world, teacher, asdict(device), dilation, speed)
+    return Workers(trainer, inference, world, teacher, H264Codec(), asdict(device), dilation, speed)
 
 
 async def _start_trainer(

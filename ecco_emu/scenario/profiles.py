@@ -116,7 +116,8 @@ def students() -> list[str]:
 
 
 def looks_like_path(name: str) -> bool:
-    return _STUDENTS.is_path(name)
+    """Whether this is no student's name but the path of one, or of a fit of one."""
+    return _STUDENTS.is_path(name) or _CURVES.is_path(name)
 
 
 def student_path(name_or_path: str) -> Path:
