@@ -96,7 +96,7 @@ MODELLED = HostSpeed(
 """The speed of a host that models all of a run but its network, in one process. Not measured anew, like the
 cost of packets (docs/notes/trainer.md)."""
 LOOP_BUSY = 0.5
-"""The part of the time in which such a process may be busy. All the run's timers are in it: they need pauses."""
+"""The part of the time in which such a process may be busy: it has all the run's timers."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,8 +22,8 @@ class TrainerSection(Strict):
     gpus: Annotated[Whole, Field(ge=1, le=64)] = 1
     """GPUs of the edge server, virtual ones where the host has fewer (a larger batch per step)."""
     student: str = "yolo11n-town"
-    """A student in profiles/students/, or a path to a safetensors file. With ``backend: curve`` a fit of one in
-    profiles/curve/, or a path to a YAML file."""
+    """A student in profiles/students/, or a path to a safetensors file. With ``backend: curve`` a fit of one
+    in profiles/curve/, or a path to a YAML file."""
     teacher: str = "oracle"
     """``oracle``: the world's own labels; otherwise a path to YOLO11x weights, but not with ``backend:
     curve``."""

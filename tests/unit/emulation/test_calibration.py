@@ -16,7 +16,7 @@ import pytest
 
 from ecco_emu.core.frames import Frame, Image
 from ecco_emu.core.ids import CameraId, ModelHash, model_hash
-from ecco_emu.emulation import workers
+from ecco_emu.emulation import processes
 from ecco_emu.emulation.calibration import (
     ALONE_PER_S,
     COMMAND_PACKET,
@@ -29,11 +29,13 @@ from ecco_emu.emulation.calibration import (
     background_loads,
     choose_dilation,
     demands,
+    drifting,
     micro_window_s,
     trainer_share,
 )
 from ecco_emu.emulation.manifest import manifest
-from ecco_emu.emulation.rehearsal import PICTURES, drifting, rehearse, take_pictures
+from ecco_emu.emulation.rehearsal import PICTURES, rehearse, take_pictures
+from ecco_emu.emulation.workers import start_workers
 from ecco_emu.host.workers import WorkerProcess
 from ecco_emu.scenario import schema
 from ecco_emu.scenario.loading import from_mapping
@@ -334,12 +336,12 @@ async def test_with_a_given_dilation_nothing_is_measured(
 ) -> None:
     world, inference = FakeWorld(), FakeInference()
     trainer = FakeTrainer(inference)
-    monkeypatch.setattr(workers, "TrainingClient", lambda *_, **__: trainer)
-    monkeypatch.setattr(workers, "InferenceClient", lambda **_: inference)
-    monkeypatch.setattr(workers, "open_world", lambda *_: world)
+    monkeypatch.setattr(processes, "TrainingClient", lambda *_, **__: trainer)
+    monkeypatch.setattr(processes, "InferenceClient", lambda **_: inference)
+    monkeypatch.setattr(processes, "open_world", lambda *_: world)
     asked = scenario() if given is None else scenario(clock={"dilation": given})
     async with AsyncExitStack() as stack:
-        made = await workers.start_workers(asked, STUDENT, stack, lambda _: None, WorkerProcess)
+        made = await start_workers(asked, STUDENT, stack, lambda _: None, WorkerProcess)
     # both know the student in any case: a run's first frame must not wait for it to be built
     assert trainer.models == inference.models == [model_hash(STUDENT)]
     record = manifest(
