@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections import defaultdict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from ecco_emu.control.evidence import Estimate, Evidence
 from ecco_emu.core.frames import Image
@@ -30,7 +30,7 @@ from ecco_emu.trainer.backend import (
 )
 from ecco_emu.trainer.budget import DrawnStep, steps_within
 from ecco_emu.trainer.curve.fit import Fit
-from ecco_emu.trainer.curve.model import CurveStudent, Lesson, taught, worth
+from ecco_emu.trainer.curve.model import CurveStudent, Taught, step_worth, taught
 from ecco_emu.trainer.curve.seeing import Seer
 from ecco_emu.trainer.curve.student import Students, to_bytes
 from ecco_emu.trainer.measuring import Measurements, Subject
@@ -39,14 +39,28 @@ from ecco_emu.world.sketch.picture import View
 
 _NO_LIMIT = 1e6
 """Images a second, where nothing is computed."""
+_REMEMBERED = 4096
+"""Frames that a job knows it was trained on."""
 _LOSS_BLIND, _LOSS_PERFECT = 16.0, 1.5
 """A step's loss is told as if it fell in a straight line with skill. Nothing decides on it."""
+
+
+FrameName = tuple[CameraId, int]
+"""A frame's camera and index."""
 
 
 @dataclass(slots=True)
 class _Job:
     student: CurveStudent
     trainings: int = 0
+    draws: dict[FrameName, int] = field(default_factory=dict)
+    """How often frames were trained on, the newest ones at the end."""
+
+    def remember(self, draws: Mapping[FrameName, int]) -> None:
+        for name, count in draws.items():
+            self.draws[name] = self.draws.pop(name, 0) + count
+        while len(self.draws) > _REMEMBERED:
+            del self.draws[next(iter(self.draws))]
 
 
 class CurveBackend:
@@ -125,7 +139,10 @@ class CurveBackend:
         before = state.student
         state.trainings += 1
         chance = float(stream(self._seed, "curve", "luck", job, state.trainings).standard_normal())
-        skills = taught(self._fit.learning, before.skills, self._lesson(drawn), chance)
+        draws = Counter(_name(sample) for step in drawn for sample in step.samples)
+        views = {_name(each): self._view(each.image) for step in drawn for each in step.samples}
+        skills = taught(self._fit.learning, before.skills, self._lesson(drawn, views), chance)
+        state.remember(draws)
         state.student = CurveStudent(skills, _lineage(before.lineage, job, state.trainings), before.size)
         self._measurements.forget(subject=job)
         return TrainResult(
@@ -175,24 +192,30 @@ class CurveBackend:
         return self._students[ModelHash(subject)]
 
     def _detect(self, subject: Subject, images: Sequence[Image]) -> list[Detections]:
-        return self._seer.detect(self._student(subject), images, None, MIN_SCORE)
+        job = self._jobs.get(JobId(subject))
+        draws = job.draws if job is not None else {}
+        return self._seer.detect(self._student(subject), images, None, MIN_SCORE, draws)
 
-    def _lesson(self, drawn: Sequence[DrawnStep]) -> Lesson:
+    def _lesson(self, drawn: Sequence[DrawnStep], views: Mapping[FrameName, View]) -> dict[str, Taught]:
         """What these steps teach of each condition."""
-        conditions: dict[tuple[CameraId, int], dict[str, float]] = {}
+        steps: defaultdict[str, float] = defaultdict(float)
         images: defaultdict[str, float] = defaultdict(float)
         samples: defaultdict[str, float] = defaultdict(float)
+        cameras: defaultdict[str, set[CameraId]] = defaultdict(set)
         for step in drawn:
-            value = worth(self._fit.learning, step.cost / len(step.samples))
+            part_worth = step_worth(self._fit.learning, len(step.samples), step.cost) / len(step.samples)
             for sample in step.samples:
-                name = sample.camera, sample.index
-                if name not in conditions:
-                    conditions[name] = dict(self._view(sample.image).conditions)
-                    for condition, part in conditions[name].items():
-                        samples[condition] += part
-                for condition, part in conditions[name].items():
-                    images[condition] += part * value
-        return Lesson(images, samples)
+                for condition, part in views[_name(sample)].conditions.items():
+                    steps[condition] += part * part_worth
+                    images[condition] += part
+        for (camera, _), view in views.items():
+            for condition, part in view.conditions.items():
+                samples[condition] += part
+                cameras[condition].add(camera)
+        return {
+            name: Taught(steps[name], images[name], samples[name], len(cameras[name]))
+            for name in sorted(steps)
+        }
 
     def _losses(self, steps: int, before: CurveStudent, after: CurveStudent) -> list[float]:
         """The losses of so many steps, which take a student from one to the other."""
@@ -203,6 +226,10 @@ class CurveBackend:
             )
             ends.append(_LOSS_BLIND + (_LOSS_PERFECT - _LOSS_BLIND) * min(1.0, best))
         return [ends[0] + (ends[1] - ends[0]) * (step + 1) / steps for step in range(steps)]
+
+
+def _name(sample: Sample) -> FrameName:
+    return sample.camera, sample.index
 
 
 def _lineage(before: str, job: JobId, trainings: int) -> str:

@@ -20,6 +20,8 @@ from ecco_emu.scenario.text import read_text
 SHIPPED = "yolo11n-town"
 """The fit of the shipped student on the rendered town."""
 
+MOST_CLUTTER = 50
+
 Positive = Annotated[Number, Field(gt=0)]
 NotNegative = Annotated[Number, Field(ge=0)]
 Skill = Annotated[Number, Field(ge=0, lt=1)]
@@ -28,37 +30,52 @@ Skill = Annotated[Number, Field(ge=0, lt=1)]
 
 class LearningCurve(Strict):
     """How students learn one condition: ``skill = most * x^steepness / (x^steepness + half^steepness)`` after
-    ``x`` reference images of it (Hill's function)."""
+    ``x`` steps of training on it (Hill's function)."""
 
     first: Skill
     """Skill of the student that cameras start with."""
     most: Annotated[Number, Field(gt=0, lt=1)]
     """The skill that training tends to."""
     half: Positive
-    """Reference images after which a student without skill has half of ``most``."""
+    """Steps after which a student without skill has half of ``most``."""
     steepness: Positive
-    """Below 1 the first images teach most and the rest very slowly; above 1 gains are flat at first."""
+    """Below 1 the first steps teach most and the rest very slowly; above 1 gains are flat at first."""
+    sureness: Number
+    """Logits that are added to all scores of a student that has learnt all: it changes confidence and no
+    accuracy."""
     fooled: Number
-    """Logits that are added to the scores of clutter when the student has no skill: some conditions fool a
-    student, others leave it with nothing."""
+    """The same of a student that has learnt nothing: some conditions fool it, others leave nothing to see."""
 
 
 class Learning(Strict):
-    """What a micro-window does to skills."""
+    """What a micro-window does to skills. Steps are of one reference image."""
 
     conditions: Annotated[dict[str, LearningCurve], Field(min_length=1)]
     """By the condition's name. A condition that is not here is learnt as ``other``."""
     other: LearningCurve
-    forgetting_images: Positive
-    """Reference images of other conditions after which a skill has fallen to 1/e."""
-    rehearsal: Positive
-    """A condition with the part p of the training forgets (1 - p)^rehearsal times as fast. Not fitted."""
+    batch_exponent: NotNegative
+    """A step of n images teaches n^batch_exponent times as much as a step of one. Near 0 steps count, with 1
+    images do."""
     pixels_exponent: NotNegative
-    """A reference image's worth of pictures of a part r of its pixels teaches r^pixels_exponent of it."""
+    """A picture of a part r of a reference image's pixels teaches r^pixels_exponent times as much. Taken from
+    a measurement of sizes, not from runs."""
+    sharing_exponent: NotNegative
+    """For n cameras of one condition a step teaches n^-sharing_exponent times as much as for one: there are
+    more scenes to learn."""
     draws: Positive
-    """A sample that is drawn more often than about this teaches nothing new. Not fitted."""
+    """A sample that is drawn more often than about this teaches nothing new. Assumed."""
     luck: NotNegative
     """Standard deviation of the logarithm of how much a micro-window teaches."""
+    forgetting_steps: Positive
+    """Steps on other conditions after which a skill has fallen to 1/e, as far as it falls."""
+    kept: Annotated[Number, Field(ge=0, le=1)]
+    """The part of ``most`` that is not forgotten."""
+    rehearsal: Positive
+    """A condition with the part p of the training forgets (1 - p)^rehearsal times as fast. Assumed."""
+    familiarity: Annotated[Number, Field(ge=0, le=1)]
+    """On a frame that a job was trained on its skill is nearer to ``most``, by this part of the distance."""
+    familiar_draws: Positive
+    """Draws of a frame after which that is so to 1 - 1/e."""
 
     def curve(self, condition: str) -> LearningCurve:
         return self.conditions.get(condition, self.other)
@@ -74,6 +91,8 @@ class Seeing(Strict):
     """Logits for each factor of e in an object's size, the root of its box's area."""
     size_px: Positive
     """The size whose objects have the mean score."""
+    class_logits: dict[str, Number]
+    """Logits that an object's score has more than a car's of its size, by class."""
     place_sd: NotNegative
     """Between cameras, for ever: some views are harder."""
     scene_sd: NotNegative
@@ -90,10 +109,12 @@ class Seeing(Strict):
     """Standard deviation of an edge of a box relative to its side, at a score of 0.5."""
     box_gain: Number
     """An edge's error is multiplied by exp(-box_gain) for every logit above that."""
-    clutter: Annotated[Whole, Field(ge=0, le=50)]
+    sure_gain: Positive
+    """Logits above 0 are multiplied by this: a detector is hardly ever as sure as it could be."""
+    clutter: Annotated[Whole, Field(ge=0, le=MOST_CLUTTER)]
     """Places in a picture that may be taken for an object."""
     clutter_level: Number
-    """Mean logit of such a detection's score, for a student of full skill."""
+    """Mean logit of such a detection's score where an object's level is 0."""
     clutter_gain: Number
     """Its change with an object's level: with 1 both move alike."""
     clutter_sd: NotNegative

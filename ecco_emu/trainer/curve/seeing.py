@@ -2,62 +2,101 @@
 
 An object's score comes from its *logit*, a sum of
 
-    the student's level at its skill under the picture's conditions
-    + the object's size
+    the level that belongs to the student's skill under the picture's conditions
+    + the object's size and class
     + noise of the view, of the scene, of the spot in the picture, of the student at that spot, of the frame
 
 All but the last noise last: a view's for ever, the others for ``memory_s``. So the accuracies of
 neighbouring frames are alike, and two students measured on the same frames share most of their noise, as real
-ones do. Clutter is taken for objects too. The surer a detection, the better its box.
+ones do. Clutter is taken for objects too. The surer a detection, the better its box. At last all scores of a
+picture are moved by its condition's ``sureness``: that changes confidence, and no accuracy.
 """
 
 from __future__ import annotations
 
+import bisect
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from types import MappingProxyType
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from ecco_emu.core.frames import Image
-from ecco_emu.tasks.detection import CLASSES, MAX_DETECTIONS, Detections
+from ecco_emu.core.ids import CameraId
+from ecco_emu.tasks.detection import CLASSES, MAX_DETECTIONS, Detections, Labels
 from ecco_emu.trainer.curve import noise
-from ecco_emu.trainer.curve.fit import Fit
-from ecco_emu.trainer.curve.model import CurveStudent, skill_in
-from ecco_emu.trainer.curve.noise import Keys, Values
+from ecco_emu.trainer.curve.fit import Fit, Learning, Seeing
+from ecco_emu.trainer.curve.model import CurveStudent, Skills, familiar_skill, skill_in
+from ecco_emu.trainer.curve.noise import Values
 from ecco_emu.world.sketch.picture import View
 
 _COLUMNS, _ROWS = 12, 8
-"""Spots of a picture."""
+_SPOTS = 509
+"""Spots of a picture, by column, row and class, and some to spare: a number modulo which spots are told."""
+_FIRST_CLUTTER = 512
+"""Where clutter's numbers begin in a run of noise, after those of all spots."""
+_MOST_OBJECTS = 256
+"""Objects of a frame with noise of their own."""
+_OF_OBJECT = np.arange(5)[:, None]
+"""An object's own noise in a frame: of its score, and of its box's edges."""
+_AFTER_OBJECTS = _MOST_OBJECTS * len(_OF_OBJECT)
+_WORST_BOX, _WORST_EDGE = 0.24, 2.0
+"""Largest relative error of an edge, in standard deviations and at most: a box's corners stay in order."""
 _SLOW = 0.8
 """Part of the standard deviation of clutter's score that lasts; the rest is a frame's own."""
 _FAST = math.sqrt(1 - _SLOW**2)
+_OFTEN = 0.618, 0.755
+"""Steps from one place of clutter to the next, in parts of a picture: so they are spread evenly."""
 
-_PLACE, _SCENE, _SPOT, _OBJECT, _CLUTTER, _CLUTTER_FRAME = range(1, 7)
-"""What a number is for: two purposes never share one."""
+
+NOTHING_DRAWN: Mapping[tuple[CameraId, int], int] = MappingProxyType({})
+
+Each = TypeVar("Each", float, Values)
+
+
+class _Frame(NamedTuple, Generic[Each]):
+    """The numbers that a frame's detections are made from: of one frame, or arrays of them."""
+
+    width: Each
+    height: Each
+    level: Each
+    """Mean logit of an object of the usual size."""
+    clutter: Each
+    """Mean logit of clutter."""
+    sureness: Each
+    scale: Each
+    """From the picture's pixels to those that the student sees, at most 1."""
+    early: Each
+    late: Each
+    """Weights of the noise of the last and of the next of the times that are ``memory_s`` apart; their
+    squares sum to 1."""
+    scene: Each
+    next_scene: Each
+    """Where the noise that all students share begins."""
+    own: Each
+    next_own: Each
+    """The same of the student's own."""
+    single: Each
+    """The same of the frame's."""
+    shift_x: Each
+    shift_y: Each
+    """By how much of the picture clutter is moved."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Frames:
-    """Arrays of one value a frame."""
+class _Seen:
+    """Arrays of one value a detection."""
 
-    common: Keys
-    """Of the camera: all students have the same."""
-    own: Keys
-    """Of the camera and the student."""
-    index: npt.NDArray[np.int64]
-    knot: npt.NDArray[np.int64]
-    """Noise that lasts is drawn at times ``memory_s`` apart; this is the last such time."""
-    early: Values
-    late: Values
-    """Weights of the noise of this knot and of the next one; their squares sum to 1."""
-    level: Values
-    fooled: Values
-    width: Values
-    height: Values
-    scale: Values
-    """From the picture's pixels to those that the student sees, at most 1."""
+    owner: npt.NDArray[np.int64]
+    """The frame that it is in."""
+    boxes: Values
+    """(4, N)."""
+    classes: npt.NDArray[np.int64]
+    logits: Values
 
 
 class Seer:
@@ -67,8 +106,12 @@ class Seer:
         self._fit = fit
         self._seed = seed
         self._view = view
+        self._normals = noise.normals()
         seeing = fit.seeing
-        self._skills, self._levels = np.array(seeing.skills), np.array(seeing.levels)
+        self._class_logits = np.array([seeing.class_logits.get(name, 0.0) for name in CLASSES])
+        places = np.arange(seeing.clutter)
+        self._clutter_spread = np.outer(_OFTEN, places)
+        self._clutter_classes = places % len(CLASSES)
 
     def detect(
         self,
@@ -76,153 +119,153 @@ class Seer:
         images: Sequence[Image],
         size: tuple[int, int] | None,
         min_score: float,
+        draws: Mapping[tuple[CameraId, int], int] = NOTHING_DRAWN,
     ) -> list[Detections]:
         """The student's detections in each picture, best first, boxes in its pixels.
 
-        ``size`` is the input's width and height, by default the student's own. Raises ``ValueError`` for a
+        ``size`` is the input's width and height, by default the student's own. ``draws`` says how often a
+        frame, by camera and index, was trained on. Raises ``ValueError`` for a
         picture that is no sketch.
         """
         if not images:
             return []
+        seeing = self._fit.seeing
         views = [self._view(image) for image in images]
-        frames = self._frames(student, views, images, size or student.size)
-        owner = np.repeat(np.arange(len(views)), [len(each.labels) for each in views])
-        boxes, classes, logits = self._objects(frames, owner, views)
-        clutter_owner, clutter_boxes, clutter_classes, clutter_logits = self._clutter(frames)
-        owner = np.concatenate([owner, clutter_owner])
-        logits = np.concatenate([logits, clutter_logits])
+        rows = [
+            self._frame(student, view, image, size or student.size, draws.get((view.camera, view.index), 0))
+            for view, image in zip(views, images, strict=True)
+        ]
+        frames = np.array(rows).T
+        objects, clutter = self._objects(frames, [each.labels for each in views]), self._clutter(frames)
+        owner = np.concatenate([objects.owner, clutter.owner])
+        logits = np.concatenate([objects.logits, clutter.logits])
+        logits = np.where(logits > 0, seeing.sure_gain * logits, logits)
         kept = np.flatnonzero(logits > math.log(min_score / (1 - min_score)))
-        kept = kept[np.lexsort((-logits[kept], owner[kept]))]
-        boxes = np.concatenate([boxes, clutter_boxes])[kept]
-        classes = np.concatenate([classes, clutter_classes])[kept]
-        scores = (1 / (1 + np.exp(-logits[kept]))).astype(np.float32)
-        ends = np.searchsorted(owner[kept], np.arange(len(views) + 1))
-        found = []
-        for start, end in zip(ends[:-1].tolist(), ends[1:].tolist(), strict=True):
-            part = slice(start, min(end, start + MAX_DETECTIONS))
-            found.append(Detections(boxes[part], scores[part], classes[part]))
-        return found
+        order = kept[np.lexsort((-logits[kept], owner[kept]))]
+        boxes = np.concatenate([objects.boxes, clutter.boxes], axis=1)[:, order].T.astype(np.float32)
+        classes = np.concatenate([objects.classes, clutter.classes])[order]
+        scores = (1 / (1 + np.exp(-logits[order]))).astype(np.float32)
+        ends = np.searchsorted(owner[order], np.arange(len(views) + 1)).tolist()
+        parts = [slice(start, min(end, start + MAX_DETECTIONS)) for start, end in pairwise(ends)]
+        return [Detections(boxes[part], scores[part], classes[part]) for part in parts]
 
-    def _frames(
-        self, student: CurveStudent, views: Sequence[View], images: Sequence[Image], size: tuple[int, int]
-    ) -> _Frames:
-        fit, learning = self._fit, self._fit.learning
-        skills, fooled = [], []
-        for each in views:
-            skills.append(skill_in(fit, student.skills, each.conditions))
-            fooled.append(0.0)
-            for name, part in each.conditions.items():
-                curve = learning.curve(name)
-                lacking = max(0.0, 1.0 - student.skills.get(name, curve.first) / curve.most)
-                fooled[-1] += part * curve.fooled * lacking
-        now = np.array([each.t for each in views]) / fit.seeing.memory_s
-        knot = np.floor(now)
-        phase = (np.pi / 2) * (now - knot)
-        shapes = np.array([image.shape[:2] for image in images], np.float64)
-        height, width = shapes[:, 0], shapes[:, 1]
-        return _Frames(
-            common=np.array([noise.key(self._seed, each.camera) for each in views], np.uint64),
-            own=np.array([noise.key(self._seed, each.camera, student.lineage) for each in views], np.uint64),
-            index=np.array([each.index for each in views], np.int64),
-            knot=knot.astype(np.int64),
-            early=np.cos(phase),
-            late=np.sin(phase),
-            level=np.interp(skills, self._skills, self._levels),
-            fooled=np.array(fooled),
+    def _frame(
+        self, student: CurveStudent, view: View, image: Image, size: tuple[int, int], draws: int
+    ) -> _Frame[float]:
+        seeing, learning, normals = self._fit.seeing, self._fit.learning, self._normals
+        height, width = image.shape[:2]
+        passed, since = divmod(view.t, seeing.memory_s)
+        knot, phase = int(passed), since / seeing.memory_s * (math.pi / 2)
+        early, late = math.cos(phase), math.sin(phase)
+        common = noise.key(self._seed, view.camera)
+        own = noise.key(self._seed, view.camera, student.lineage)
+        # even numbers for times and odd ones for frames; number -1 is the view's own
+        scene, next_scene = noise.place(common, 2 * knot), noise.place(common, 2 * knot + 2)
+        skill = skill_in(learning, student.skills, view.conditions)
+        if draws:
+            skill = familiar_skill(learning, skill, view.conditions, draws)
+        level = level_of(seeing, skill)
+        level += seeing.place_sd * float(normals[noise.place(common, -1)])
+        level += seeing.scene_sd * float(early * normals[scene] + late * normals[next_scene])
+        return _Frame(
             width=width,
             height=height,
-            scale=np.minimum(1.0, np.minimum(size[0] / width, size[1] / height)),
+            level=level,
+            clutter=seeing.clutter_level + seeing.clutter_gain * level,
+            sureness=sureness(learning, student.skills, view.conditions),
+            scale=min(1.0, size[0] / width, size[1] / height),
+            early=early,
+            late=late,
+            scene=scene,
+            next_scene=next_scene,
+            own=noise.place(own, 2 * knot),
+            next_own=noise.place(own, 2 * knot + 2),
+            single=noise.place(own, 2 * view.index + 1),
+            shift_x=own % 1009 / 1009,
+            shift_y=own % 1013 / 1013,
         )
 
-    def _objects(
-        self, frames: _Frames, owner: npt.NDArray[np.int64], views: Sequence[View]
-    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64], Values]:
-        """Boxes, classes and logits of the objects in all frames."""
-        seeing, count, of = self._fit.seeing, len(owner), len(views)
-        boxes = np.concatenate([each.labels.boxes for each in views]).astype(np.float64)
-        classes = np.concatenate([each.labels.classes for each in views])
-        sides = boxes[:, 2:] - boxes[:, :2]
-        centres = boxes[:, :2] + sides / 2
-        column = (centres[:, 0] * (_COLUMNS / frames.width[owner])).astype(np.int64)
-        row = (centres[:, 1] * (_ROWS / frames.height[owner])).astype(np.int64)
-        spot = (column * _ROWS + row) * len(CLASSES) + classes
-        knot, number = frames.knot[owner], np.arange(count) - np.searchsorted(owner, owner)
-        common, own = frames.common[owner], frames.own[owner]
-        whole = np.zeros(of, np.int64)
-        drawn = noise.normal(
-            noise.keys(
-                np.concatenate([frames.common, frames.common, frames.common, common, common, own, own]),
-                np.concatenate(
-                    [
-                        _name(_PLACE, whole, whole),
-                        _name(_SCENE, whole, frames.knot),
-                        _name(_SCENE, whole, frames.knot + 1),
-                        *[_name(_SPOT, spot, knot), _name(_SPOT, spot, knot + 1)] * 2,
-                    ]
-                ),
-            )
-        )
-        place, scene, next_scene = drawn[: 3 * of].reshape(3, of)
-        spots = drawn[3 * of :].reshape(4, count)
-        early, late = frames.early[owner], frames.late[owner]
-        of_frame = frames.level + seeing.place_sd * place
-        of_frame += seeing.scene_sd * (frames.early * scene + frames.late * next_scene)
-        single = noise.normal(
-            noise.keys(
-                np.tile(own, 5), _name(_OBJECT, np.arange(5)[:, None] * 256 + number, frames.index[owner])
-            )
-        ).reshape(5, count)
-        size_px = np.sqrt(np.maximum(sides[:, 0] * sides[:, 1], 1.0)) * frames.scale[owner]
+    def _objects(self, frames: Values, labels: Sequence[Labels]) -> _Seen:
+        """The objects in all frames."""
+        seeing, normals = self._fit.seeing, self._normals
+        counts = [len(each) for each in labels]
+        owner = np.repeat(np.arange(len(labels)), counts)
+        of: _Frame[Values] = _Frame(*frames[:, owner])
+        number = np.concatenate([_NUMBERS[:count] for count in counts])
+        boxes = np.concatenate([each.boxes for each in labels]).T.astype(np.float64)
+        classes = np.concatenate([each.classes for each in labels])
+        left, top, right, bottom = boxes
+        width, height = right - left, bottom - top
+        column = ((left + right) / of.width * (_COLUMNS / 2)).astype(np.int64)
+        row = ((top + bottom) / of.height * (_ROWS / 2)).astype(np.int64)
+        spot = ((column * _ROWS + row) * len(CLASSES) + classes) % _SPOTS + 1
+        single = normals[_index(of.single) + len(_OF_OBJECT) * number + _OF_OBJECT]
+        scale = of.scale / seeing.size_px
         logits = (
-            of_frame[owner]
-            + seeing.size_gain * np.log(size_px / seeing.size_px)
-            + seeing.object_sd * (early * spots[0] + late * spots[1])
-            + seeing.own_sd * (early * spots[2] + late * spots[3])
+            of.level
+            + self._class_logits[classes]
+            + seeing.size_gain / 2 * np.log(np.maximum(width * height * scale * scale, 1e-4))
+            + seeing.object_sd * _lasting(normals, of, of.scene, of.next_scene, spot)
+            + seeing.own_sd * _lasting(normals, of, of.own, of.next_own, spot)
             + seeing.frame_sd * single[0]
         )
-        error = seeing.box_error * np.exp(-seeing.box_gain * logits)
-        moved = boxes + np.tile(sides, 2) * np.minimum(error, 1.0)[:, None] * single[1:].T
-        return _ordered(moved), classes, logits
+        error = np.minimum(seeing.box_error * np.exp(-seeing.box_gain * logits), _WORST_BOX)
+        edges = np.minimum(np.maximum(single[1:], -_WORST_EDGE), _WORST_EDGE) * error
+        moved = boxes + edges * np.stack([width, height, width, height])
+        return _Seen(owner, moved, classes, logits + of.sureness)
 
-    def _clutter(
-        self, frames: _Frames
-    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32], npt.NDArray[np.int64], Values]:
-        """Owners, boxes, classes and logits of what is taken for objects in all frames."""
-        seeing, of, places = self._fit.seeing, len(frames.level), self._fit.seeing.clutter
-        owner = np.repeat(np.arange(of), places)
-        place = np.tile(np.arange(places), of)
-        own, knot = frames.own[owner], frames.knot[owner]
-        names = noise.keys(
-            np.tile(own, 7),
-            np.concatenate(
-                [
-                    _name(_CLUTTER, place, knot),
-                    _name(_CLUTTER, place, knot + 1),
-                    _name(_CLUTTER_FRAME, place, frames.index[owner]),
-                    # a place stays for as long as its score does
-                    *(_name(_CLUTTER, place + part * 256, knot) for part in range(1, 5)),
-                ]
-            ),
+    def _clutter(self, frames: Values) -> _Seen:
+        """The places in all frames that are taken for objects."""
+        seeing, normals = self._fit.seeing, self._normals
+        of, places = frames.shape[1], np.arange(seeing.clutter)
+        each: _Frame[Values] = _Frame(*frames[:, :, None])  # (F, 1) beside places, (P,)
+        at = _FIRST_CLUTTER + places
+        logits = (
+            each.clutter
+            + each.sureness
+            + seeing.clutter_sd
+            * (
+                _SLOW * _lasting(normals, each, each.own, each.next_own, at)
+                + _FAST * normals[_index(each.single) + _AFTER_OBJECTS + places]
+            )
         )
-        count = len(owner)
-        score, next_score, single = noise.normal(names[: 3 * count]).reshape(3, count)
-        x, y, size, cls = noise.uniform(names[3 * count :]).reshape(4, count)
-        lasting = frames.early[owner] * score + frames.late[owner] * next_score
-        level = seeing.clutter_level + seeing.clutter_gain * (frames.level - self._levels[-1])
-        logits = (level + frames.fooled)[owner] + seeing.clutter_sd * (_SLOW * lasting + _FAST * single)
-        side = seeing.size_px * np.exp(size - 0.5) / frames.scale[owner] / 2
-        x, y = x * frames.width[owner], y * frames.height[owner]
-        boxes = np.stack([x - side, y - side, x + side, y + side], axis=1).astype(np.float32)
-        return owner, boxes, (cls * len(CLASSES)).astype(np.int64), logits
+        x = (self._clutter_spread[0] + each.shift_x) % 1.0 * each.width
+        y = (self._clutter_spread[1] + each.shift_y) % 1.0 * each.height
+        half = seeing.size_px / 2 / each.scale
+        boxes = np.stack([x - half, y - half, x + half, y + half]).reshape(4, -1)
+        owner = np.repeat(np.arange(of), seeing.clutter)
+        return _Seen(owner, boxes, np.tile(self._clutter_classes, of), logits.reshape(-1))
 
 
-def _name(purpose: int, what: npt.NDArray[np.integer], when: npt.NDArray[np.integer]) -> Keys:
-    """The number of a noise: its purpose, an object or spot (below 2^24), a frame or knot (below 2^32)."""
-    names: Keys = ((purpose << 56) | (what.astype(np.int64) << 32) | when).astype(np.uint64).reshape(-1)
-    return names
+def level_of(seeing: Seeing, skill: float) -> float:
+    """The mean logit of an object of the usual size, for a student of this skill."""
+    skills, levels = seeing.skills, seeing.levels
+    place = min(max(bisect.bisect_right(skills, skill), 1), len(skills) - 1)
+    part = (skill - skills[place - 1]) / (skills[place] - skills[place - 1])
+    return levels[place - 1] + part * (levels[place] - levels[place - 1])
 
 
-def _ordered(boxes: Values) -> npt.NDArray[np.float32]:
-    """Boxes whose corners are in order, whatever was added to them."""
-    low, high = np.minimum(boxes[:, :2], boxes[:, 2:]), np.maximum(boxes[:, :2], boxes[:, 2:])
-    return np.concatenate([low, high], axis=1).astype(np.float32)
+def sureness(learning: Learning, skills: Skills, conditions: Mapping[str, float]) -> float:
+    """Between that of a student without skill and that of a trained one, by how much it has learnt."""
+    total = 0.0
+    for name, part in conditions.items():
+        curve = learning.curve(name)
+        learnt = min(1.0, skills.get(name, curve.first) / curve.most)
+        total += part * (curve.fooled + (curve.sureness - curve.fooled) * learnt)
+    return total
+
+
+_NUMBERS = np.arange(10_000) % _MOST_OBJECTS
+
+
+def _index(places: Values) -> npt.NDArray[np.int64]:
+    """Places in the table came through an array of floats, which holds them exactly."""
+    return places.astype(np.int64)
+
+
+def _lasting(
+    normals: Values, of: _Frame[Values], last: Values, following: Values, at: npt.NDArray[np.int64]
+) -> Values:
+    """Noise that lasts, standard normal."""
+    both: Values = of.early * normals[_index(last) + at] + of.late * normals[_index(following) + at]
+    return both

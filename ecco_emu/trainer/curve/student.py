@@ -56,7 +56,7 @@ def load(data: bytes) -> CurveStudent:
 
 def first_student(fit: Fit) -> bytes:
     """The file of the student that cameras start with."""
-    return to_bytes(CurveStudent(first_skills(fit), "0" * 16, fit.input_size), fit.file_bytes)
+    return to_bytes(CurveStudent(first_skills(fit.learning), "0" * 16, fit.input_size), fit.file_bytes)
 
 
 def _check(header: _Header) -> None:
