@@ -31,7 +31,7 @@ class Stamp:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class SketchView:
+class View:
     """What would be seen in a sketch."""
 
     camera: CameraId
@@ -42,9 +42,6 @@ class SketchView:
     """The camera's conditions by name with their parts, which sum to 1: two while one fades into another."""
     labels: Labels
     """The true labels, boxes in the sketch's own pixels."""
-
-
-View = SketchView
 
 
 def sketch(size: tuple[int, int], stamp: Stamp) -> Image:
