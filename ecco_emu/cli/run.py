@@ -187,8 +187,9 @@ def print_summary(summary: dict[str, Any]) -> None:
         out.print(Text.assemble(mark, detail), soft_wrap=True)
     clock = summary["clock"]
     out.print(
-        f"engine {summary['engine']}, one emulated second = {summary['dilation']:g} s, loop lag p99 "
-        f"{clock['lag_p99_ms']:.1f} ms, deadlines missed: {clock['deadline_misses']}",
+        f"trainer {summary['trainer']}, engine {summary['engine']}, one emulated second = "
+        f"{summary['dilation']:g} s, loop lag p99 {clock['lag_p99_ms']:.1f} ms, "
+        f"deadlines missed: {clock['deadline_misses']}",
         soft_wrap=True,
     )
 

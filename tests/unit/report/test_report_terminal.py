@@ -191,7 +191,10 @@ def test_plain_progress_is_one_line_for_each_notable_event() -> None:
     lines = out.getvalue().splitlines()
     teller = Teller()
     assert len(lines) == sum(teller.tell(event) is not None for event in story())
-    assert lines[0] == "     0.0 s  quickstart begins: 5 cameras, policy ecco, engine relay, dilation 4"
+    assert (
+        lines[0]
+        == "     0.0 s  quickstart begins: 5 cameras, policy ecco, trainer yolo, engine relay, dilation 4"
+    )
     assert lines[-1] == "    60.0 s  ended: ok"
 
 
