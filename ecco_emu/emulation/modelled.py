@@ -40,7 +40,7 @@ async def start_models(scenario: schema.Scenario, student: bytes, stack: AsyncEx
     await trainer.add_model(first, student)
     await inference.add_model(first, student)
     sizes = {CameraId(camera.id): camera.source.size for camera in scenario.cameras}
-    dilation = scenario.clock.dilation
+    dilation = scenario.dilation
     if dilation == "auto":
         dilation = least_modelled_dilation(scenario, Expected(drifting(scenario, world), len(student)))
         limits.require(scenario, dilation)
