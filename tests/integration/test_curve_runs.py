@@ -69,6 +69,7 @@ def test_a_run_goes_round_the_whole_loop(tmp_path: Path) -> None:
     assert json.loads((directory / "manifest.json").read_text())["trainer"]["backend"] == "curve"
     assert "trainer <b>curve</b>" in (directory / "report.html").read_text()
     # a student's file has the size of a real one and next to no content
+    assert summary["accuracy"] == "students"  # they were measured after the run, on sketches
     [*students] = (directory / "models").iterdir()
     assert {path.stat().st_size for path in students} == {student_bytes}
     assert all(path.stat().st_blocks * 512 < 100_000 for path in students)

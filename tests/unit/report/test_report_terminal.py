@@ -27,6 +27,7 @@ def test_a_screen_shows_cameras_jobs_and_progress() -> None:
     screen = drawn(view)
     for shown in (
         "quickstart",
+        "trainer yolo on 2 GPU",
         "50.0 of 60 s",
         "window 3/3",
         "job1",
