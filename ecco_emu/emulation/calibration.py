@@ -83,7 +83,7 @@ class HostSpeed:
 MODELLED = HostSpeed(
     train_images_per_s=math.inf,
     infer_images_per_s=math.inf,
-    edge_images_per_s=1 / 0.6e-3,
+    edge_images_per_s=1 / 0.4e-3,
     cores=2,
     trainer_threads=0,
     micro_s=0.0,

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import msgspec
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ecco_emu.core.errors import ProtocolError
 from ecco_emu.core.frames import Frame
@@ -127,3 +130,28 @@ def data(change: Callable[[bytearray], object]) -> Segment:
 def test_nonsense_from_outside_is_refused(segment: Segment) -> None:
     with pytest.raises(ProtocolError):
         decoded(segment)
+
+
+@given(
+    raw=st.binary(max_size=64),
+    at=st.integers(0, 40),
+    indices=st.lists(st.integers(-1, 2**53), min_size=1, max_size=5),
+    size=st.tuples(st.integers(0, 8192), st.integers(0, 8192)),
+)
+@settings(deadline=None, max_examples=40)
+def test_whatever_comes_is_decoded_or_refused(
+    raw: bytes, at: int, indices: list[int], size: tuple[int, int]
+) -> None:
+    whole = message()
+    written = whole.data[:at] + raw + whole.data[at + len(raw) :]
+    for change in (
+        {"data": written},
+        {"data": raw},
+        {"indices": indices},
+        dict(zip(("width", "height"), size, strict=True)),
+    ):
+        segment = msgspec.structs.replace(whole, **change)
+        with suppress(ProtocolError):
+            came = decoded(segment)
+            assert [frame.index for frame in came] == segment.indices
+            assert {frame.image.shape for frame in came} == {(segment.height, segment.width, 3)}
