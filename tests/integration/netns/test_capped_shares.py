@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -126,7 +127,9 @@ async def run(scenario: schema.Scenario, emit: Callable[[AnyEvent], None]) -> No
                 with await lab.udp_socket(camera) as own:
                     server = (lab.address(SERVER), SERVER_PORT)
                     config = camera_config(scenario.transport, rule, uplink_bps=uplinks[camera])
-                    async with dialled(own, server, camera, tokens[camera], config, clock) as peer:
+                    async with dialled(
+                        own, server, camera, tokens[camera], config, clock, os.urandom
+                    ) as peer:
                         yield peer
 
             return connection
