@@ -11,9 +11,9 @@ object's, places are exact to ``STEP_M``, and an object that reaches behind the 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from operator import attrgetter
 
 import numpy as np
 import numpy.typing as npt
@@ -50,6 +50,66 @@ I64 = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Tracks:
+    """The places at which a town's movers can be, the same for all cameras.
+
+    A track is a ring with its places for one kind of mover; a parked car has a track of one place. Places of
+    all tracks are numbered one after the other, (P,) each.
+    """
+
+    poses: Poses
+    kinds: I64
+    track: I64
+    """The number of the place's track."""
+    first: I64
+    """By track (T,): its first place. One more entry ends the last one."""
+    of_mover: I64
+    """By mover: its track."""
+    length_m: F64
+    """By mover: the length of its track."""
+
+
+def tracks_of(layout: Layout) -> Tracks:
+    """The tracks of a town's movers."""
+    movers = layout.movers
+    of_mover = np.zeros(len(movers), np.int64)
+    length_m = np.full(len(movers), STEP_M)
+    numbers: dict[tuple[int, int], int] = {}
+    poses: list[Poses] = []
+    kinds: list[int] = []
+    for mover, key in enumerate(zip(movers.ring.tolist(), movers.kinds.tolist(), strict=True)):
+        ring, kind = key
+        if ring < 0:
+            of_mover[mover] = len(poses)
+            poses.append(Poses(*movers.still[mover, :, None]))
+            kinds.append(kind)
+            continue
+        if key not in numbers:
+            numbers[key] = len(poses)
+            poses.append(_places(layout.rings[ring]))
+            kinds.append(kind)
+        of_mover[mover] = numbers[key]
+        length_m[mover] = layout.rings[ring].length_m
+    counts = [len(each.x) for each in poses]
+    track = np.repeat(np.arange(len(poses)), counts)
+    return Tracks(
+        poses=Poses(
+            *(np.concatenate([np.zeros(0), *map(attrgetter(name), poses)]) for name in ("x", "y", "heading"))
+        ),
+        kinds=np.array(kinds, np.int64)[track],
+        track=track,
+        first=np.cumsum([0, *counts]),
+        of_mover=of_mover,
+        length_m=length_m,
+    )
+
+
+def _places(ring: Ring) -> Poses:
+    along_m = (np.arange(math.ceil(ring.length_m / STEP_M), dtype=np.float64) + 0.5) * STEP_M
+    return Poses(*along_rings(np.broadcast_to(ring.numbers(), (len(along_m), 6)), along_m))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Outlook:
     """The traffic that one camera can see.
 
@@ -60,18 +120,16 @@ class Outlook:
     """(S, 4) as x1, y1, x2, y2 in pixels."""
     kinds: I64
     open: F64
-    """The part of the whole box that houses and trees leave visible."""
+    """The part of the whole box that is the object's and that houses and trees leave visible."""
     away_m: F64
     sight_at: I64
-    """By place of a track, all tracks one after the other: the number of the sight there, or -1."""
-    still: I64
-    """The sights of parked cars."""
+    """By place: the number of the sight there, or -1. Only of tracks that have a sight, one after another."""
 
-    # of each mover that can come into sight, (M,)
+    # of each mover on these tracks, (M,)
     start_m: F64
     speed_mps: F64
     length_m: F64
-    """Of its ring."""
+    """Of its track."""
     first: I64
     """Its track's first place in ``sight_at``, and the last one."""
     last: I64
@@ -79,105 +137,61 @@ class Outlook:
     def labels(self, t: float, haze_per_m: float = 0.0) -> Labels:
         """The labels of the picture at emulated second ``t`` in haze of this extinction, nearest first."""
         along_m = np.mod(self.start_m + self.speed_mps * t, self.length_m)
-        # rounding can make the remainder as long as the ring
+        # rounding can make the remainder as long as the track
         places = np.minimum(self.first + (along_m * (1 / STEP_M)).astype(np.int64), self.last)
-        sights = np.concatenate((self.sight_at[places], self.still))
+        sights = self.sight_at[places]
         sights = np.sort(sights[sights >= 0])
         visible = self.open[sights] * _not_covered(self.boxes[sights], _FILL[self.kinds[sights]])
         sights = sights[(visible >= MIN_SHARE) & (self.away_m[sights] <= farthest_m(haze_per_m))]
         return Labels(self.boxes[sights], CLASSES_OF_KINDS[self.kinds[sights]])
 
 
-def outlook(layout: Layout, view: Viewpoint, size: tuple[int, int]) -> Outlook:
+def outlook(layout: Layout, tracks: Tracks, view: Viewpoint, size: tuple[int, int]) -> Outlook:
     """The traffic that a camera can see in pictures of this size (width, height in pixels)."""
-    movers = layout.movers
-    tracks = _tracks(layout, view, size)
-    parked = np.flatnonzero(movers.ring < 0)
-    poses = _joined([*(track.poses for track in tracks.values()), Poses(*movers.still[parked].T)])
-    kinds = np.concatenate(
-        [*(np.full(len(track.poses.x), kind) for (_, kind), track in tracks.items()), movers.kinds[parked]]
-    ).astype(np.int64)
-
-    seen = _near_the_picture(view, size, poses)
-    boxes, ahead = whole_boxes(view, size, kinds[seen], poses.of(seen))
+    seen = _near_the_picture(view, size, tracks.poses)
+    boxes, ahead = whole_boxes(view, size, tracks.kinds[seen], tracks.poses.of(seen))
     boxes = np.rint(boxes)  # as the boxes of pixels are
     large = ahead & large_enough(boxes)
     seen, boxes = seen[large], boxes[large]
-    share = _FILL[kinds[seen]] * _open_share(layout, view, kinds[seen], poses.of(seen))
-    away_m = distances(view, poses.of(seen))
+    kinds, poses = tracks.kinds[seen], tracks.poses.of(seen)
+    share = _FILL[kinds] * _open_share(layout, view, kinds, poses)
+    away_m = distances(view, poses)
     order = np.argsort(away_m, kind="stable")
     order = order[share[order] >= MIN_SHARE]
-    seen = seen[order]
-    sight_at = np.full(len(kinds), -1, np.int64)
-    sight_at[seen] = np.arange(len(seen))
 
-    keys = list(zip(movers.ring.tolist(), movers.kinds.tolist(), strict=True))
-    coming = [
-        number
-        for number, key in enumerate(keys)
-        if key in tracks and (sight_at[tracks[key].first : tracks[key].end] >= 0).any()
-    ]
+    seen, track = seen[order], tracks.track[seen[order]]
+    used = np.unique(track)
+    counts = tracks.first[used + 1] - tracks.first[used]
+    starts = np.zeros(len(tracks.first), np.int64)
+    starts[used] = np.cumsum(counts) - counts
+    sight_at = np.full(counts.sum(), -1, np.int64)
+    sight_at[starts[track] + seen - tracks.first[track]] = np.arange(len(seen))
+    coming = np.flatnonzero(np.isin(tracks.of_mover, used))
+    theirs = tracks.of_mover[coming]
     return Outlook(
         boxes=boxes[order].astype(np.float32),
-        kinds=kinds[seen],
+        kinds=kinds[order],
         open=share[order],
         away_m=away_m[order],
         sight_at=sight_at,
-        still=sight_at[len(kinds) - len(parked) :][sight_at[len(kinds) - len(parked) :] >= 0],
-        start_m=movers.start_m[coming],
-        speed_mps=movers.speed_mps[coming],
-        length_m=np.array([layout.rings[keys[number][0]].length_m for number in coming]),
-        first=np.array([tracks[keys[number]].first for number in coming], np.int64),
-        last=np.array([tracks[keys[number]].end - 1 for number in coming], np.int64),
+        start_m=layout.movers.start_m[coming],
+        speed_mps=layout.movers.speed_mps[coming],
+        length_m=tracks.length_m[coming],
+        first=starts[theirs],
+        last=starts[theirs] + tracks.first[theirs + 1] - tracks.first[theirs] - 1,
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Track:
-    """The places of one ring, for one kind of mover, numbered from ``first`` among all tracks' places."""
-
-    first: int
-    poses: Poses
-
-    @property
-    def end(self) -> int:
-        return self.first + len(self.poses.x)
-
-
-def _tracks(layout: Layout, view: Viewpoint, size: tuple[int, int]) -> Mapping[tuple[int, int], _Track]:
-    """By ring and kind: the tracks of all rings that come so near that an object can be large enough."""
-    movers = layout.movers
-    reach_m = min(FAR_M, focal_px(view, size[0]) * _EXTENTS.max() / MIN_SHORT_PX)
-    tracks: dict[tuple[int, int], _Track] = {}
-    first = 0
-    for key in dict.fromkeys(zip(movers.ring.tolist(), movers.kinds.tolist(), strict=True)):
-        if key[0] < 0 or _distance_m(layout.rings[key[0]], view.at) > reach_m:
-            continue
-        ring = layout.rings[key[0]]
-        along_m = (np.arange(math.ceil(ring.length_m / STEP_M)) + 0.5) * STEP_M
-        numbers = np.broadcast_to(ring.numbers(), (len(along_m), 6))
-        tracks[key] = _Track(first, Poses(*along_rings(numbers, along_m)))
-        first = tracks[key].end
-    return tracks
-
-
-def _distance_m(ring: Ring, at: tuple[float, float]) -> float:
-    """From a point to the rectangle that a ring goes around; 0 inside it."""
-    beyond = (abs(at[axis] - ring.center[axis]) - ring.half_m[axis] for axis in (0, 1))
-    return math.hypot(*(max(0.0, each) for each in beyond))
-
-
 def _near_the_picture(view: Viewpoint, size: tuple[int, int], poses: Poses) -> I64:
-    """The numbers of the places whose objects may reach into the picture."""
-    points = np.stack([poses.x, poses.y, np.zeros(len(poses.x))], axis=-1)
+    """The numbers of the places whose objects may reach into the picture and be large enough for a label."""
+    reach_m = min(FAR_M, focal_px(view, size[0]) * _EXTENTS.max() / MIN_SHORT_PX)
+    x, y = poses.x - view.at[0], poses.y - view.at[1]
+    near = np.flatnonzero(x * x + y * y <= reach_m**2)
+    points = np.stack([poses.x[near], poses.y[near], np.zeros(len(near))], axis=-1)
     pixels, depth = project(view, size, points)
     margin = focal_px(view, size[0]) * _EXTENTS.max() / np.maximum(depth, 1e-6)
     inside = (pixels >= -margin[:, None]) & (pixels <= np.array(size) + margin[:, None])
-    return np.flatnonzero((depth > 0) & inside.all(axis=1))
-
-
-def _joined(parts: list[Poses]) -> Poses:
-    return Poses(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("x", "y", "heading")))
+    return np.asarray(near[(depth > 0) & inside.all(axis=1)])
 
 
 def _open_share(layout: Layout, view: Viewpoint, kinds: I64, poses: Poses) -> F64:

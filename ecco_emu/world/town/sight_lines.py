@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -12,10 +12,11 @@ from ecco_emu.world.town.arrays import F64
 from ecco_emu.world.town.layout import Building, Tree
 from ecco_emu.world.town.views import NEAR_M
 
-_AT_ONCE = 100_000
-"""Pairs of a point and an obstacle that are looked at together, so that few megabytes are in use."""
+_AT_ONCE = 512
+"""Points that are looked at together: neighbours in bearing, so that few obstacles are near them."""
 
 Hidden = npt.NDArray[np.bool_]
+Numbers = npt.NDArray[np.int64]
 
 
 def hidden_by_buildings(eye: F64, points: F64, buildings: Sequence[Building]) -> Hidden:
@@ -24,20 +25,19 @@ def hidden_by_buildings(eye: F64, points: F64, buildings: Sequence[Building]) ->
     low = np.array([(*each.low, 0.0) for each in buildings]).reshape(-1, 3)
     high = np.array([(*each.high, each.height_m) for each in buildings]).reshape(-1, 3)
     outside = ~((low - NEAR_M <= eye) & (eye <= high + NEAR_M)).all(axis=1)
-    near = outside & _between(eye, points, low, high)
-    low, high = low[near], high[near]
+    low, high = low[outside], high[outside]
     hidden = np.zeros(len(points), bool)
-    for part in _parts(len(points), len(low)):
-        way = points[part] - eye
+    for some, near in _neighbours(eye, points, low, high):
+        way = points[some] - eye
         way = np.where(np.abs(way) < 1e-9, 1e-9, way)
         # where the line of sight is inside a box, as parts of the way: the eye at 0, the point at 1
         enters, leaves = np.array(-math.inf), np.array(math.inf)
         for axis in range(3):  # one after the other: reducing over an axis of three is slow
-            one = (low[:, axis] - eye[axis]) / way[:, axis, None]
-            other = (high[:, axis] - eye[axis]) / way[:, axis, None]
+            one = (low[near, axis] - eye[axis]) / way[:, axis, None]
+            other = (high[near, axis] - eye[axis]) / way[:, axis, None]
             enters = np.maximum(enters, np.minimum(one, other))
             leaves = np.minimum(leaves, np.maximum(one, other))
-        hidden[part] = ((enters < leaves) & (enters > 0) & (enters < 1)).any(axis=1)
+        hidden[some] = ((enters < leaves) & (enters > 0) & (enters < 1)).any(axis=1)
     return hidden
 
 
@@ -45,17 +45,28 @@ def hidden_by_trees(eye: F64, points: F64, trees: Sequence[Tree]) -> Hidden:
     """Which of the points (N, 3) the crown of a tree hides from the eye. Crowns count as balls."""
     middle = np.array([(*each.at, each.height_m - each.radius_m) for each in trees]).reshape(-1, 3)
     radius = np.array([each.radius_m for each in trees])
-    near = _between(eye, points, middle - radius[:, None], middle + radius[:, None])
-    middle, radius = middle[near], radius[near]
     hidden = np.zeros(len(points), bool)
-    for part in _parts(len(points), len(middle)):
-        way, towards = points[part] - eye, middle - eye
+    for some, near in _neighbours(eye, points, middle - radius[:, None], middle + radius[:, None]):
+        way, towards = points[some] - eye, middle[near] - eye
         length2, across = (way**2).sum(axis=1)[:, None], way @ towards.T
         # the part of the way at which it passes the middle nearest
         nearest = np.clip(across / np.maximum(length2, 1e-9), 0.0, 1.0)
         apart2 = (towards**2).sum(axis=1) - nearest * (2 * across - nearest * length2)
-        hidden[part] = (apart2 < radius**2).any(axis=1)
+        hidden[some] = (apart2 < radius[near] ** 2).any(axis=1)
     return hidden
+
+
+def _neighbours(eye: F64, points: F64, low: F64, high: F64) -> Iterator[tuple[Numbers, Numbers]]:
+    """All points that a box may hide, some at a time: the numbers of the points and of the boxes."""
+    if not len(points) or not len(low):
+        return
+    bearing = _turn((points - eye)[:, :2].mean(axis=0), (points - eye)[:, :2])
+    order = np.argsort(bearing, kind="stable")
+    for first in range(0, len(points), _AT_ONCE):
+        some = order[first : first + _AT_ONCE]
+        near = np.flatnonzero(_between(eye, points[some], low, high))
+        if len(near):
+            yield some, near
 
 
 def _between(eye: F64, points: F64, low: F64, high: F64) -> Hidden:
@@ -63,8 +74,6 @@ def _between(eye: F64, points: F64, low: F64, high: F64) -> Hidden:
 
     Seen from above, the lines of sight fill a sector. A box whose circle is outside it is beside them.
     """
-    if not len(points) or not len(low):
-        return np.zeros(len(low), bool)
     least, most = np.minimum(points.min(axis=0), eye), np.maximum(points.max(axis=0), eye)
     near = ((low <= most) & (high >= least)).all(axis=1)
     ways = (points - eye)[:, :2]
@@ -80,11 +89,3 @@ def _between(eye: F64, points: F64, low: F64, high: F64) -> Hidden:
 def _turn(one: F64, others: F64) -> F64:
     """The angle in radians by which each of the others (N, 2) is turned to the left of the one (2,)."""
     return np.asarray(np.arctan2(one[0] * others[:, 1] - one[1] * others[:, 0], others @ one))
-
-
-def _parts(points: int, obstacles: int) -> list[slice]:
-    """The points in parts, which are taken one after the other; none without an obstacle."""
-    if not obstacles:
-        return []
-    size = max(1, _AT_ONCE // obstacles)
-    return [slice(first, first + size) for first in range(0, points, size)]

@@ -7,9 +7,9 @@ import pytest
 
 from ecco_emu.scenario.sections.world import TownSection
 from ecco_emu.tasks.detection import CLASSES, Labels
-from ecco_emu.world.town.layout import Tree, lay_out
+from ecco_emu.world.town.layout import Layout, Tree, lay_out
 from ecco_emu.world.town.looks import haze_per_m, look_at
-from ecco_emu.world.town.outlook import _not_covered, outlook
+from ecco_emu.world.town.outlook import Outlook, _not_covered, outlook, tracks_of
 from ecco_emu.world.town.renderer import TownRenderer
 from ecco_emu.world.town.sight_lines import hidden_by_trees
 from ecco_emu.world.town.views import Viewpoint
@@ -39,7 +39,7 @@ def test_as_many_objects_as_in_rendered_pictures() -> None:
     rendered, computed = [], []
     try:
         for view in VIEWS:
-            seen = outlook(LAYOUT, view, SIZE)
+            seen = look(view, SIZE)
             for t in np.arange(0.0, 72.0, 6.1):
                 _, labels = renderer.render(view, float(t), Conditions.steady("day"), 1)
                 rendered.append(counts(labels))
@@ -54,12 +54,16 @@ def test_as_many_objects_as_in_rendered_pictures() -> None:
     assert np.corrcoef(ours.sum(axis=1), real.sum(axis=1))[0, 1] > 0.7
 
 
+def look(view: Viewpoint, size: tuple[int, int], layout: Layout = LAYOUT) -> Outlook:
+    return outlook(layout, tracks_of(layout), view, size)
+
+
 def counts(labels: Labels) -> list[int]:
     return np.bincount(labels.classes, minlength=len(CLASSES)).tolist()
 
 
 def test_boxes_are_within_the_picture_and_large_enough() -> None:
-    labels = outlook(LAYOUT, VIEWS[0], SIZE).labels(12.3)
+    labels = look(VIEWS[0], SIZE).labels(12.3)
     assert len(labels) > 3
     assert labels.boxes.dtype == np.float32
     assert (labels.boxes >= 0).all()
@@ -70,7 +74,7 @@ def test_boxes_are_within_the_picture_and_large_enough() -> None:
 
 def test_traffic_moves_on_slowly() -> None:
     """Two frames of one second have most boxes in common, two of different minutes have not."""
-    seen = outlook(LAYOUT, VIEWS[0], SIZE)
+    seen = look(VIEWS[0], SIZE)
 
     def alike(one: float, other: float) -> float:
         first, second = (seen.labels(t).boxes for t in (one, other))
@@ -82,7 +86,7 @@ def test_traffic_moves_on_slowly() -> None:
 
 
 def test_haze_hides_what_is_far() -> None:
-    seen = outlook(LAYOUT, VIEWS[0], SIZE)
+    seen = look(VIEWS[0], SIZE)
     clear, fog = seen.labels(3.0), seen.labels(3.0, haze_per_m=0.065)
     assert 0 < len(fog) < len(clear)
     assert seen.labels(3.0, haze_per_m=10.0).boxes.shape == (0, 4)
@@ -95,10 +99,10 @@ def test_the_haze_is_that_of_the_pictures(blend: float) -> None:
 
 
 def test_a_camera_that_sees_no_ring_sees_parked_cars_at_most() -> None:
-    nothing = outlook(LAYOUT, Viewpoint((149.0, 149.0), (170.0, 170.0), 8.0, 70.0), SIZE)
+    nothing = look(Viewpoint((149.0, 149.0), (170.0, 170.0), 8.0, 70.0), SIZE)
     assert len(nothing.labels(0.0)) == 0
     empty = lay_out(TOWN.model_copy(update={"cars": 0, "trucks": 0, "pedestrians": 0}), 5)
-    assert len(outlook(empty, VIEWS[0], SIZE).labels(0.0)) == 0
+    assert len(look(VIEWS[0], SIZE, empty).labels(0.0)) == 0
 
 
 def test_an_object_hides_those_behind_it() -> None:
