@@ -42,7 +42,7 @@ class StudentInference(Protocol):
 
 @dataclass(slots=True)
 class Workers:
-    """They are ready to work."""
+    """The parts of one run that compute, ready to work."""
 
     trainer: TrainerBackend
     inference: StudentInference
