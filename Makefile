@@ -8,7 +8,7 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 help:
 	@echo "make demo         run scenarios/quickstart.yaml (root; asks sudo) and write its report"
 	@echo "make test         lint, types, the documentation's links and every test tier that this host can run"
-	@echo "make base         build .venv without torch, for all but runs and pretraining"
+	@echo "make base         build .venv without torch, for all but real training"
 	@echo "make docs         build the documentation into site/; a link that leads nowhere is an error"
 	@echo "make dist         build the wheel and the source distribution into dist/, and check them"
 	@echo "make unit         the tests that need neither root nor namespaces"

@@ -82,6 +82,7 @@ class Camera:
         )
         self._sender = SegmentSender(
             self.id,
+            codec=ports.codec,
             clock=ports.clock,
             frame_clock_fps=camera.source.fps,
             deadline_s=scenario.transport.segment_deadline,

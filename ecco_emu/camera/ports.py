@@ -16,6 +16,7 @@ from ecco_emu.core.frames import Frame, Image
 from ecco_emu.core.ids import CameraId, ModelHash
 from ecco_emu.tasks.detection import Detections
 from ecco_emu.transport.adapter import Peer
+from ecco_emu.video.codec import Codec
 
 
 class FrameSource(Protocol):
@@ -69,3 +70,4 @@ class CameraPorts:
     observe: Observer
     missed_deadline: Callable[[DeadlineMissed], None]
     """Called when frames were missed because the host was too slow."""
+    codec: Codec

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -15,7 +14,7 @@ from ecco_emu.core.ids import CameraId
 from ecco_emu.core.messages import Segment, encode
 from ecco_emu.transport.adapter import Peer
 from ecco_emu.transport.events import VideoOutcome
-from ecco_emu.video.encoder import SegmentEncoder
+from ecco_emu.video.codec import Codec
 from ecco_emu.video.messages import to_message
 from ecco_emu.video.segmenter import Segmenter
 
@@ -36,26 +35,27 @@ def segment_deadline(captured: float, duration_s: float, deadline_s: float) -> f
 class SegmentSender:
     """Collects frames into segments and sends each segment with a deadline (``segment_deadline``).
 
-    Encoding runs in a thread. Each segment is reported to ``emit`` when it is sent and when its outcome is
-    known.
+    Each segment is reported to ``emit`` when it is sent and when its outcome is known.
     """
 
     def __init__(
         self,
         camera: CameraId,
         *,
+        codec: Codec,
         clock: Clock,
         frame_clock_fps: float,
         deadline_s: float,
         emit: Callable[[AnyEvent], None],
     ) -> None:
         self._camera = camera
+        self._codec = codec
         self._clock = clock
         self._frame_clock_fps = frame_clock_fps
         self._deadline_s = deadline_s
         self._emit = emit
         self._segmenter: Segmenter | None = None
-        self._encoder: SegmentEncoder | None = None
+        self._stream = codec.stream()
         self._opening: tuple[Peer, Opening] | None = None
         self._sequence = 0
         self._ended = False
@@ -96,9 +96,10 @@ class SegmentSender:
         if self._opening is None or self._opening[0] is not peer:
             self._opening = peer, Opening()
         budget = self._opening[1].bounded(budget)
-        encoder = self._encoder_for(plan)
         images = [frame.image for frame in frames]
-        coded = await asyncio.to_thread(encoder.encode, images, round(budget))
+        coded = await self._stream.encode(
+            images, round(budget), width=plan.width, height=plan.height, fps=plan.fps
+        )
         sequence = self._next_sequence()
         segment = to_message(coded, frames, sequence, self._frame_clock_fps)
         data = encode(segment)
@@ -116,19 +117,12 @@ class SegmentSender:
 
     async def encode_request(self, frames: Sequence[Frame], fps: float, bits: int) -> Segment:
         """The frames of a retraining request as one segment of about ``bits``, at the camera's own size."""
-        # An encoder of its own, so that these frames do not disturb the stream's rate model.
         height, width = frames[0].image.shape[:2]
-        encoder = SegmentEncoder(width, height, fps)
-        coded = await asyncio.to_thread(encoder.encode, [frame.image for frame in frames], bits)
+        # A stream of their own, so that these frames do not disturb the rate model of the camera's.
+        stream = self._codec.stream()
+        images = [frame.image for frame in frames]
+        coded = await stream.encode(images, bits, width=width, height=height, fps=fps)
         return to_message(coded, frames, self._next_sequence(), self._frame_clock_fps)
-
-    def _encoder_for(self, plan: TransmissionPlan) -> SegmentEncoder:
-        """The encoder of this sampling configuration; it inherits the last one's rate model."""
-        last = self._encoder
-        if last is None or (last.width, last.height, last.fps) != (plan.width, plan.height, plan.fps):
-            model = last.model if last is not None else None
-            self._encoder = last = SegmentEncoder(plan.width, plan.height, plan.fps, model)
-        return last
 
     def _next_sequence(self) -> int:
         self._sequence += 1

@@ -8,9 +8,25 @@ is fetched. To drop the older one would waste its bytes, and with frequent stude
 from __future__ import annotations
 
 from collections import OrderedDict
+from dataclasses import dataclass
 
 from ecco_emu.core.errors import ProtocolError
 from ecco_emu.core.ids import ModelHash, model_hash
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A weight file without the zeros at its end, of which a modelled student's nearly consists."""
+
+    content: bytes
+    size: int
+
+    @classmethod
+    def of(cls, weights: bytes) -> _File:
+        return cls(weights.rstrip(b"\0"), len(weights))
+
+    def whole(self) -> bytes:
+        return self.content.ljust(self.size, b"\0")
 
 
 class StudentCache:
@@ -18,7 +34,7 @@ class StudentCache:
 
     def __init__(self, running: bytes, *, capacity: int = 4) -> None:
         self.running = model_hash(running)
-        self._files: OrderedDict[ModelHash, bytes] = OrderedDict({self.running: running})
+        self._files: OrderedDict[ModelHash, _File] = OrderedDict({self.running: _File.of(running)})
         self._capacity = max(2, capacity)  # the running student and the one that replaces it
         self._wanted: ModelHash | None = None
         self._superseded = False
@@ -26,7 +42,8 @@ class StudentCache:
         self.fetching: ModelHash | None = None
 
     def weights(self, model: ModelHash) -> bytes | None:
-        return self._files.get(model)
+        file = self._files.get(model)
+        return None if file is None else file.whole()
 
     def announce(self, model: ModelHash) -> bool:
         """The server announces a student to run. True if it is to be run now: its file is here, and it does
@@ -60,7 +77,7 @@ class StudentCache:
             raise ProtocolError(f"student {model} arrived with other content than its hash says")
         if self._wanted == model:  # otherwise a newer one was announced, and is fetched next
             self._wanted = None
-        self._files[model] = weights
+        self._files[model] = _File.of(weights)
         self._trim()
         return not self._superseded
 

@@ -50,7 +50,7 @@ class Segment(msgspec.Struct, frozen=True, tag="segment"):
     frame_clock_fps: Annotated[float, msgspec.Meta(gt=0, le=240)]
     """Rate of the camera's frame clock: frame ``i`` was captured at emulated ``i / frame_clock_fps``."""
     data: Annotated[bytes, msgspec.Meta(max_length=MAX_SEGMENT_BYTES)]
-    """H.264, Annex B, decodable on its own."""
+    """What the run's codec made of the frames: H.264, Annex B, decodable on its own; or sketches."""
 
 
 class Register(msgspec.Struct, frozen=True, tag="register"):

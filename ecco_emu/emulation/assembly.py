@@ -88,6 +88,9 @@ async def build(
             )
             workers = replace(workers, trainer=trainer)
             await stack.enter_async_context(watched_host(log, clock))
+        elif scenario.trainer.backend == "curve":  # it computes nothing, so that its work would take no time
+            trainer = Charged(workers.trainer, scenario.trainer, clock, lambda *_: None)
+            workers = replace(workers, trainer=trainer)
         progress(f"building the network (one emulated second lasts {clock.dilation:g} s)")
         # off the loop, like everything that reads traces: a long one takes a second
         spec, replayed = await asyncio.to_thread(_network, scenario, clock.dilation)

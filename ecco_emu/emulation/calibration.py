@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 
 import numpy as np
 
+from ecco_emu.core.ids import CameraId
 from ecco_emu.scenario import schema
 from ecco_emu.server.measuring import MOST_CHARGED
+from ecco_emu.world.source import World
 
 HEADROOM = 1.05
 """Room for the difference between the model and a run (docs/notes/trainer.md)."""
@@ -78,6 +80,25 @@ class HostSpeed:
     """Wall seconds to measure one camera's live accuracy."""
 
 
+MODELLED = HostSpeed(
+    train_images_per_s=math.inf,
+    infer_images_per_s=math.inf,
+    edge_images_per_s=1 / 0.4e-3,
+    cores=2,
+    trainer_threads=0,
+    micro_s=0.0,
+    export_s=0.0,
+    render_s=0.0,
+    frame_s=0.3e-3,
+    codec_s=0.0,
+    metric_s=3e-3,
+)
+"""The speed of a host that models all of a run but its network, in one process. Not measured anew, like the
+cost of packets (docs/notes/trainer.md)."""
+LOOP_BUSY = 0.5
+"""The part of the time in which such a process may be busy: it has all the run's timers."""
+
+
 @dataclass(frozen=True, slots=True)
 class Expected:
     """What is known of the run to come that its scenario does not say in so many words."""
@@ -88,9 +109,41 @@ class Expected:
     """Size of a student's file."""
 
 
+def drifting(scenario: schema.Scenario, world: World) -> int:
+    """How many cameras' conditions change during the run; all of them if none does.
+
+    Without a change a camera asks for retraining only after a false alarm, or because a person plays with it.
+    """
+    end = scenario.windows.duration_s
+    changing = [
+        camera
+        for camera in scenario.cameras
+        if any(0 < change.t < end for change in world.condition_changes(CameraId(camera.id)))
+    ]
+    return len(changing) or len(scenario.cameras)
+
+
 def choose_dilation(scenario: schema.Scenario, speed: HostSpeed, expected: Expected) -> float:
     """Seconds of the wall per emulated second, at least 1, in tenths."""
     return _least_dilation(scenario, speed, expected, HEADROOM)
+
+
+def least_modelled_dilation(scenario: schema.Scenario, expected: Expected) -> float:
+    """The same for a run in which nothing is trained, rendered or coded (``backend: curve``).
+
+    What is left is the command's own work: packets, frames that are watched, and measuring them. Its loop may
+    be busy for ``LOOP_BUSY`` of the time while students are fetched. Nothing is measured on this host.
+    """
+    downlink_bps = DOWNLINK_USE * (scenario.network.downlink.rate or math.inf)
+    bits = expected.drifting * expected.student_bytes * 8
+    packets_per_s = _fetching(bits, downlink_bps, scenario.windows.micro)
+
+    def holds(dilation: float) -> bool:
+        loads = dict(background_loads(scenario, MODELLED, dilation, packets_per_s))
+        relay = loads.pop("relay")
+        return sum(loads.values()) <= LOOP_BUSY * dilation and relay <= dilation
+
+    return _least(holds)
 
 
 def background_duty(scenario: schema.Scenario, speed: HostSpeed, expected: Expected) -> float:
@@ -105,8 +158,12 @@ def _least_dilation(
     scenario: schema.Scenario, speed: HostSpeed, expected: Expected, headroom: float
 ) -> float:
     wanted = list(demands(scenario, speed, expected))
-    tenths = (number / 10 for number in itertools.count(10))
-    return next(each for each in tenths if _holds(scenario, speed, wanted, each / headroom))
+    return _least(lambda dilation: _holds(scenario, speed, wanted, dilation / headroom))
+
+
+def _least(holds: Callable[[float], bool]) -> float:
+    """The least dilation that holds, at least 1, in tenths."""
+    return next(each for number in itertools.count(10) if holds(each := number / 10))
 
 
 def _holds(scenario: schema.Scenario, speed: HostSpeed, wanted: Sequence[Demand], dilation: float) -> bool:

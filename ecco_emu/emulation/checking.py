@@ -8,14 +8,14 @@ from pathlib import Path
 
 from ecco_emu.core.errors import ScenarioError
 from ecco_emu.emulation import limits
+from ecco_emu.emulation.first_student import read_first_student
 from ecco_emu.emulation.topology import trace_problem
 from ecco_emu.scenario import loading
 from ecco_emu.scenario.problems import Finding, InvalidScenario, Problem
-from ecco_emu.scenario.profiles import student_path
 from ecco_emu.scenario.schema import Scenario
 from ecco_emu.scenario.sections.trainer import TrainerSection
 from ecco_emu.scenario.semantics import Draft
-from ecco_emu.trainer.weight_files import inspect_teacher, read_student
+from ecco_emu.trainer.weight_files import inspect_teacher
 from ecco_emu.world.town.sightings import blind_cameras
 
 
@@ -82,10 +82,10 @@ def _traces(draft: Draft) -> Iterator[Finding]:
 
 def _weights(trainer: TrainerSection) -> Iterator[Finding]:
     try:
-        read_student(student_path(trainer.student))
+        read_first_student(trainer)
     except ScenarioError as error:
         yield ("trainer", "student"), str(error)
-    if trainer.teacher != "oracle":
+    if trainer.teacher != "oracle" and trainer.backend == "yolo":
         try:
             inspect_teacher(Path(trainer.teacher))
         except ScenarioError as error:

@@ -137,7 +137,9 @@ def _extra(extra: extras.Extra) -> HostFinding:
     if extra.missing() is None:
         versions = ", ".join(f"{module} {metadata.version(module)}" for module in extra.modules)
         return HostFinding(f"extra {extra.name}", "ok", versions)
-    return HostFinding(f"extra {extra.name}", "missing", "not installed", extra.install)
+    return HostFinding(
+        f"extra {extra.name}", "missing", f"not installed; {extra.needed_by} need it", extra.install
+    )
 
 
 def _gpus() -> HostFinding:

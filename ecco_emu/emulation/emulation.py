@@ -27,6 +27,7 @@ from ecco_emu.core.events import AnyEvent, ExpectationChecked, RunEnded, RunStat
 from ecco_emu.core.ids import ModelHash, model_hash
 from ecco_emu.emulation import checking, preflight
 from ecco_emu.emulation.assembly import build
+from ecco_emu.emulation.first_student import read_first_student
 from ecco_emu.emulation.injector import LinkHandle
 from ecco_emu.emulation.leftovers import keep_newest_students
 from ecco_emu.emulation.live import remote, runs
@@ -46,9 +47,7 @@ from ecco_emu.scenario import schema
 from ecco_emu.scenario.dump import dump
 from ecco_emu.scenario.faults.line import parse_fault
 from ecco_emu.scenario.problems import Problem
-from ecco_emu.scenario.profiles import student_path
 from ecco_emu.scenario.sections.faults import FaultSection
-from ecco_emu.trainer.weight_files import read_student
 
 HORIZON_MICRO_WINDOWS = 40
 """A simulated run that is not over so long after its last window hangs."""
@@ -283,7 +282,7 @@ class Emulation:
 
     async def _start(self) -> None:
         caveats = await preflight.require(self.scenario)  # before anything is made
-        student = await asyncio.to_thread(read_student, student_path(self.scenario.trainer.student))
+        student = await asyncio.to_thread(read_first_student, self.scenario.trainer)
         self._directory = RunDirectory.create(self._out, self.scenario.name, datetime.now(UTC))
         self._directory.write_scenario(dump(self.scenario))
         self._log = EventLog(self._directory.events_path, time.monotonic)

@@ -37,7 +37,7 @@ def manifest(
         "policy": scenario.policy.name,
         "engine": engine,
         "dilation": dilation,
-        "dilation_is": "given" if speed is None else "measured",
+        "dilation_is": _origin(scenario, speed),
         "trainer": {"backend": scenario.trainer.backend, "gpus": scenario.trainer.gpus, **device},
         "student": {"name": scenario.trainer.student, "hash": student},
         "teacher": scenario.trainer.teacher,
@@ -51,6 +51,13 @@ def manifest(
             "packages": {name: _version(name) for name in PACKAGES},
         },
     }
+
+
+def _origin(scenario: schema.Scenario, speed: HostSpeed | None) -> str:
+    """Where the dilation is from: the scenario gives it, or ``auto`` measured this host or did not."""
+    if scenario.clock.dilation != "auto":
+        return "given"
+    return "estimated" if speed is None else "measured"
 
 
 def _version(package: str) -> str | None:

@@ -63,7 +63,7 @@ class StudentFiles:
         self._models, self._folder = models, folder
         self._most_bytes = most_bytes
         self._kept: OrderedDict[str, int] = OrderedDict()
-        """By student, its file's size; the ones told of last at the end."""
+        """By student, the bytes that its file takes on the disk; the ones told of last at the end."""
 
     def see(self, event: AnyEvent) -> None:
         if isinstance(event, StudentSent):
@@ -78,7 +78,8 @@ class StudentFiles:
         with suppress(OSError):
             self._folder.mkdir(exist_ok=True)
             os.link(source, target)
-            self._kept[model] = target.stat().st_size
+            about = target.stat()
+            self._kept[model] = min(about.st_size, about.st_blocks * 512)  # less, where it has holes
         while sum(self._kept.values()) > self._most_bytes:
             oldest, _ = self._kept.popitem(last=False)
             self._path(oldest).unlink(missing_ok=True)

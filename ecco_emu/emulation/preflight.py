@@ -43,7 +43,8 @@ async def require(scenario: schema.Scenario) -> Sequence[str]:
 
     Raises ``HostError``, with the way out, where this host cannot run the scenario.
     """
-    extras.YOLO.require()
+    if scenario.trainer.backend == "yolo":
+        extras.YOLO.require()
     if scenario.simulated:  # such a network is made of nothing
         return ()
     capabilities = await require_labs()

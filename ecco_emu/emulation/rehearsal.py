@@ -53,20 +53,6 @@ class RehearsalPicture:
     labels: Labels
 
 
-def drifting(scenario: schema.Scenario, world: World) -> int:
-    """How many cameras' conditions change during the run; all of them if none does.
-
-    Without a change a camera asks for retraining only after a false alarm, or because a person plays with it.
-    """
-    end = _length(scenario)
-    changing = [
-        camera
-        for camera in scenario.cameras
-        if any(0 < change.t < end for change in world.condition_changes(CameraId(camera.id)))
-    ]
-    return len(changing) or len(scenario.cameras)
-
-
 async def take_pictures(scenario: schema.Scenario, world: World) -> list[RehearsalPicture]:
     """A few frames of a few cameras, from the middle of every stretch of one condition."""
     cameras = _spread([camera.id for camera in scenario.cameras], CAMERAS)
@@ -248,13 +234,9 @@ def _measure(truth: Sequence[Labels], found: Sequence[Detections], frames: int) 
 
 
 def _middles(scenario: schema.Scenario, world: World, camera: str) -> list[float]:
-    end = _length(scenario)
+    end = scenario.windows.duration_s
     starts = [change.t for change in world.condition_changes(CameraId(camera)) if change.t < end]
     return [(start + stop) / 2 for start, stop in itertools.pairwise([*starts, end])]
-
-
-def _length(scenario: schema.Scenario) -> float:
-    return scenario.windows.length * scenario.windows.count
 
 
 def _spread(items: Sequence[T], most: int) -> list[T]:

@@ -102,6 +102,7 @@ class System:
             teacher=workers.teacher,
             emit=emit,
             missed_deadline=self._missed,
+            codec=workers.codec,
         )
         self._server = EdgeServer(scenario, policy, models, ports)
         self._windows = RetrainingLoop(scenario, policy, self._server, ports)
@@ -202,6 +203,7 @@ class System:
             emit=self._emit,
             observe=self.accuracy.observe,
             missed_deadline=self._missed,
+            codec=workers.codec,
         )
         return Camera(camera, self._scenario, student, self._rule, ports)
 

@@ -47,5 +47,5 @@ class Extra:
             raise HostError(reason)
 
 
-YOLO = Extra("yolo", ("torch", "ultralytics"), "runs and pretraining")
+YOLO = Extra("yolo", ("torch", "ultralytics"), "runs with 'trainer: {backend: yolo}' and pretraining")
 BENCH = Extra("bench", ("aioquic", "cryptography"), "measurements beside QUIC")

@@ -166,6 +166,7 @@ def row(label: str, whole: Run, cut: Run) -> dict[str, Any]:
         "status": whole.summary["status"],
         "length": length_s(whole.metrics),
         "dilation": whole.summary["dilation"],
+        "trainer": whole.summary["trainer"],
         "mean": cut.summary["mean_map"],
         "drifted": cut.summary["mean_map_drifted"],
         "final": fmean(known) if known else None,

@@ -69,8 +69,8 @@ def _run_line(event: ev.AnyEvent) -> Line | None:
     match event:
         case ev.RunStarted():
             return Line(
-                f"{event.name} begins: {len(event.cameras)} cameras, policy {event.policy}, engine "
-                f"{event.engine}, dilation {event.dilation:g}"
+                f"{event.name} begins: {len(event.cameras)} cameras, policy {event.policy}, trainer "
+                f"{event.trainer}, engine {event.engine}, dilation {event.dilation:g}"
             )
         case ev.RunEnded():
             return Line(f"ended: {event.status}", "green" if event.status == "ok" else "red")

@@ -11,6 +11,7 @@ from ecco_emu.scenario.problems import Finding, Path
 from ecco_emu.scenario.schema import Scenario
 from ecco_emu.scenario.sections.cameras import CameraSection
 from ecco_emu.scenario.sections.network import ShapeSection
+from ecco_emu.scenario.sections.trainer import TrainerSection
 
 _ONE_SPOT_M = 0.5
 
@@ -19,6 +20,7 @@ def cautions(scenario: Scenario) -> Iterator[Finding]:
     """Everything odd that follows from the scenario alone."""
     yield from _drifts_before_the_detector_is_ready(scenario)
     yield from _one_window(scenario)
+    yield from _without_effect(scenario)
     yield from _links_that_lose_everything(scenario)
     yield from _cameras_with_one_picture(scenario)
 
@@ -50,6 +52,16 @@ def _one_window(scenario: Scenario) -> Iterator[Finding]:
             ("windows", "count"),
             "students are delivered at a window's end, where this run ends: no camera will run a retrained "
             "one in time; give 2 or more",
+        )
+
+
+def _without_effect(scenario: Scenario) -> Iterator[Finding]:
+    """Settings of real training in a run that models it."""
+    usual = TrainerSection().learning_rate
+    if scenario.trainer.backend == "curve" and scenario.trainer.learning_rate != usual:
+        yield (
+            ("trainer", "learning_rate"),
+            f"has no effect with 'backend: curve', which was fitted to training with {usual:g}",
         )
 
 

@@ -3,7 +3,8 @@
 ``profiles/`` and ``scenarios/`` lie at the top of a checkout, and inside the package where it was installed
 from a wheel (setup.py). Scenarios are scenarios/NAME.yaml, where NAME may have a folder: faults/uplink-flap.
 Students are profiles/students/NAME.safetensors, with NAME.json beside it, which says how it was made. Traces
-are profiles/links/NAME.mahimahi or NAME.csv, sampling tables profiles/tables/NAME.yaml.
+are profiles/links/NAME.mahimahi or NAME.csv, sampling tables profiles/tables/NAME.yaml, fits of the trainer
+``curve`` profiles/curve/NAME.yaml.
 """
 
 from __future__ import annotations
@@ -102,6 +103,7 @@ _STUDENTS = _Shipped(
 )
 _TRACES = _Shipped("trace", "links", TRACE_SUFFIXES, "or give a path", "trace")
 _TABLES = _Shipped("sampling table", "tables", (YAML_SUFFIX,), "or give a path", "sampling table")
+_CURVES = _Shipped("curve fit", "curve", (YAML_SUFFIX,), "ecco-emu bench curve makes one", "curve fit")
 
 
 def students_dir() -> Path:
@@ -114,7 +116,8 @@ def students() -> list[str]:
 
 
 def looks_like_path(name: str) -> bool:
-    return _STUDENTS.is_path(name)
+    """Whether this is no student's name but the path of one, or of a fit of one."""
+    return _STUDENTS.is_path(name) or _CURVES.is_path(name)
 
 
 def student_path(name_or_path: str) -> Path:
@@ -157,6 +160,19 @@ def table_path(name_or_path: str) -> Path:
     Raises ``ScenarioError`` that lists the known tables.
     """
     return _TABLES.find(name_or_path)
+
+
+def curves() -> list[str]:
+    """The names of the fits in profiles/curve/."""
+    return _CURVES.names()
+
+
+def curve_path(name_or_path: str) -> Path:
+    """The file of a fit of the trainer ``curve``, by its name in profiles/curve/ or by its path.
+
+    Raises ``ScenarioError`` that lists the known fits.
+    """
+    return _CURVES.find(name_or_path)
 
 
 def sampling_table(name_or_path: str) -> SamplingTable:

@@ -170,6 +170,7 @@ def findings(draft: Draft, *, files: bool = True) -> Iterator[Finding]:
     yield from _town_districts(draft)
     yield from _faults(draft)
     yield from _expectations(draft)
+    yield from _teacher(draft)
     if files:
         yield from _traces(draft)
         yield from _tables(draft)
@@ -389,12 +390,23 @@ def _how_to_end(fault: FaultSection, index: int) -> str:
     return f"give its {fault.kind!r} a 'for'"
 
 
+def _teacher(draft: Draft) -> Iterator[Finding]:
+    trainer = draft.trainer
+    if trainer is not None and trainer.backend == "curve" and trainer.teacher != "oracle":
+        yield (
+            ("trainer", "teacher"),
+            "'backend: curve' runs no model, so it has no teacher but the world's own labels: give oracle, "
+            "or 'backend: yolo'",
+        )
+
+
 def _weights(trainer: TrainerSection) -> Iterator[Finding]:
+    find = profiles.curve_path if trainer.backend == "curve" else profiles.student_path
     try:
-        profiles.student_path(trainer.student)
+        find(trainer.student)
     except ScenarioError as error:
         yield ("trainer", "student"), str(error)
-    if trainer.teacher != "oracle" and not FilePath(trainer.teacher).is_file():
+    if trainer.backend == "yolo" and trainer.teacher != "oracle" and not FilePath(trainer.teacher).is_file():
         hint = did_you_mean(trainer.teacher, ["oracle"])
         yield (
             ("trainer", "teacher"),

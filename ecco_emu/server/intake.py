@@ -12,7 +12,7 @@ from ecco_emu.core.messages import Segment
 from ecco_emu.tasks.detection import Sample
 from ecco_emu.trainer.backend import TrainerBackend
 from ecco_emu.trainer.teacher import Teacher
-from ecco_emu.video.messages import from_message
+from ecco_emu.video.codec import Codec
 
 PENDING_PER_CAMERA = 256
 """Frames kept for a camera between two hand-overs to the trainer. At 10 frames a second it is 25 s of video,
@@ -39,14 +39,15 @@ class Intake:
     camera says next until the micro-window in progress has ended.
     """
 
-    def __init__(self, teacher: Teacher, trainer: TrainerBackend) -> None:
+    def __init__(self, codec: Codec, teacher: Teacher, trainer: TrainerBackend) -> None:
+        self._codec = codec
         self._teacher = teacher
         self._trainer = trainer
         self._pending: dict[CameraId, deque[Frame]] = {}
 
     async def take(self, segment: Segment) -> None:
         """Decodes a segment and keeps its frames. Raises ``ProtocolError`` for video that does not decode."""
-        frames = await asyncio.to_thread(from_message, segment)
+        frames = await self._codec.frames(segment)
         camera = CameraId(segment.camera)
         self._pending.setdefault(camera, deque(maxlen=PENDING_PER_CAMERA)).extend(frames)
 

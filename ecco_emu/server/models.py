@@ -11,7 +11,10 @@ from ecco_emu.core.ids import ModelHash, model_hash
 
 class ModelStore:
     """Weight files under ``directory``, one a student, named by hash. Small and synchronous: a file
-    of five megabytes is written in a few milliseconds, once a retraining window and job."""
+    of five megabytes is written in a few milliseconds, once a retraining window and job.
+
+    Zeros at a file's end take no room on the disk: those of a modelled student (``trainer.curve``) are
+    nearly all of it."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -30,7 +33,9 @@ class ModelStore:
         if not path.exists():
             # a reader of a live run's folder, or of a dead one's, finds whole files only
             temporary = path.with_suffix(".part")
-            temporary.write_bytes(weights)
+            with temporary.open("wb") as stream:
+                stream.write(weights.rstrip(b"\0"))
+                stream.truncate(len(weights))
             os.replace(temporary, path)
         return model
 

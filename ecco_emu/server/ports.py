@@ -9,6 +9,7 @@ from ecco_emu.core.clock import Clock
 from ecco_emu.core.events import AnyEvent, DeadlineMissed
 from ecco_emu.trainer.backend import TrainerBackend
 from ecco_emu.trainer.teacher import Teacher
+from ecco_emu.video.codec import Codec
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,3 +22,4 @@ class ServerPorts:
     emit: Callable[[AnyEvent], None]
     missed_deadline: Callable[[DeadlineMissed], None]
     """Told of a micro-window that ended after its time; such a run is ``degraded``."""
+    codec: Codec

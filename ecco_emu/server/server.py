@@ -48,7 +48,7 @@ class EdgeServer:
         self._policy = policy
         self._models = models
         self._ports = ports
-        self._intake = Intake(ports.teacher, ports.trainer)
+        self._intake = Intake(ports.codec, ports.teacher, ports.trainer)
         self._cameras = ConnectedCameras(ports.clock)
         self.measuring = Measuring(scenario, self._intake, ports.trainer, ports.clock)
         budget = scenario.trainer.gpus * scenario.windows.micro_per_window

@@ -1,6 +1,6 @@
 """Object detection: its classes, labels and detections, and the accuracy of one against the other.
 
-Accuracy is COCO's mAP, by faster-coco-eval. Nothing here imports torch.
+Accuracy is COCO's mAP (``tasks.coco``). Nothing here imports torch.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +15,7 @@ import numpy.typing as npt
 from ecco_emu.control.evidence import Estimate, blocks
 from ecco_emu.core.frames import Image
 from ecco_emu.core.ids import CameraId
+from ecco_emu.tasks import coco
 
 CLASSES: tuple[str, ...] = ("car", "truck", "pedestrian")
 """Detection classes, in the order of a student's outputs. Labels and detections hold their indices."""
@@ -33,8 +33,6 @@ MAX_DETECTIONS = 100
 SURE = 0.25
 """Least confidence of the detections that a frame's F1 counts: the threshold at which Ultralytics shows a
 detection by default, so F1 tells of the boxes that a user of the camera would be shown."""
-_SAME = 0.5
-"""IoU from which a box and an object count as the same for F1."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -118,8 +116,7 @@ class FrameMatches:
     objects: int
     f1: float | None
     """At IoU 0.5, of the detections that are ``SURE``; None for a frame without objects."""
-    by_class: tuple[Any, ...]
-    """faster-coco-eval's own record of the matches, one a class."""
+    matches: coco.Matches
 
 
 def match_frames(truth: Sequence[Labels], found: Sequence[Detections]) -> list[FrameMatches]:
@@ -129,24 +126,12 @@ def match_frames(truth: Sequence[Labels], found: Sequence[Detections]) -> list[F
     """
     if len(truth) != len(found):
         raise ValueError(f"{len(truth)} images have labels but {len(found)} have detections")
-    coco = load_metric()
-    frames = [
-        coco.FrameBoxes(labels.boxes, labels.classes, seen.boxes, seen.classes, seen.scores)
-        for labels, seen in zip(truth, found, strict=True)
-    ]
-    return [
-        FrameMatches(len(labels), _f1(labels, seen), matches)
-        for labels, seen, matches in zip(truth, found, coco.match(frames, len(CLASSES)), strict=True)
-    ]
+    return [_matched(labels, seen) for labels, seen in zip(truth, found, strict=True)]
 
 
 def accuracy_over(frames: Sequence[FrameMatches]) -> DetectionAccuracy:
     """mAP over all these frames together."""
-    objects = sum(frame.objects for frame in frames)
-    if objects == 0:
-        return DetectionAccuracy(0.0, 0.0, 0)
-    precision = load_metric().precision([frame.by_class for frame in frames])
-    return DetectionAccuracy(_mean(precision), _mean(precision[0]), objects)
+    return _accuracies(frames, [range(0)])[0]
 
 
 def estimate(frames: Sequence[FrameMatches], times: Sequence[float]) -> Estimate | None:
@@ -156,11 +141,9 @@ def estimate(frames: Sequence[FrameMatches], times: Sequence[float]) -> Estimate
     alone is not averaged in the replicate without that block. When *all* objects are in one block, the
     replicate without it does not exist; then there are none, for the spread of the others would be too small.
     """
-    whole = accuracy_over(frames)
+    whole, *replicates = _accuracies(frames, [range(0), *blocks(len(frames))])
     if whole.objects == 0:
         return None
-    parts = [[*frames[: left_out.start], *frames[left_out.stop :]] for left_out in blocks(len(frames))]
-    replicates = [accuracy_over(part) for part in parts]
     complete = len(replicates) > 1 and all(each.objects for each in replicates)
     return Estimate(
         whole.map,
@@ -179,44 +162,35 @@ def mean_average_precision(truth: Sequence[Labels], found: Sequence[Detections])
 
 
 def load_metric() -> ModuleType:
-    """Imports faster-coco-eval, and returns the module that runs it (``tasks.coco``).
-
-    The import takes 0.3 s. Cameras and renderers need labels but not the metric, so it is not at this
-    module's top; a process that must not stall later calls this when it starts.
-    """
-    from ecco_emu.tasks import coco
-
+    """The module with the metric. It is imported with this one, so nobody has to call this in time."""
     return coco
 
 
-def _f1(truth: Labels, found: Detections) -> float | None:
-    """F1 of a frame, all classes together; None without objects.
-
-    Matched as COCO does: the surest first, each with the free object of its class that it overlaps most.
-    """
+def _matched(truth: Labels, found: Detections) -> FrameMatches:
+    matches = coco.match(truth.boxes, truth.classes, found.boxes, found.classes, found.scores, len(CLASSES))
     if not len(truth):
-        return None
-    sure = [each for each in np.argsort(-found.scores, kind="stable") if found.scores[each] >= SURE]
-    overlaps = _overlaps(found.boxes[sure], truth.boxes)
-    overlaps[found.classes[sure][:, None] != truth.classes[None, :]] = 0.0
-    hits = 0
-    for row in overlaps:
-        best = int(row.argmax())
-        if row[best] >= _SAME:
-            overlaps[:, best] = 0.0  # taken; rows are views, so later detections see it
-            hits += 1
-    return 2 * hits / (len(sure) + len(truth))
+        return FrameMatches(0, None, matches)
+    sure = matches.scores >= SURE
+    hits = int((matches.hits[0] & sure).sum())
+    f1 = 2 * hits / (int(sure.sum()) + len(truth))
+    return FrameMatches(len(truth), f1, matches)
 
 
-def _overlaps(first: npt.NDArray[np.float32], second: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-    """IoU of every box of ``first`` (N, 4) with every one of ``second`` (M, 4), as (N, M)."""
-    one, other = first.astype(np.float64)[:, None], second.astype(np.float64)[None]
-    sides = np.minimum(one[..., 2:], other[..., 2:]) - np.maximum(one[..., :2], other[..., :2])
-    shared = np.prod(np.maximum(sides, 0.0), axis=-1)
-    areas = [np.prod(boxes[..., 2:] - boxes[..., :2], axis=-1) for boxes in (one, other)]
-    return np.asarray(shared / np.maximum(areas[0] + areas[1] - shared, 1e-9))
-
-
-def _mean(precision: npt.NDArray[np.float64]) -> float:
-    valid = precision[precision > -1]
-    return float(valid.mean()) if valid.size else 0.0
+def _accuracies(frames: Sequence[FrameMatches], left_out: Sequence[range]) -> list[DetectionAccuracy]:
+    """The accuracy over all frames but those at the positions that are left out, for each such range."""
+    if not frames:
+        return [DetectionAccuracy(0.0, 0.0, 0)] * len(left_out)
+    kept = np.ones((len(left_out), len(frames)), np.bool_)
+    for row, part in zip(kept, left_out, strict=True):
+        row[part.start : part.stop] = False
+    precision = coco.average_precision([frame.matches for frame in frames], kept)
+    occurs = ~np.isnan(precision[:, :, 0])
+    classes = np.maximum(occurs.sum(axis=1), 1)
+    means = np.where(occurs[:, :, None], precision, 0.0).sum(axis=1) / classes[:, None]
+    objects = kept @ np.array([frame.objects for frame in frames])
+    return [
+        DetectionAccuracy(value, at_half, count)
+        for value, at_half, count in zip(
+            means.mean(axis=1).tolist(), means[:, 0].tolist(), objects.tolist(), strict=True
+        )
+    ]

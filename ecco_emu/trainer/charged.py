@@ -1,8 +1,9 @@
 """GPU time in virtual time: a backend's calls last as long as the work that they are charged for.
 
 On a real clock training takes the time that it takes on the host. In virtual time the host's speed must not
-be seen, so a call takes the emulated time that its images cost on the scenario's GPUs: its due time is its
-start and that cost. Calls are carried out one after the other, as on the GPUs that they stand for.
+be seen, and a backend that only models training (``curve``) takes no time on any clock. So a call takes the
+emulated time that its images cost on the scenario's GPUs: its due time is its start and that cost. Calls are
+carried out one after the other, as on the GPUs that they stand for.
 """
 
 from __future__ import annotations

@@ -16,12 +16,8 @@ from av.video.reformatter import VideoReformatter
 
 from ecco_emu.core.errors import ProtocolError
 from ecco_emu.core.frames import Image
-from ecco_emu.core.messages import MAX_SEGMENT_BYTES, MAX_SEGMENT_FRAMES
 from ecco_emu.video import annexb, color
-
-MAX_PIXELS = 1920 * 1088
-"""Of one picture: the largest that a scenario's camera may have. 1088 is 1080 in whole macroblocks of 16
-lines, as H.264 codes it."""
+from ecco_emu.video.codec import MAX_PIXELS, check_announced
 
 # libav compares its limit with the size of its buffers, whose sides are up to this much larger than the
 # picture's.
@@ -45,12 +41,7 @@ def decode(
     number or size of frames than announced. Synchronous; libav releases the interpreter's lock, so callers
     run it in a thread.
     """
-    if not 1 <= expected_frames <= MAX_SEGMENT_FRAMES:
-        raise ProtocolError(f"a segment of {expected_frames} frames (1 to {MAX_SEGMENT_FRAMES} allowed)")
-    if len(segment_data) > MAX_SEGMENT_BYTES:
-        raise ProtocolError(f"a segment of {len(segment_data)} bytes (at most {MAX_SEGMENT_BYTES} allowed)")
-    if width < 1 or height < 1 or width * height > max_pixels:
-        raise ProtocolError(f"pictures of {width}x{height} px (at most {max_pixels} pixels allowed)")
+    check_announced(len(segment_data), expected_frames, width, height, max_pixels)
     streams = annexb.access_units(segment_data, expected_frames)
     scaler = VideoReformatter()
     images = [

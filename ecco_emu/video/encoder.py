@@ -13,7 +13,6 @@ one encoder at the same time.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 
 import av
@@ -24,10 +23,8 @@ from av.video.reformatter import VideoReformatter
 from ecco_emu.core.frames import Image
 from ecco_emu.core.messages import MAX_SEGMENT_BYTES, MAX_SEGMENT_FRAMES
 from ecco_emu.video import annexb, color
+from ecco_emu.video.codec import EncodedSegment, check_codable
 from ecco_emu.video.rate_model import Attempt, RateModel, Search
-
-MIN_SIDE_PX = 16
-"""One macroblock of H.264."""
 
 # Measured (docs/notes/video.md): at equal bits this is at most 0.5 dB (PSNR) behind the preset with B frames
 # and lookahead, at less CPU. qcomp=1 makes CRF a constant quantiser, as the rate model assumes. Weak adaptive
@@ -35,25 +32,6 @@ MIN_SIDE_PX = 16
 # macroblocks gets the next one. keyint, scenecut, threads and slices give the segment the one form that
 # ``annexb.access_units`` admits.
 _X264_PARAMS = "qcomp=1:aq-strength=0.4:keyint=infinite:scenecut=0:threads=1:slices=1:sliced-threads=0"
-
-
-@dataclass(frozen=True, slots=True)
-class EncodedSegment:
-    """A coded segment: H.264 Annex B, decodable on its own (SPS, PPS, IDR, then P frames)."""
-
-    data: bytes
-    width: int
-    height: int
-    frames: int
-    fps: float
-    crf: float
-    """The compression used. 51 with more bits than asked for means that the target cannot be met."""
-    attempts: int
-    """The number of times that it was coded until the size was right."""
-
-    @property
-    def bits(self) -> int:
-        return len(self.data) * 8
 
 
 class SegmentEncoder:
@@ -65,10 +43,7 @@ class SegmentEncoder:
     """
 
     def __init__(self, width: int, height: int, fps: float, model: RateModel | None = None) -> None:
-        if width < MIN_SIDE_PX or height < MIN_SIDE_PX or width % 2 or height % 2:
-            raise ValueError(f"a coded size must be even and at least {MIN_SIDE_PX} px, got {width}x{height}")
-        if not 0 < fps <= 240:
-            raise ValueError(f"fps must be in (0, 240], got {fps}")
+        check_codable(width, height, fps)
         self.width = width
         self.height = height
         self.fps = fps

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 from ecco_emu.core.errors import ProtocolError
-from ecco_emu.core.frames import Frame
+from ecco_emu.core.frames import Frame, Image
 from ecco_emu.core.ids import CameraId
 from ecco_emu.core.messages import Segment
-from ecco_emu.video.decoder import MAX_PIXELS, decode
-from ecco_emu.video.encoder import EncodedSegment
+from ecco_emu.video.codec import EncodedSegment
 
 
 def to_message(
@@ -35,16 +34,16 @@ def to_message(
     )
 
 
-def from_message(segment: Segment, *, max_pixels: int = MAX_PIXELS) -> list[Frame]:
+def from_message(segment: Segment, decode: Callable[[bytes, int, int, int], Sequence[Image]]) -> list[Frame]:
     """The decoded frames, each with its index and the emulated second it was captured in.
 
-    Raises ``ProtocolError`` if the indices do not rise, or if the video does not decode to the announced
-    number and size of frames.
+    ``decode`` makes pictures of a segment's data, the announced number of frames, width and height. Raises
+    ``ProtocolError`` if the indices do not rise, and the errors of ``decode``.
     """
     # ``core.messages`` checks the order when it decodes; here it holds for segments from anywhere else too.
     if segment.indices[0] < 0 or any(later <= earlier for earlier, later in pairwise(segment.indices)):
         raise ProtocolError("a segment's frame indices do not rise")
-    images = decode(segment.data, len(segment.indices), segment.width, segment.height, max_pixels=max_pixels)
+    images = decode(segment.data, len(segment.indices), segment.width, segment.height)
     return [
         Frame(CameraId(segment.camera), index, index / segment.frame_clock_fps, image)
         for index, image in zip(segment.indices, images, strict=True)

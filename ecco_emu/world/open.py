@@ -1,4 +1,7 @@
-"""Opens a scenario's world, whichever kind it is. The only module that knows all kinds."""
+"""Opens a scenario's world, whichever kind it is. The only module that knows all kinds of pictures.
+
+A world without pictures (``world.sketch``) is opened where nothing is trained: ``emulation.modelled``.
+"""
 
 from __future__ import annotations
 

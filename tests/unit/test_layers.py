@@ -40,8 +40,6 @@ IO_MODULES = {
 ADAPTER = "ecco_emu/transport/adapter/"
 """Where the transport meets asyncio, and nowhere else."""
 HEAVY = {"torch", "torchvision", "ultralytics"}
-METRIC = "faster_coco_eval"
-METRIC_LIVES_IN = "ecco_emu/tasks/coco.py"
 TORCH_LIVES_IN = "ecco_emu/trainer/yolo/"
 
 
@@ -107,12 +105,6 @@ def test_imports_go_down_only(path: Path):
 def test_only_the_yolo_trainer_imports_torch(path: Path):
     heavy = [f"{by_name(path)}:{line} {name}" for line, name in imported(path) if top(name) in HEAVY]
     assert by_name(path).startswith(TORCH_LIVES_IN) or not heavy, "\n".join(heavy)
-
-
-@pytest.mark.parametrize("path", sources(), ids=by_name)
-def test_only_the_task_imports_its_metric(path: Path):
-    uses = [f"{by_name(path)}:{line} {name}" for line, name in imported(path) if top(name) == METRIC]
-    assert by_name(path) == METRIC_LIVES_IN or not uses, "\n".join(uses)
 
 
 def pure() -> list[Path]:

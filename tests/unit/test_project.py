@@ -23,7 +23,6 @@ DISTRIBUTIONS = {
     "PIL": "pillow",
     "cv2": "ultralytics",  # which needs it; naming OpenCV here would clash with its headless build
     "direct": "panda3d",
-    "faster_coco_eval": "faster-coco-eval",
     "markupsafe": "jinja2",  # whose type for safe text it is
     "ruamel": "ruamel.yaml",
 }

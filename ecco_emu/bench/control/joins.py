@@ -30,7 +30,8 @@ from ecco_emu.server.windows import RetrainingLoop
 from ecco_emu.study.tables import Table
 from ecco_emu.tasks.detection import Labels, Sample
 from ecco_emu.trainer.client import TrainingClient
-from ecco_emu.world.town.views import View
+from ecco_emu.video.h264 import H264Codec
+from ecco_emu.world.town.views import Viewpoint
 
 MICRO_S = 2.0
 MICRO_WINDOWS = 6
@@ -38,12 +39,12 @@ FPS = 5.0
 REQUEST_S = 1.6
 """The time that the eight frames of a request span."""
 ALIKE = {
-    CameraId("a"): View((-64, -84), (-60, -62), 8.0, 70.0),
-    CameraId("b"): View((-84, -56), (-62, -60), 8.0, 70.0),
-    CameraId("c"): View((-56, -36), (-60, -58), 8.0, 70.0),
+    CameraId("a"): Viewpoint((-64, -84), (-60, -62), 8.0, 70.0),
+    CameraId("b"): Viewpoint((-84, -56), (-62, -60), 8.0, 70.0),
+    CameraId("c"): Viewpoint((-56, -36), (-60, -58), 8.0, 70.0),
 }
 FOREIGN = CameraId("foreign")
-_VIEWS = {**ALIKE, FOREIGN: View((64, 82), (60, 66), 7.0, 70.0)}
+_VIEWS = {**ALIKE, FOREIGN: Viewpoint((64, 82), (60, 66), 7.0, 70.0)}
 PAIRS: tuple[tuple[Weather, Weather], ...] = (("fog", "night"), ("night", "fog"))
 """The weather of the three, and that of the fourth."""
 
@@ -151,6 +152,7 @@ def _server(
         teacher=stage,
         emit=stage.events.append,
         missed_deadline=lambda what: None,
+        codec=H264Codec(),
     )
     policy = make_policy("ecco", scenario.policy_setup)
     server = EdgeServer(scenario, policy, models, ports)

@@ -11,7 +11,7 @@ from ecco_emu.core.random_streams import stream
 from ecco_emu.scenario.sections.world import DistrictSection, TownSection, Weather
 from ecco_emu.trainer.backend import LabelledImage
 from ecco_emu.world.town.renderer import TownRenderer
-from ecco_emu.world.town.views import View, random_view
+from ecco_emu.world.town.views import Viewpoint, random_view
 from ecco_emu.world.town.weather import Conditions
 
 SIZE = (320, 192)
@@ -27,7 +27,7 @@ class Shot:
     weather: Weather
 
 
-def shoot(town: int, view: View | None, shots: Sequence[Shot]) -> list[LabelledImage]:
+def shoot(town: int, view: Viewpoint | None, shots: Sequence[Shot]) -> list[LabelledImage]:
     """The frames of one camera in town number ``town``; without a ``view``, of a random one of that town."""
     random = stream(town, "bench control")
     renderer = TownRenderer(_town(town), town, SIZE)
@@ -42,7 +42,7 @@ def shoot(town: int, view: View | None, shots: Sequence[Shot]) -> list[LabelledI
         renderer.close()
 
 
-def _busy_view(renderer: TownRenderer, random: np.random.Generator, start: float) -> View:
+def _busy_view(renderer: TownRenderer, random: np.random.Generator, start: float) -> Viewpoint:
     while True:
         view = random_view(renderer.layout, random)
         day = Conditions.steady("day")

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ecco_emu.core.frames import Image
-from ecco_emu.video import SegmentEncoder, decode
-from ecco_emu.video.encoder import EncodedSegment
+from ecco_emu.video.codec import EncodedSegment
+from ecco_emu.video.decoder import decode
+from ecco_emu.video.encoder import SegmentEncoder
 from ecco_emu.video.rate_model import CRF_MAX, CRF_MIN
 
 WARM_UP = 3

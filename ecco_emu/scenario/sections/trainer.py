@@ -16,20 +16,23 @@ backward), both on a picture of 640 x 640."""
 class TrainerSection(Strict):
     """The edge server's GPUs and models."""
 
-    backend: Literal["yolo"] = "yolo"
-    """``yolo``: real training of a YOLO11n student."""
+    backend: Literal["yolo", "curve"] = "yolo"
+    """``yolo``: real training of a YOLO11n student. ``curve``: a model of such training, fitted to recorded
+    runs; nothing is trained, rendered or coded, and no torch is needed. Every result names it."""
     gpus: Annotated[Whole, Field(ge=1, le=64)] = 1
     """GPUs of the edge server, virtual ones where the host has fewer (a larger batch per step)."""
     student: str = "yolo11n-town"
-    """A student in profiles/students/, or a path to a safetensors file."""
+    """A student in profiles/students/, or a path to a safetensors file. With ``backend: curve`` a fit of one
+    in profiles/curve/, or a path to a YAML file."""
     teacher: str = "oracle"
-    """``oracle``: the world's own labels; otherwise a path to YOLO11x weights."""
+    """``oracle``: the world's own labels; otherwise a path to YOLO11x weights, but not with ``backend:
+    curve``."""
     gpu_speed: Annotated[Number, Field(gt=0, le=1e6)] = 40.0
     """Images of 320x192 that one GPU trains on in an emulated second. Other sizes count by their pixels."""
     batch: Annotated[Whole, Field(ge=1, le=256)] = 4
     """Images per GPU in one step; G GPUs make steps of G times as many."""
     learning_rate: Annotated[Number, Field(gt=0, le=1)] = 0.0005
-    """Learning rate of AdamW."""
+    """Learning rate of AdamW. ``backend: curve`` has the one that it was fitted with."""
     held_out: Annotated[Number, Field(gt=0, le=0.5)] = 0.25
     """Least part of a camera's frames that is kept for measuring and never trained on. It is more, up to a
     half, for a camera whose frames arrive slowly."""

@@ -31,7 +31,7 @@ class Stamp:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class SketchView:
+class View:
     """What would be seen in a sketch."""
 
     camera: CameraId
@@ -44,22 +44,19 @@ class SketchView:
     """The true labels, boxes in the sketch's own pixels."""
 
 
-View = SketchView
-
-
 def sketch(size: tuple[int, int], stamp: Stamp) -> Image:
-    """A picture of this size (width, height in pixels, at least 4 pixels in all) that bears a stamp."""
+    """A picture of this size (width and height in pixels, at least 4 wide) that bears a stamp.
+
+    It cannot be written to: all its rows are one row in memory, so that thousands of sketches fit in there.
+    """
     width, height = size
-    # zeros, not empty: fresh pages of zeros cost nothing until somebody looks at them
-    image = np.zeros((height, width, 3), np.uint8)
-    raw = np.frombuffer(_STAMP.pack(_MAGIC, stamp.camera, stamp.index), np.uint8)
-    image.reshape(-1)[: len(raw)] = raw
-    return image
+    row = _STAMP.pack(_MAGIC, stamp.camera, stamp.index).ljust(width * 3, b"\0")
+    return np.broadcast_to(np.frombuffer(row, np.uint8).reshape(width, 3), (height, width, 3))
 
 
 def stamp_of(image: Image) -> Stamp:
     """Raises ``ValueError`` if the picture is no sketch."""
-    raw = image.reshape(-1)[: _STAMP.size].tobytes()
+    raw = image[0].tobytes()[: _STAMP.size] if len(image) else b""
     if len(raw) < _STAMP.size or not raw.startswith(_MAGIC):
         raise ValueError("this picture is no sketch")
     _, camera, index = _STAMP.unpack(raw)

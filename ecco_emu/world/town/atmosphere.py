@@ -18,7 +18,7 @@ from ecco_emu.world.town.layout import Layout
 from ecco_emu.world.town.looks import Look
 from ecco_emu.world.town.streets import PEDESTRIAN, SIZES
 from ecco_emu.world.town.traffic import Poses
-from ecco_emu.world.town.views import View, focal_px, project
+from ecco_emu.world.town.views import Viewpoint, focal_px, project
 
 _LAMP_COLOR = np.array([1.0, 0.80, 0.50], np.float32)
 _HEADLIGHT_COLOR = np.array([1.0, 0.95, 0.82], np.float32)
@@ -51,7 +51,7 @@ class Atmosphere:
         picture: Image,
         ids: npt.NDArray[np.int32],
         backdrop: Backdrop,
-        view: View,
+        view: Viewpoint,
         poses: Poses,
         look: Look,
         noise_key: int,
@@ -147,7 +147,7 @@ class Atmosphere:
         out: F32,
         ids: npt.NDArray[np.int32],
         backdrop: Backdrop,
-        view: View,
+        view: Viewpoint,
         poses: Poses,
         look: Look,
     ) -> None:
@@ -167,7 +167,7 @@ class Atmosphere:
         out: F32,
         ids: npt.NDArray[np.int32],
         backdrop: Backdrop,
-        view: View,
+        view: Viewpoint,
         poses: Poses,
         strength: float,
     ) -> None:
@@ -190,7 +190,7 @@ class Atmosphere:
                     _spot(out, x, y, 1.0 + focal * 0.2 / d, 255 * strength * color)
 
     def _vehicle_lights(
-        self, view: View, poses: Poses, vehicles: npt.NDArray[np.int64]
+        self, view: Viewpoint, poses: Poses, vehicles: npt.NDArray[np.int64]
     ) -> list[tuple[npt.NDArray[np.float64], npt.NDArray[np.int64], F32]]:
         """The lights that face the camera: points (M, 3), indices of their vehicles (M,), and the colour.
 

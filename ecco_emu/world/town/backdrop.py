@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from ecco_emu.world.town.arrays import F32
 from ecco_emu.world.town.layout import Lamp, Layout
-from ecco_emu.world.town.views import FAR_M, View, focal_px, project, rays
+from ecco_emu.world.town.views import FAR_M, Viewpoint, focal_px, project, rays
 
 LAMP_REACH_M = 20.0
 """A lamp's light ends here, where a four-hundredth and less of it is left."""
@@ -41,7 +41,7 @@ class Backdrop:
     def __init__(
         self,
         layout: Layout,
-        view: View,
+        view: Viewpoint,
         numbers: npt.NDArray[np.int32],
         lit: npt.NDArray[np.bool_],
         first_solid: int,

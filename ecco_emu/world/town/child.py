@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ecco_emu.core.frames import Image
 from ecco_emu.scenario.sections.world import TownSection
 from ecco_emu.tasks.detection import Labels
-from ecco_emu.world.town.views import View
+from ecco_emu.world.town.views import Viewpoint
 from ecco_emu.world.town.weather import Conditions
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ def open_town(town: TownSection, seed: int, sizes: list[Size]) -> None:
         _renderers[size] = TownRenderer(town, seed, size)
 
 
-def shoot(size: Size, view: View, t: float, conditions: Conditions, noise_key: int) -> tuple[Image, Labels]:
+def shoot(
+    size: Size, view: Viewpoint, t: float, conditions: Conditions, noise_key: int
+) -> tuple[Image, Labels]:
     """One picture and its labels; see ``TownRenderer.render``."""
     return _renderers[size].render(view, t, conditions, noise_key)

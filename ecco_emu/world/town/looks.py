@@ -103,6 +103,12 @@ LOOKS: dict[Weather, Look] = {
 }
 
 
+def haze_per_m(conditions: Conditions) -> float:
+    """The extinction of these conditions (``Look.haze_per_m``)."""
+    before, after = LOOKS[conditions.previous].haze_per_m, LOOKS[conditions.weather].haze_per_m
+    return before + (after - before) * conditions.blend
+
+
 def look_at(conditions: Conditions) -> Look:
     """The look of these conditions."""
     return LOOKS[conditions.previous].mix(LOOKS[conditions.weather], conditions.blend)

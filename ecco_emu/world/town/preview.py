@@ -18,7 +18,7 @@ from ecco_emu.tasks.detection import Labels
 from ecco_emu.world.town.layout import Layout, lay_out
 from ecco_emu.world.town.renderer import TownRenderer
 from ecco_emu.world.town.streets import CORRIDOR_HALF_M, KINDS, PEDESTRIAN, ROAD_HALF_M
-from ecco_emu.world.town.views import View, view_of
+from ecco_emu.world.town.views import Viewpoint, view_of
 from ecco_emu.world.town.weather import conditions_at, district_of
 from ecco_emu.world.town.world import noise_key
 
@@ -147,7 +147,7 @@ def _draw_district(chart: _Map, district: DistrictSection) -> None:
     chart.draw.text(chart.spot(x - r * 0.6, y + r * 0.72), f"{district.name}: {story}", fill="#1a2a80")
 
 
-def _draw_camera(chart: _Map, name: str, view: View) -> None:
+def _draw_camera(chart: _Map, name: str, view: Viewpoint) -> None:
     x, y = view.at
     middle = math.atan2(view.look_at[1] - y, view.look_at[0] - x)
     half = math.radians(view.fov_deg) / 2

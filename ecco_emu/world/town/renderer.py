@@ -15,7 +15,7 @@ from ecco_emu.world.town.boxes import labels_of
 from ecco_emu.world.town.layout import Layout, lay_out
 from ecco_emu.world.town.looks import look_at
 from ecco_emu.world.town.stage import Stage
-from ecco_emu.world.town.views import View, random_view
+from ecco_emu.world.town.views import Viewpoint, random_view
 from ecco_emu.world.town.weather import Conditions
 
 _BACKDROPS_BYTES = 256 * 1024 * 1024
@@ -34,11 +34,11 @@ class TownRenderer:
         self.layout: Layout = lay_out(town, seed)
         self._stage = Stage(self.layout, size)
         self._atmosphere = Atmosphere(self.layout, size, seed)
-        self._backdrops: OrderedDict[View, Backdrop] = OrderedDict()
+        self._backdrops: OrderedDict[Viewpoint, Backdrop] = OrderedDict()
         self._kept = max(4, _BACKDROPS_BYTES // (_BACKDROP_BYTES_PER_PX * size[0] * size[1]))
 
     def render(
-        self, view: View, t: float, conditions: Conditions, noise_key: int = 0
+        self, view: Viewpoint, t: float, conditions: Conditions, noise_key: int = 0
     ) -> tuple[Image, Labels]:
         """The picture (H, W, 3) at emulated second ``t``, and its labels.
 
@@ -59,7 +59,7 @@ class TownRenderer:
         self._backdrops.clear()
         self._stage.close()
 
-    def _backdrop(self, view: View) -> Backdrop:
+    def _backdrop(self, view: Viewpoint) -> Backdrop:
         known = self._backdrops.get(view)
         if known is not None:
             self._backdrops.move_to_end(view)

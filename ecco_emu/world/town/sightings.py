@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from ecco_emu.scenario.schema import Scenario
-from ecco_emu.world.town.arrays import F64
-from ecco_emu.world.town.boxes import MIN_LONG_PX, MIN_SHORT_PX, whole_boxes
-from ecco_emu.world.town.layout import Building, Layout, lay_out
+from ecco_emu.world.town.boxes import large_enough, whole_boxes
+from ecco_emu.world.town.layout import Layout, lay_out
+from ecco_emu.world.town.sight_lines import hidden_by_buildings
 from ecco_emu.world.town.streets import KINDS, SIZES
 from ecco_emu.world.town.traffic import Poses
-from ecco_emu.world.town.views import NEAR_M, View, view_of
+from ecco_emu.world.town.views import Viewpoint, view_of
 
 _STEP_S = 2.0
 _MOST_TIMES = 40
@@ -44,14 +42,12 @@ def blind_cameras(scenario: Scenario) -> list[int]:
     return blind
 
 
-def _sees(layout: Layout, view: View, size: tuple[int, int], poses: Poses) -> bool:
+def _sees(layout: Layout, view: Viewpoint, size: tuple[int, int], poses: Poses) -> bool:
     movers = layout.movers
     if not len(movers):
         return False
-    boxes, ahead = whole_boxes(view, size, movers, poses, np.arange(len(movers)))
-    sides = boxes[:, 2:] - boxes[:, :2]
-    large = (sides.min(axis=1) >= MIN_SHORT_PX) & (sides.max(axis=1) >= MIN_LONG_PX)
-    found = np.flatnonzero(ahead & large)
+    boxes, ahead = whole_boxes(view, size, movers.kinds, poses)
+    found = np.flatnonzero(ahead & large_enough(boxes))
     sides_m = _EXTENTS[movers.kinds[found]]
     middles = np.stack([poses.x[found], poses.y[found], sides_m[:, 2] / 2], axis=-1)
     along = (
@@ -60,25 +56,4 @@ def _sees(layout: Layout, view: View, size: tuple[int, int], poses: Poses) -> bo
     ends = np.pad(along, ((0, 0), (0, 1)))
     # one end that looks out from behind a house is enough
     points = np.concatenate([middles, middles + ends, middles - ends])
-    return not _hidden(view.eye, points, layout.buildings).all()
-
-
-def _hidden(eye: F64, points: F64, buildings: Sequence[Building]) -> npt.NDArray[np.bool_]:
-    """Which of the points (N, 3) a building hides from the eye. A house around the eye, or with a
-    wall right before it, hides nothing: walls are drawn from outside only, and not so near."""
-    hidden = np.zeros(len(points), bool)
-    if not buildings or not len(points):
-        return hidden
-    low = np.array([(*each.low, 0.0) for each in buildings])
-    high = np.array([(*each.high, each.height_m) for each in buildings])
-    outside = ~((low - NEAR_M <= eye) & (eye <= high + NEAR_M)).all(axis=1)
-    low, high = low[outside], high[outside]
-    for number, point in enumerate(points):
-        way = point - eye
-        way = np.where(np.abs(way) < 1e-9, 1e-9, way)
-        one, other = (low - eye) / way, (high - eye) / way
-        # where the line of sight is inside a box, as parts of the way: the eye at 0, the point at 1
-        enters = np.minimum(one, other).max(axis=1)
-        leaves = np.maximum(one, other).min(axis=1)
-        hidden[number] = bool(((enters < leaves) & (enters > 0) & (enters < 1)).any())
-    return hidden
+    return not hidden_by_buildings(view.eye, points, layout.buildings).all()

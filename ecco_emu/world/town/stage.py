@@ -25,7 +25,7 @@ from ecco_emu.world.town.layout import Layout
 from ecco_emu.world.town.mesh import Mesh
 from ecco_emu.world.town.streets import KINDS, PEDESTRIAN, SIZES
 from ecco_emu.world.town.traffic import Poses
-from ecco_emu.world.town.views import FAR_M, NEAR_M, View
+from ecco_emu.world.town.views import FAR_M, NEAR_M, Viewpoint
 
 SUPERSAMPLING = 2
 _COLOR, _IDS = p3.BitMask32.bit(0), p3.BitMask32.bit(1)
@@ -151,7 +151,7 @@ class Stage:
             # 3.2 steps a second, and neighbours out of step with each other
             switch.set_visible_child(int(t * 3.2 + index * 0.37) % 2)
 
-    def shoot(self, view: View, sky: tuple[float, float, float]) -> tuple[Image, npt.NDArray[np.int32]]:
+    def shoot(self, view: Viewpoint, sky: tuple[float, float, float]) -> tuple[Image, npt.NDArray[np.int32]]:
         """The colours (H, W, 3) in full light, and the number (H, W) of the solid at every pixel.
 
         ``sky`` is the colour of pixels where nothing is, 0..1.
@@ -162,7 +162,7 @@ class Stage:
         self._engine.render_frame()
         return self._read_color(), self._read_ids()[0]
 
-    def shoot_solids(self, view: View) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.bool_]]:
+    def shoot_solids(self, view: Viewpoint) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.bool_]]:
         """The numbers (H, W) without the movers, and a mask (H, W) of windows that are lit at night."""
         self._aim(view)
         self._color_buffer.set_active(False)
@@ -171,7 +171,7 @@ class Stage:
         self._movers_root.unstash()
         return self._read_ids()
 
-    def _aim(self, view: View) -> None:
+    def _aim(self, view: Viewpoint) -> None:
         self._lens.set_fov(view.fov_deg)
         self._lens.set_aspect_ratio(self._size[0] / self._size[1])
         forward = view.axes()[2]

@@ -104,6 +104,10 @@ class Poses:
     y: F64
     heading: F64
 
+    def of(self, which: npt.NDArray[np.int64]) -> Poses:
+        """The places of these movers alone."""
+        return Poses(self.x[which], self.y[which], self.heading[which])
+
 
 def rings_of(
     blocks: list[tuple[float, float, float, float]], lines: tuple[float, ...]

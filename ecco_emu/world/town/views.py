@@ -22,7 +22,7 @@ NEAR_M, FAR_M = 0.6, 500.0
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class Viewpoint:
     """A fixed camera. ``at`` and ``look_at`` are x and y in metres."""
 
     at: tuple[float, float]
@@ -47,18 +47,18 @@ class View:
         return np.stack([right, np.cross(forward, right), forward])
 
 
-def view_of(camera: CameraSection) -> View:
+def view_of(camera: CameraSection) -> Viewpoint:
     """The view that a scenario gives a camera."""
     source = camera.source
-    return View(camera.at, source.look_at, source.height, source.fov)
+    return Viewpoint(camera.at, source.look_at, source.height, source.fov)
 
 
-def focal_px(view: View, width_px: int) -> float:
+def focal_px(view: Viewpoint, width_px: int) -> float:
     """The focal length in pixels of a picture this wide: an object of 1 m at 1 m depth takes so many."""
     return width_px / 2 / math.tan(math.radians(view.fov_deg) / 2)
 
 
-def project(view: View, size: tuple[int, int], points: F64) -> tuple[F64, F64]:
+def project(view: Viewpoint, size: tuple[int, int], points: F64) -> tuple[F64, F64]:
     """Pixels (N, 2) and depth in metres (N,) of world points (N, 3). Depth <= 0 is behind the camera.
 
     ``size`` is the picture's width and height in pixels. Pixels of points behind the camera mean nothing.
@@ -70,7 +70,7 @@ def project(view: View, size: tuple[int, int], points: F64) -> tuple[F64, F64]:
     return pixels, depth
 
 
-def rays(view: View, size: tuple[int, int]) -> npt.NDArray[np.float32]:
+def rays(view: Viewpoint, size: tuple[int, int]) -> npt.NDArray[np.float32]:
     """Unit vectors through the centre of every pixel, (H, W, 3)."""
     width, height = size
     x = np.arange(width) + 0.5 - width / 2
@@ -82,7 +82,7 @@ def rays(view: View, size: tuple[int, int]) -> npt.NDArray[np.float32]:
     return np.asarray(out, dtype=np.float32)
 
 
-def random_view(layout: Layout, rng: np.random.Generator) -> View:
+def random_view(layout: Layout, rng: np.random.Generator) -> Viewpoint:
     """A view such as scenarios have: from beside a road or above a crossing, along a road."""
     north = bool(rng.random() < 0.5)
     roads, crossings = (layout.roads_x, layout.roads_y) if north else (layout.roads_y, layout.roads_x)
@@ -97,4 +97,4 @@ def random_view(layout: Layout, rng: np.random.Generator) -> View:
     at, look_at = (road + side, along), (road + aim_side, along + ahead)
     if not north:
         at, look_at = (at[1], at[0]), (look_at[1], look_at[0])
-    return View(at, look_at, float(rng.uniform(5, 12)), float(rng.uniform(55, 85)))
+    return Viewpoint(at, look_at, float(rng.uniform(5, 12)), float(rng.uniform(55, 85)))

@@ -13,13 +13,9 @@ from ecco_emu.core.ids import CameraId
 from ecco_emu.host.warm import OpenWorker, Worker
 from ecco_emu.host.workers import WorkerProcess
 from ecco_emu.scenario import schema
-from ecco_emu.scenario.sections.cameras import SourceSection
-from ecco_emu.scenario.sections.world import DistrictSection
 from ecco_emu.tasks.detection import Labels
-from ecco_emu.world.source import ConditionChange
 from ecco_emu.world.town import child
-from ecco_emu.world.town.views import View, view_of
-from ecco_emu.world.town.weather import conditions_at, district_of
+from ecco_emu.world.town.cameras import TownCameras
 
 LABEL_HISTORY = 4000
 """Frames per camera whose labels are kept: the teacher asks when a frame has crossed the network."""
@@ -30,26 +26,20 @@ _NICENESS = -5
 
 
 @dataclass
-class _Eye:
-    """One camera as the world knows it."""
+class _Taken:
+    """The newest pictures of one camera."""
 
-    source: SourceSection
-    view: View
-    district: DistrictSection
     labels: OrderedDict[int, Labels] = field(default_factory=OrderedDict)
     frames: OrderedDict[int, asyncio.Task[Frame]] = field(default_factory=OrderedDict)
 
 
-class TownWorld:
+class TownWorld(TownCameras):
     """The rendered town of a scenario. Implements ``World``."""
 
     def __init__(self, scenario: schema.Scenario, open_worker: OpenWorker = WorkerProcess) -> None:
-        town = scenario.world.town
-        self._town, self._seed = town, scenario.seed
-        self._eyes = {
-            CameraId(camera.id): _Eye(camera.source, view_of(camera), district_of(town.districts, camera.at))
-            for camera in scenario.cameras
-        }
+        super().__init__(scenario)
+        self._town, self._seed = scenario.world.town, scenario.seed
+        self._taken = {camera: _Taken() for camera in self._cameras}
         self._open_worker = open_worker
         self._worker: Worker | None = None
 
@@ -58,52 +48,38 @@ class TownWorld:
         if self._worker is not None:
             raise RuntimeError("the world is already started")
         self._worker = self._open_worker("rendering the town", niceness=_NICENESS)
-        sizes = sorted({eye.source.size for eye in self._eyes.values()})
+        sizes = sorted({camera.source.size for camera in self._cameras.values()})
         await self._worker.call(child.open_town, self._town, self._seed, sizes)
 
     async def close(self) -> None:
         worker, self._worker = self._worker, None
-        tasks = [task for eye in self._eyes.values() for task in eye.frames.values()]
+        tasks = [task for taken in self._taken.values() for task in taken.frames.values()]
         for task in tasks:
             task.cancel()
         if worker is not None:
             await asyncio.to_thread(worker.close)
         await asyncio.gather(*tasks, return_exceptions=True)
-        for eye in self._eyes.values():
-            eye.frames.clear()
+        for taken in self._taken.values():
+            taken.frames.clear()
 
     async def frame(self, camera: CameraId, index: int) -> Frame:
-        eye = self._eyes[camera]
-        task = eye.frames.get(index)
+        taken = self._taken[camera]
+        task = taken.frames.get(index)
         if task is None:
-            task = asyncio.create_task(self._render(camera, eye, index))
+            task = asyncio.create_task(self._render(camera, index))
             task.add_done_callback(_retrieve)
-            eye.frames[index] = task
+            taken.frames[index] = task
             # a frame that is still being rendered stays, whatever its age: someone awaits it
-            while len(eye.frames) > FRAME_HISTORY and next(iter(eye.frames.values())).done():
-                eye.frames.popitem(last=False)
+            while len(taken.frames) > FRAME_HISTORY and next(iter(taken.frames.values())).done():
+                taken.frames.popitem(last=False)
         # shielded: when one caller is cancelled, the others still need the frame
         return await asyncio.shield(task)
 
     def labels(self, camera: CameraId, index: int) -> Labels:
-        return self._eyes[camera].labels[index]
+        return self._taken[camera].labels[index]
 
-    def position(self, camera: CameraId, t: float) -> tuple[float, float]:
-        return self._eyes[camera].view.at
-
-    def condition(self, camera: CameraId, t: float) -> str:
-        """The weather of the camera's district."""
-        return conditions_at(self._eyes[camera].district, t).weather
-
-    def condition_changes(self, camera: CameraId) -> list[ConditionChange]:
-        """The district's weather changes; the district's name is the place."""
-        district = self._eyes[camera].district
-        return [ConditionChange(change.at, district.name, change.is_) for change in district.weather]
-
-    def settled(self, camera: CameraId, t: float) -> bool:
-        return conditions_at(self._eyes[camera].district, t).blend >= 1.0
-
-    async def _render(self, camera: CameraId, eye: _Eye, index: int) -> Frame:
+    async def _render(self, camera: CameraId, index: int) -> Frame:
+        eye, taken = self._cameras[camera], self._taken[camera]
         t = index / eye.source.fps
         try:
             if self._worker is None:
@@ -113,16 +89,16 @@ class TownWorld:
                 eye.source.size,
                 eye.view,
                 t,
-                conditions_at(eye.district, t),
+                eye.conditions(t),
                 noise_key(self._seed, camera, index),
             )
         except BaseException:
             # forgotten, so that the next caller tries again instead of being given the old failure
-            eye.frames.pop(index, None)
+            taken.frames.pop(index, None)
             raise
-        eye.labels[index] = labels
-        if len(eye.labels) > LABEL_HISTORY:
-            eye.labels.popitem(last=False)
+        taken.labels[index] = labels
+        if len(taken.labels) > LABEL_HISTORY:
+            taken.labels.popitem(last=False)
         return Frame(camera, index, t, image)
 
 

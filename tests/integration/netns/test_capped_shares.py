@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -34,6 +35,7 @@ from ecco_emu.scenario import loading, schema
 from ecco_emu.tasks.detection import Detections
 from ecco_emu.transport.adapter import Listener, Peer
 from ecco_emu.transport.events import ConnectionClosed
+from ecco_emu.video.h264 import H264Codec
 
 pytestmark = [pytest.mark.ecco_netns, pytest.mark.timeout(240)]
 
@@ -125,7 +127,9 @@ async def run(scenario: schema.Scenario, emit: Callable[[AnyEvent], None]) -> No
                 with await lab.udp_socket(camera) as own:
                     server = (lab.address(SERVER), SERVER_PORT)
                     config = camera_config(scenario.transport, rule, uplink_bps=uplinks[camera])
-                    async with dialled(own, server, camera, tokens[camera], config, clock) as peer:
+                    async with dialled(
+                        own, server, camera, tokens[camera], config, clock, os.urandom
+                    ) as peer:
                         yield peer
 
             return connection
@@ -150,6 +154,7 @@ async def run(scenario: schema.Scenario, emit: Callable[[AnyEvent], None]) -> No
                     emit=note,
                     observe=lambda *_: None,
                     missed_deadline=lambda _: None,
+                    codec=H264Codec(),
                 ),
             )
             for camera in scenario.cameras

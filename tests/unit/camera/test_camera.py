@@ -35,7 +35,8 @@ from ecco_emu.core.messages import (
 )
 from ecco_emu.tasks.detection import Detections
 from ecco_emu.transport.events import ConnectionClosed, Delivery, MessageReceived, VideoOutcome
-from ecco_emu.video import decode
+from ecco_emu.video.decoder import decode
+from ecco_emu.video.h264 import H264Codec
 from tests.unit.emulation.test_topology import scenario
 
 OLD, NEW = b"the student it starts with", b"the student it gets"
@@ -160,6 +161,7 @@ class Bench:
             emit=self.events.append,
             observe=lambda *_: None,
             missed_deadline=lambda _: None,
+            codec=H264Codec(),
         )
         self.camera = Camera(self.scenario.cameras[0], self.scenario, OLD, FixedTransmission(), ports)
 

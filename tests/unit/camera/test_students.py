@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 
 from ecco_emu.camera.students import StudentCache
@@ -88,3 +90,26 @@ def test_a_file_on_its_way_is_kept_and_not_run_when_the_server_went_back() -> No
     students.announce(MODELS[2])
     assert students.next_fetch() == MODELS[2]
     assert students.arrived(MODELS[2], FILES[2])
+
+
+@pytest.mark.parametrize("weights", [b"a student", b"numbers".ljust(5_000_000, b"\0"), b"\0\0", b""])
+def test_a_file_is_given_back_as_it_came(weights: bytes) -> None:
+    students = StudentCache(weights)
+    assert students.weights(students.running) == weights
+    assert students.weights(ModelHash("0" * 16)) is None
+
+
+def test_zeros_at_a_files_end_take_no_memory() -> None:
+    """A hundred cameras hold up to four students each, and modelled ones are zeros but for a few numbers."""
+    tracemalloc.start()
+    try:
+        students = StudentCache(FILES[0])
+        for number in range(3):
+            padded = f"student {number}".encode().ljust(5_000_000, b"\0")
+            students.announce(model_hash(padded))
+            students.next_fetch()
+            students.arrived(model_hash(padded), padded)
+        del padded
+        assert tracemalloc.get_traced_memory()[0] < 100_000
+    finally:
+        tracemalloc.stop()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from ecco_emu.cli.run import print_paths, print_summary, print_verdict
@@ -38,3 +39,16 @@ def test_a_run_that_is_ok_needs_no_word_unless_it_is_the_only_one(
 ) -> None:
     print_verdict(RunVerdict("ok"), always=always)
     assert capsys.readouterr().out == told
+
+
+def test_the_last_line_names_trainer_and_engine(capsys: pytest.CaptureFixture[str]) -> None:
+    begun = msgspec.structs.replace(story()[0], trainer="curve")
+    print_summary(summarize(RunMetrics.of([begun, *story()[1:]]), "ok"))
+    assert "trainer curve, engine relay, one emulated second = 4 s" in capsys.readouterr().out
+
+
+def test_a_run_without_a_wall_has_no_lag(capsys: pytest.CaptureFixture[str]) -> None:
+    events = [event for event in story() if not isinstance(event, ev.ClockReport)]
+    begun = msgspec.structs.replace(events[0], engine="simulated")
+    print_summary(summarize(RunMetrics.of([begun, *events[1:]]), "ok"))
+    assert capsys.readouterr().out.endswith("trainer yolo, engine simulated\n")

@@ -16,7 +16,7 @@ import pytest
 
 from ecco_emu.core.frames import Frame, Image
 from ecco_emu.core.ids import CameraId, ModelHash, model_hash
-from ecco_emu.emulation import workers
+from ecco_emu.emulation import processes
 from ecco_emu.emulation.calibration import (
     ALONE_PER_S,
     COMMAND_PACKET,
@@ -29,11 +29,14 @@ from ecco_emu.emulation.calibration import (
     background_loads,
     choose_dilation,
     demands,
+    drifting,
+    least_modelled_dilation,
     micro_window_s,
     trainer_share,
 )
 from ecco_emu.emulation.manifest import manifest
-from ecco_emu.emulation.rehearsal import PICTURES, drifting, rehearse, take_pictures
+from ecco_emu.emulation.rehearsal import PICTURES, rehearse, take_pictures
+from ecco_emu.emulation.workers import start_workers
 from ecco_emu.host.workers import WorkerProcess
 from ecco_emu.scenario import schema
 from ecco_emu.scenario.loading import from_mapping
@@ -321,6 +324,30 @@ async def test_training_is_measured_while_the_cameras_side_works_on_other_frames
     assert min(speed.render_s, speed.frame_s, speed.codec_s, speed.metric_s, 1 / speed.edge_images_per_s) > 0
 
 
+def test_where_all_is_modelled_packets_decide() -> None:
+    """``backend: curve``: the loop may be busy for half of the time, while students are fetched."""
+    students = Expected(drifting=2, student_bytes=5_000_000)
+    slow = {"downlink": {"rate": "1mbit"}}
+    assert least_modelled_dilation(scenario(network=slow), students) == 1.0
+
+    def many(cameras: int, **network: object) -> schema.Scenario:
+        listed = [
+            {"id": f"c{number}", "at": ["0m", "0m"], "source": {"look_at": ["9m", "0m"], "fps": 5}}
+            for number in range(cameras)
+        ]
+        return scenario(cameras=listed, network=network)
+
+    # as many as a loop can watch in half of its time: each frame and each measuring costs some of it
+    watched = [least_modelled_dilation(many(count), students) for count in (20, 100, 200)]
+    assert watched == sorted(watched)
+    assert watched[-1] > 1.5
+    # video and students are packets, which cost more
+    fast = {"bottleneck": {"rate": "100mbit"}, "downlink": {"rate": "200mbit"}}
+    assert least_modelled_dilation(many(20, **fast), students) > watched[0]
+    assert least_modelled_dilation(many(20, **slow), students) < watched[0]
+    assert least_modelled_dilation(many(2, downlink={"rate": None}), students) >= 1.0
+
+
 def test_cameras_drift_whose_condition_changes_in_the_run() -> None:
     assert drifting(scenario(), FakeWorld()) == 2
     assert drifting(scenario(), FakeWorld(steady={"cam2"})) == 1
@@ -334,12 +361,12 @@ async def test_with_a_given_dilation_nothing_is_measured(
 ) -> None:
     world, inference = FakeWorld(), FakeInference()
     trainer = FakeTrainer(inference)
-    monkeypatch.setattr(workers, "TrainingClient", lambda *_, **__: trainer)
-    monkeypatch.setattr(workers, "InferenceClient", lambda **_: inference)
-    monkeypatch.setattr(workers, "open_world", lambda *_: world)
+    monkeypatch.setattr(processes, "TrainingClient", lambda *_, **__: trainer)
+    monkeypatch.setattr(processes, "InferenceClient", lambda **_: inference)
+    monkeypatch.setattr(processes, "open_world", lambda *_: world)
     asked = scenario() if given is None else scenario(clock={"dilation": given})
     async with AsyncExitStack() as stack:
-        made = await workers.start_workers(asked, STUDENT, stack, lambda _: None, WorkerProcess)
+        made = await start_workers(asked, STUDENT, stack, lambda _: None, WorkerProcess)
     # both know the student in any case: a run's first frame must not wait for it to be built
     assert trainer.models == inference.models == [model_hash(STUDENT)]
     record = manifest(
@@ -364,7 +391,7 @@ async def test_with_a_given_dilation_nothing_is_measured(
 
 
 def test_what_the_command_imports_before_it_starts_the_processes_is_light() -> None:
-    heavy = ["torch", "panda3d", "river", "scipy", "pyroute2", "faster_coco_eval"]
+    heavy = ["torch", "av", "panda3d", "river", "scipy", "pyroute2", "faster_coco_eval"]
     code = f"import sys, ecco_emu.emulation.emulation; print([m for m in {heavy} if m in sys.modules])"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "[]"

@@ -172,3 +172,10 @@ def test_the_terminal_says_it_too(
     assert "Their lengths differ" in said.err
     assert "naive is not ranked. Interrupted: it was stopped at" in said.err
     assert said.out.strip() == str(out)
+
+
+def test_each_run_has_its_trainers_name(tmp_path: Path) -> None:
+    found = compare([run(tmp_path, "ecco"), run(tmp_path, "naive")])
+    rows = [row(*each) for each in zip(found.labels, found.whole, found.cut, strict=True)]
+    assert [each["trainer"] for each in rows] == ["yolo", "yolo"]
+    assert without_plotly(render_comparison(found)).count("<td>yolo</td>") == 2

@@ -27,6 +27,7 @@ def test_a_screen_shows_cameras_jobs_and_progress() -> None:
     screen = drawn(view)
     for shown in (
         "quickstart",
+        "trainer yolo on 2 GPU",
         "50.0 of 60 s",
         "window 3/3",
         "job1",
@@ -191,7 +192,10 @@ def test_plain_progress_is_one_line_for_each_notable_event() -> None:
     lines = out.getvalue().splitlines()
     teller = Teller()
     assert len(lines) == sum(teller.tell(event) is not None for event in story())
-    assert lines[0] == "     0.0 s  quickstart begins: 5 cameras, policy ecco, engine relay, dilation 4"
+    assert (
+        lines[0]
+        == "     0.0 s  quickstart begins: 5 cameras, policy ecco, trainer yolo, engine relay, dilation 4"
+    )
     assert lines[-1] == "    60.0 s  ended: ok"
 
 

@@ -48,3 +48,13 @@ def test_two_cameras_with_one_picture(small, at, look_at, odd):
     found = warned(small)
     assert [one.partition(":")[0] for one in found] == (["cameras[1].at"] if odd else [])
     assert not odd or "the spot of cam1" in found[0]
+
+
+def test_a_setting_of_training_that_is_only_modelled(small):
+    small["trainer"] = {"backend": "curve", "learning_rate": 0.001}
+    assert warned(small) == [
+        "trainer.learning_rate: has no effect with 'backend: curve', which was fitted to training with 0.0005"
+    ]
+    for trainer in ({"backend": "curve", "learning_rate": 0.0005}, {"learning_rate": 0.001}):
+        small["trainer"] = trainer
+        assert warned(small) == []

@@ -157,6 +157,38 @@ def test_an_unknown_student_lists_the_known(small):
     assert wrong(small, files=False) == []
 
 
+def test_a_model_of_training_starts_from_a_fit(small, profiles):
+    small["trainer"] = {"backend": "curve"}
+    (line,) = wrong(small)  # these profiles have none
+    assert line.startswith("trainer.student: no curve fit 'yolo11n-town'; there are none in")
+    (profiles / "curve").mkdir()
+    (profiles / "curve" / "yolo11n-town.yaml").touch()
+    assert wrong(small) == []
+    small["trainer"]["student"] = "yolo11n-twn"
+    assert wrong(small)[0].startswith(
+        "trainer.student: no curve fit 'yolo11n-twn'; did you mean 'yolo11n-town'?"
+    )
+
+
+def test_a_model_of_training_has_no_teacher_but_the_truth(small, tmp_path):
+    teacher = tmp_path / "yolo11x.pt"
+    teacher.touch()
+    small["trainer"] = {"backend": "curve", "teacher": str(teacher)}
+    (line,) = wrong(small, files=False)
+    assert line == (
+        "trainer.teacher: 'backend: curve' runs no model, so it has no teacher but the world's own labels: "
+        "give oracle, or 'backend: yolo'"
+    )
+    small["trainer"]["backend"] = "yolo"
+    assert wrong(small) == []
+
+
+def test_a_fit_of_ones_own_is_found_from_any_folder(write):
+    path = write(SMALL + "trainer: {backend: curve, student: mine.yaml}\n")
+    (path.parent / "mine.yaml").touch()
+    assert loading.load(path).scenario.trainer.student == str(path.parent / "mine.yaml")
+
+
 SET_CASES = [
     ("windows.count=5", None),
     ("cameras.0.uplink.rate=800kbit", None),

@@ -15,6 +15,7 @@ from ecco_emu.server.models import ModelStore
 from ecco_emu.server.ports import ServerPorts
 from ecco_emu.server.server import EdgeServer
 from ecco_emu.server.windows import RetrainingLoop
+from ecco_emu.video.h264 import H264Codec
 from tests.unit.emulation.test_topology import scenario
 from tests.unit.server.fakes import EmptyTeacher, JumpingClock, Record, TableTrainer
 
@@ -40,6 +41,7 @@ class Bench:
             teacher=EmptyTeacher(),
             emit=self.record,
             missed_deadline=self.misses.append,
+            codec=H264Codec(),
         )
         chosen = make_policy(self.scenario.policy.name, self.scenario.policy_setup)
         self.server = EdgeServer(self.scenario, chosen, self.models, ports)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from ecco_emu.core.frames import Frame
 from ecco_emu.core.ids import CameraId
-from ecco_emu.video import Segmenter
+from ecco_emu.video.segmenter import Segmenter
 
 
 def frame(t: float, *, width: int = 32) -> Frame:

@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 
 from ecco_emu.core.errors import ProtocolError
 from ecco_emu.core.messages import MAX_SEGMENT_BYTES, MAX_SEGMENT_FRAMES
-from ecco_emu.video import SegmentEncoder, annexb, decode
+from ecco_emu.video import annexb
+from ecco_emu.video.decoder import decode
+from ecco_emu.video.encoder import SegmentEncoder
 from tests.unit.video.video_pictures import moving
 
 WIDTH, HEIGHT, FRAMES = 160, 96, 3

@@ -6,7 +6,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from ecco_emu.video import SegmentEncoder, annexb, decode
+from ecco_emu.video import annexb
+from ecco_emu.video.decoder import decode
+from ecco_emu.video.encoder import SegmentEncoder
 from ecco_emu.video.rate_model import CRF_MAX, CRF_MIN
 from tests.unit.video.video_pictures import moving, psnr_db
 

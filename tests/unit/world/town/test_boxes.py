@@ -7,9 +7,9 @@ import pytest
 
 from ecco_emu.world.town.boxes import distances, labels_of, visible_boxes, whole_areas
 from ecco_emu.world.town.traffic import Movers, Poses
-from ecco_emu.world.town.views import View, project, rays
+from ecco_emu.world.town.views import Viewpoint, project, rays
 
-VIEW = View(at=(0.0, 0.0), look_at=(0.0, 20.0), height_m=6.0, fov_deg=70.0)
+VIEW = Viewpoint(at=(0.0, 0.0), look_at=(0.0, 20.0), height_m=6.0, fov_deg=70.0)
 SIZE = (320, 192)
 
 
@@ -73,7 +73,7 @@ def test_what_fog_hides_is_not_labelled() -> None:
 
 
 def test_projection_and_rays_agree() -> None:
-    view = View((3.0, -8.0), (20.0, 14.0), 7.5, 65.0)
+    view = Viewpoint((3.0, -8.0), (20.0, 14.0), 7.5, 65.0)
     directions = rays(view, SIZE)
     for row, column in ((10, 20), (96, 160), (180, 300)):
         point = view.eye + 25.0 * directions[row, column].astype(float)
@@ -88,6 +88,6 @@ def test_what_is_behind_the_camera_has_no_depth() -> None:
 
 
 def test_straight_down_is_a_view_too() -> None:
-    axes = View((5.0, 5.0), (5.0, 5.0), 30.0, 60.0).axes()
+    axes = Viewpoint((5.0, 5.0), (5.0, 5.0), 30.0, 60.0).axes()
     assert np.isfinite(axes).all()
     assert axes[2][2] == pytest.approx(-1.0, abs=1e-3)

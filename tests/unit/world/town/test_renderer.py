@@ -13,12 +13,12 @@ from ecco_emu.scenario.sections.world import TownSection, Weather
 from ecco_emu.tasks.detection import CLASSES
 from ecco_emu.world.town.boxes import visible_boxes
 from ecco_emu.world.town.renderer import TownRenderer, render_scene
-from ecco_emu.world.town.views import View, project, random_view
+from ecco_emu.world.town.views import Viewpoint, project, random_view
 from ecco_emu.world.town.weather import Conditions
 
 SIZE = (320, 192)
 DAY = Conditions.steady("day")
-CROSSING = View(at=(5.0, -30.0), look_at=(0.0, -4.0), height_m=8.0, fov_deg=70.0)
+CROSSING = Viewpoint(at=(5.0, -30.0), look_at=(0.0, -4.0), height_m=8.0, fov_deg=70.0)
 
 
 def make_town() -> TownSection:
@@ -40,7 +40,7 @@ def renderer() -> Iterator[TownRenderer]:
 
 def test_same_time_same_picture_whatever_was_drawn_before(renderer: TownRenderer) -> None:
     image, labels = renderer.render(CROSSING, 12.5, Conditions.steady("night"), 3)
-    renderer.render(View((40.0, 62.0), (10.0, 60.0), 6.0, 80.0), 99.0, Conditions.steady("fog"), 8)
+    renderer.render(Viewpoint((40.0, 62.0), (10.0, 60.0), 6.0, 80.0), 99.0, Conditions.steady("fog"), 8)
     again, labels_again = renderer.render(CROSSING, 12.5, Conditions.steady("night"), 3)
     assert np.array_equal(image, again)
     assert np.array_equal(labels.boxes, labels_again.boxes)
@@ -118,7 +118,7 @@ def test_a_box_follows_its_car(renderer: TownRenderer) -> None:
         poses = layout.poses(t)
         before = layout.poses(10.0)
         x, y = float(before.x[car]), float(before.y[car])
-        above = View((x, y - 0.5), (x, y), 16.0, 60.0)
+        above = Viewpoint((x, y - 0.5), (x, y), 16.0, 60.0)
         renderer.render(above, t, DAY)
         which, boxes, _ = visible_boxes(renderer._stage.shoot(above, (0.5, 0.6, 0.7))[1], len(layout.movers))
         box = boxes[which.tolist().index(car)]

@@ -12,7 +12,8 @@ from ecco_emu.scenario import loading
 from ecco_emu.scenario.schema import Scenario
 from ecco_emu.world.town.layout import Building, lay_out
 from ecco_emu.world.town.renderer import TownRenderer
-from ecco_emu.world.town.sightings import _hidden, blind_cameras
+from ecco_emu.world.town.sight_lines import hidden_by_buildings
+from ecco_emu.world.town.sightings import blind_cameras
 from ecco_emu.world.town.views import view_of
 from ecco_emu.world.town.weather import Conditions
 
@@ -72,7 +73,7 @@ def test_what_a_house_hides(
 ) -> None:
     low, high, height = building
     house = Building(low, high, height, 0, False)
-    assert _hidden(EYE, np.array([[20.0, 0.0, 0.8]]), [house]).tolist() == [hides]
+    assert hidden_by_buildings(EYE, np.array([[20.0, 0.0, 0.8]]), [house]).tolist() == [hides]
 
 
 def test_the_renderer_agrees() -> None:

@@ -1,0 +1,27 @@
+"""Students' files: whole, named by content, and no larger on the disk than their content."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ecco_emu.core.ids import model_hash
+from ecco_emu.server.models import ModelStore
+
+
+def test_zeros_at_the_end_take_no_room(tmp_path: Path) -> None:
+    padded = b"a few numbers".ljust(5_000_000, b"\0")
+    store = ModelStore(tmp_path)
+    model = store.put(padded)
+    assert store.get(model) == padded
+    about = (tmp_path / f"{model}.safetensors").stat()
+    assert about.st_size == len(padded)
+    assert about.st_blocks * 512 < 100_000
+
+
+@pytest.mark.parametrize("weights", [b"", b"\0\0\0", b"1\0002", b"12"])
+def test_a_file_comes_back_as_it_was(tmp_path: Path, weights: bytes) -> None:
+    store = ModelStore(tmp_path)
+    assert store.get(store.put(weights)) == weights
+    assert model_hash(weights) in store
