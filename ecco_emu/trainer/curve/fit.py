@@ -40,6 +40,9 @@ class LearningCurve(Strict):
     """Steps after which a student without skill has half of ``most``."""
     steepness: Positive
     """Below 1 the first steps teach most and the rest very slowly; above 1 gains are flat at first."""
+    ease: Number
+    """Logits that scores of objects need more under this condition than under others for the same skill: fog
+    hides the small ones, so that the rest is easy."""
     sureness: Number
     """Logits that are added to all scores of a student that has learnt all: it changes confidence and no
     accuracy."""

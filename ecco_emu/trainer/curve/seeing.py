@@ -165,6 +165,7 @@ class Seer:
         if draws:
             skill = familiar_skill(learning, skill, view.conditions, draws)
         level = level_of(seeing, skill)
+        level += sum(part * learning.curve(name).ease for name, part in view.conditions.items())
         level += seeing.place_sd * float(normals[noise.place(common, -1)])
         level += seeing.scene_sd * float(early * normals[scene] + late * normals[next_scene])
         return _Frame(
