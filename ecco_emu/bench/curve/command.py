@@ -17,7 +17,7 @@ from ruamel.yaml import YAML
 from ecco_emu.bench.curve import alarms, watched
 from ecco_emu.bench.curve.alarms import Alarms
 from ecco_emu.bench.curve.learning import LearningFit, fit_learning
-from ecco_emu.bench.curve.recorded import RecordedRun, read_runs
+from ecco_emu.bench.curve.recorded import RecordedRun, first_accuracies, read_runs, trained_students
 from ecco_emu.bench.curve.replay import Agreement, Replayed, between_runs, replay
 from ecco_emu.bench.curve.seeing import Character, SeeingFit, fit_seeing, scenes_of
 from ecco_emu.bench.curve.watched import Stream
@@ -107,7 +107,8 @@ async def fit_curve(
     runs = read_runs(directories)
     start = load_fit(base)
     progress(f"fitting skills to {len(runs)} runs")
-    learning = fit_learning(runs, start.learning)
+    students = [each for run in runs for each in trained_students(run)]
+    learning = fit_learning(students, first_accuracies(runs), start.learning)
     streams = await _streams(runs, learning, streams_file, progress)
     first = start.model_copy(update={"learning": _forgotten(learning, streams)})
     scenarios = {run.started.name: run.scenario for run in runs}

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
 import numpy as np
 from scipy.optimize import least_squares
 
-from ecco_emu.bench.curve.recorded import RecordedRun, TrainedStudent, first_accuracies, trained_students
+from ecco_emu.bench.curve.recorded import TrainedStudent
 from ecco_emu.core.errors import ScenarioError
 from ecco_emu.trainer.curve.fit import Learning, LearningCurve
 from ecco_emu.trainer.curve.noise import Values
@@ -41,13 +40,15 @@ class LearningFit:
         return errors
 
 
-def fit_learning(runs: Sequence[RecordedRun], base: Learning) -> LearningFit:
-    """``base`` gives what runs do not tell: forgetting, resolution, repetition, confidence.
+def fit_learning(
+    students: Sequence[TrainedStudent], first: Mapping[str, float], base: Learning
+) -> LearningFit:
+    """``first`` has the first student's mAP by condition, ``base`` what runs do not tell: forgetting,
+    resolution, repetition, confidence.
 
     A scenario's scenes may be easier or harder than others under a condition; that is fitted beside the
-    curves and not kept. Raises ``ScenarioError`` if no run has a measured student.
+    curves and not kept. Raises ``ScenarioError`` if there is no student.
     """
-    students = [each for run in runs for each in trained_students(run)]
     if not students:
         raise ScenarioError("no run has a student that was trained and measured: nothing can be fitted")
     conditions = sorted({each.condition for each in students})
@@ -55,7 +56,6 @@ def fit_learning(runs: Sequence[RecordedRun], base: Learning) -> LearningFit:
     problem = _Problem(students, conditions, scenes)
     found = least_squares(problem.residuals, problem.start(), loss="soft_l1").x
     curves = dict(base.conditions)
-    first = _first(runs)
     for place, name in enumerate(conditions):
         most, half, steepness = np.exp(found[3 * place : 3 * place + 3]).tolist()
         old = base.curve(name)
@@ -113,14 +113,6 @@ class _Problem:
         scenes = at[3 * len(self.conditions) + 2 :] / _SCENES
         fits = (self.predicted(at) - measured) / NOISE
         return np.concatenate([fits, curves.reshape(-1), [batch - 0.5, sharing], scenes])
-
-
-def _first(runs: Sequence[RecordedRun]) -> dict[str, float]:
-    values: defaultdict[str, list[float]] = defaultdict(list)
-    for run in runs:
-        for condition, accuracy in first_accuracies(run):
-            values[condition].append(accuracy)
-    return {condition: fmean(each) for condition, each in values.items()}
 
 
 def _mean(curves: Sequence[LearningCurve]) -> LearningCurve:

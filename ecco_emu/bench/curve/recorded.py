@@ -137,15 +137,15 @@ def first_student(run: RecordedRun) -> str:
     )
 
 
-def first_accuracies(run: RecordedRun) -> list[tuple[str, float]]:
-    """Conditions with the first student's mAP on a camera's frames of them."""
-    first = first_student(run)
-    return [
-        (condition, value)
-        for (model, condition), values in _measured(run).items()
-        for value in values.values()
-        if model == first
-    ]
+def first_accuracies(runs: Iterable[RecordedRun]) -> dict[str, float]:
+    """The first student's mAP by condition, the mean over all cameras and runs."""
+    found: defaultdict[str, list[float]] = defaultdict(list)
+    for run in runs:
+        first = first_student(run)
+        for (model, condition), values in _measured(run).items():
+            if model == first:
+                found[condition] += values.values()
+    return {condition: fmean(values) for condition, values in found.items()}
 
 
 def _measured(run: RecordedRun) -> dict[tuple[str, str], dict[str, float]]:

@@ -183,13 +183,13 @@ def fit_seeing(
     plain = fitted.model_copy(
         update={"seeing": with_levels(fitted, fitted.seeing, [Scene.of(each) for each in streams])}
     )
-    modelled = {
-        name: character(
-            (each.truth, _look(plain, Scene.of(each), each.student, real[name].map)) for each in group
-        )
-        for name, group in groups.items()
-    }
+    modelled = {name: simulate(plain, group, real[name].map) for name, group in groups.items()}
     return SeeingFit(learning, fitted.seeing, real, modelled)
+
+
+def simulate(fit: Fit, streams: Sequence[Stream], skill: float) -> Character:
+    """A student of this skill on the streams' frames."""
+    return character((each.truth, _look(fit, Scene.of(each), each.student, skill)) for each in streams)
 
 
 def with_levels(fit: Fit, seeing: Seeing, scenes: Sequence[Scene]) -> Seeing:
