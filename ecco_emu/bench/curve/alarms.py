@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from statistics import fmean, median
 
 from ecco_emu.bench.curve.recorded import RecordedRun
 from ecco_emu.camera.watching import make_watch
@@ -41,6 +43,11 @@ class Alarms:
         self.false += other.false
         self.steady_s += other.steady_s
         return self
+
+    @property
+    def mean_delay_s(self) -> float:
+        """The mean over conditions of their median delays; NaN without any."""
+        return fmean(map(median, self.delays_s.values())) if self.delays_s else math.nan
 
     @property
     def false_per_minute(self) -> float:

@@ -4,7 +4,7 @@ decisions."""
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,15 +16,18 @@ from ruamel.yaml import YAML
 
 from ecco_emu.bench.curve import alarms, watched
 from ecco_emu.bench.curve.alarms import Alarms
-from ecco_emu.bench.curve.learning import LearningFit, fit_learning
+from ecco_emu.bench.curve.learning import LearningFit, fit_learning, mean_curve
 from ecco_emu.bench.curve.recorded import RecordedRun, first_accuracies, read_runs, trained_students
 from ecco_emu.bench.curve.replay import Agreement, Replayed, between_runs, replay
 from ecco_emu.bench.curve.seeing import Character, SeeingFit, fit_seeing, scenes_of
 from ecco_emu.bench.curve.watched import Stream
+from ecco_emu.scenario import schema
 from ecco_emu.study.tables import NOTHING, Table, number
 from ecco_emu.trainer.curve.fit import Fit, Learning, load_fit
 from ecco_emu.world.sketch.world import SketchWorld
 
+FADING = (1.0, 1.5, 2.0, 3.0, 4.0)
+"""Values of ``fading`` that are tried."""
 _HEAD = """\
 # How accurate students of {student} become, and what they find: a fit of the trainer 'curve'. It was made by
 # 'ecco-emu bench curve'. Parameters are described in ecco_emu/trainer/curve/fit.py, formulas in
@@ -113,17 +116,21 @@ async def fit_curve(
     first = start.model_copy(update={"learning": _forgotten(learning, streams)})
     scenarios = {run.started.name: run.scenario for run in runs}
     seeing = fit_seeing(first, streams, scenes_of(scenarios.values()), progress)
-    fit = first.model_copy(update={"learning": seeing.learning, "seeing": seeing.seeing})
+    curves = seeing.learning.conditions
+    unknown = mean_curve([curves[each.condition] for each in learning.students])
+    fit = first.model_copy(
+        update={"learning": seeing.learning.model_copy(update={"other": unknown}), "seeing": seeing.seeing}
+    )
     worlds = {name: SketchWorld(scenario) for name, scenario in scenarios.items()}
+    heard = alarms.recorded(runs)
+    fit = await _with_fading(fit, heard, scenarios, worlds, progress)
+    fit = await _with_familiarity(fit, runs, worlds, progress)
     replayed: dict[str, Replayed] = {name: Replayed() for name in scenarios}
-    heard, modelled = alarms.recorded(runs), Alarms()
-    for number_, run in enumerate(runs, start=1):
-        progress(f"replaying run {number_} of {len(runs)}, {run.directory.name}")
+    for place, run in enumerate(runs, start=1):
+        progress(f"replaying run {place} of {len(runs)}, {run.directory.name}")
         for seed in range(seeds):
             replayed[run.started.name] += await replay(run, worlds[run.started.name], fit, seed)
-    for name, scenario in scenarios.items():
-        for seed in range(seeds):
-            modelled += await alarms.modelled(scenario, worlds[name], fit, seed)
+    modelled = await _alarms(fit, scenarios, worlds, range(seeds))
     real = between_runs(runs)
     report = CurveReport(fit, learning, seeing, replayed, real, heard, modelled)
     full = fit.model_copy(
@@ -136,10 +143,67 @@ async def fit_curve(
     return CurveReport(full, learning, seeing, replayed, real, heard, modelled)
 
 
+async def _with_fading(
+    fit: Fit,
+    heard: Alarms,
+    scenarios: Mapping[str, schema.Scenario],
+    worlds: Mapping[str, SketchWorld],
+    progress: Callable[[str], None],
+) -> Fit:
+    """With the value of ``fading`` that makes drift detectors about as quick as they were in the runs."""
+    if not heard.delays_s:
+        return fit
+    progress("fitting how students fail while a condition fades in")
+    tried = []
+    for fading in FADING:
+        model = _changed(fit, fading=fading)
+        modelled = await _alarms(model, scenarios, worlds, range(1))
+        tried.append((abs(modelled.mean_delay_s - heard.mean_delay_s), model))
+    return min(tried, key=lambda each: each[0])[1]
+
+
+async def _with_familiarity(
+    fit: Fit, runs: Sequence[RecordedRun], worlds: Mapping[str, SketchWorld], progress: Callable[[str], None]
+) -> Fit:
+    """With the familiarity that gives first micro-windows the gains that they had in the runs."""
+    progress("fitting how well jobs know the frames that they were trained on")
+    ends = []
+    for familiarity in (0.0, 1.0):
+        total = Replayed()
+        for run in runs:
+            total += await replay(
+                run, worlds[run.started.name], _changed(fit, familiarity=familiarity), seed=0
+            )
+        if not total.first_gains:
+            return fit
+        recorded, modelled = np.array(total.first_gains).mean(axis=0).tolist()
+        ends.append(modelled)
+    least, most = ends
+    part = (recorded - least) / (most - least) if most > least else 0.0
+    return _changed(fit, familiarity=round(min(1.0, max(0.0, part)), 3))
+
+
+async def _alarms(
+    fit: Fit,
+    scenarios: Mapping[str, schema.Scenario],
+    worlds: Mapping[str, SketchWorld],
+    seeds: Iterable[int],
+) -> Alarms:
+    found = Alarms()
+    for seed in seeds:
+        for name, scenario in scenarios.items():
+            found += await alarms.modelled(scenario, worlds[name], fit, seed)
+    return found
+
+
+def _changed(fit: Fit, **learning: float) -> Fit:
+    return fit.model_copy(update={"learning": fit.learning.model_copy(update=learning)})
+
+
 def as_yaml(fit: Fit) -> str:
     yaml = YAML(typ="safe", pure=True)
     yaml.default_flow_style = None
-    yaml.width = 110
+    yaml.width = 160
     yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
     text = io.StringIO()
     yaml.dump(fit.model_dump(mode="json"), text)
@@ -180,9 +244,7 @@ def _provenance(runs: Sequence[RecordedRun], streams: Sequence[Stream], seeds: i
     for run in runs:
         key = run.started.name, run.started.seed, run.started.policy
         several[key] = several.get(key, 0) + 1
-        known = run.manifest.get("versions")
-        if isinstance(known, dict):
-            versions |= {f"{name} {known[name]}" for name in ("ecco-emu", "torch") if name in known}
+        versions.add(f"ecco-emu {run.manifest.get('ecco_emu', 'of unknown version')}")
     return {
         "date": datetime.now(UTC).date().isoformat(),
         "runs": [

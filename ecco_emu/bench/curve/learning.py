@@ -23,8 +23,6 @@ _PRIOR = (0.3, 1.5, 0.4)
 """Standard deviations within which these are expected around that. Few runs reach the curve's end."""
 _SCENES = 0.12
 """The same of the logarithm of how easy a scenario's scenes are under a condition."""
-_PART_TRAINED = 0.75
-"""Of the frames that a job is measured on after its first micro-window: the others are held out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +41,8 @@ class LearningFit:
 def fit_learning(
     students: Sequence[TrainedStudent], first: Mapping[str, float], base: Learning
 ) -> LearningFit:
-    """``first`` has the first student's mAP by condition, ``base`` what runs do not tell: forgetting,
-    resolution, repetition, confidence.
+    """``first`` has the first student's mAP by condition, ``base`` what measured students do not tell:
+    forgetting, resolution, repetition, confidence.
 
     A scenario's scenes may be easier or harder than others under a condition; that is fitted beside the
     curves and not kept. Raises ``ScenarioError`` if there is no student.
@@ -75,11 +73,10 @@ def fit_learning(
     learning = base.model_copy(
         update={
             "conditions": curves,
-            "other": _mean([curves[name] for name in conditions]),
+            "other": mean_curve([curves[name] for name in conditions]),
             "batch_exponent": round(max(0.0, batch), 4),
             "sharing_exponent": round(max(0.0, sharing), 4),
             "luck": round(_luck(students, predicted, curves), 3),
-            "familiarity": round(_familiarity(students, curves), 3),
         }
     )
     return LearningFit(learning, tuple(students), tuple(predicted.tolist()))
@@ -115,7 +112,8 @@ class _Problem:
         return np.concatenate([fits, curves.reshape(-1), [batch - 0.5, sharing], scenes])
 
 
-def _mean(curves: Sequence[LearningCurve]) -> LearningCurve:
+def mean_curve(curves: Sequence[LearningCurve]) -> LearningCurve:
+    """The curve of a condition of which nothing is known."""
     fields = LearningCurve.model_fields
     return LearningCurve(**{name: round(fmean(getattr(each, name) for each in curves), 4) for name in fields})
 
@@ -132,11 +130,3 @@ def _luck(students: Sequence[TrainedStudent], predicted: Values, curves: dict[st
         # luck of single micro-windows adds up over those that a student had
         spread.append(off / slope**2 * student.micro_windows)
     return math.sqrt(max(0.0, fmean(spread)))
-
-
-def _familiarity(students: Sequence[TrainedStudent], curves: dict[str, LearningCurve]) -> float:
-    """By how much a job seemed better on the very frames that it had begun with, than it was on others."""
-    early = [each for each in students if each.micro_windows == 1 and each.at_once is not None]
-    gap = math.fsum((each.at_once or 0.0) - each.accuracy for each in early)
-    left = math.fsum(max(0.0, curves[each.condition].most - each.accuracy) for each in early)
-    return min(1.0, max(0.0, gap / left / _PART_TRAINED)) if left else 0.0

@@ -44,8 +44,6 @@ class TrainedStudent:
     accuracy: float
     """mAP, the mean over ``measured_on`` cameras under that condition."""
     measured_on: int
-    at_once: float | None
-    """The mAP that the server measured right after the last micro-window."""
 
 
 def read_runs(directories: Iterable[Path]) -> list[RecordedRun]:
@@ -69,7 +67,6 @@ class _Training:
     micro_windows: int = 0
     steps: int = 0
     images: int = 0
-    at_once: float | None = None
     pure: bool = True
     """Did it begin from the first student? A later one knows other conditions."""
 
@@ -100,7 +97,6 @@ def trained_students(run: RecordedRun) -> list[TrainedStudent]:
                 job.micro_windows += 1
                 job.steps += event.steps
                 job.images += event.images
-                job.at_once = event.map_after
             case ev.StudentSent() if event.model not in seen:
                 seen.add(event.model)
                 job = jobs[event.job]
@@ -122,7 +118,6 @@ def trained_students(run: RecordedRun) -> list[TrainedStudent]:
                             images=job.images,
                             accuracy=fmean(values.values()),
                             measured_on=len(values),
-                            at_once=job.at_once,
                         )
                     )
             case _:

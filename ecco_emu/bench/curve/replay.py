@@ -71,6 +71,8 @@ class Replayed:
     """mAP that the server measured before a micro-window: in the run, and in the model."""
     gains: list[tuple[float, float]] = field(default_factory=list)
     """What the micro-window changed in it."""
+    first_gains: list[tuple[float, float]] = field(default_factory=list)
+    """The same of each job's first one, on frames that it was mostly trained on."""
 
     def __iadd__(self, other: Replayed) -> Replayed:
         self.allocation += other.allocation
@@ -78,6 +80,7 @@ class Replayed:
         self.splits.update(other.splits)
         self.before += other.before
         self.gains += other.gains
+        self.first_gains += other.first_gains
         return self
 
 
@@ -283,12 +286,15 @@ class _Replay:
         self._jobs[job].trained += 1
         if allocator is not None:
             allocator.give(job, *values)
-        if None not in (*values, event.map_before, event.map_after):
-            (modelled, then), recorded = values, event.map_before
-            self.outcome.before.append((recorded or 0.0, modelled or 0.0))
-            self.outcome.gains.append(
-                ((event.map_after or 0.0) - (recorded or 0.0), (then or 0.0) - (modelled or 0.0))
-            )
+        recorded = event.map_before, event.map_after
+        if None not in (*values, *recorded):
+            pairs = [(each or 0.0, other or 0.0) for each, other in zip(recorded, values, strict=True)]
+            (before_run, before_model), (after_run, after_model) = pairs
+            gain = after_run - before_run, after_model - before_model
+            self.outcome.before.append(pairs[0])
+            self.outcome.gains.append(gain)
+            if self._jobs[job].trained == 1:
+                self.outcome.first_gains.append(gain)
 
     def _follow_jobs(self) -> _Allocator | None:
         """The window's allocator, told of jobs that came and went; None without a job, or a choice."""

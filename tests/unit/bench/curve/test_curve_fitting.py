@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -147,7 +146,6 @@ def test_students_are_read_with_their_training(run: RecordedRun) -> None:
         images=96,
         accuracy=0.25,
         measured_on=2,
-        at_once=0.2,
     )
     assert first_accuracies([run]) == {"day": pytest.approx(0.45)}
 
@@ -167,7 +165,7 @@ def students(most: float, half: float, steepness: float) -> list[TrainedStudent]
             accuracy = most / (1 + (half / steps) ** steepness)
             made.append(
                 TrainedStudent(
-                    scenario, "job1", f"{place:016x}", "fog", 1, place + 1, steps, steps, accuracy, 2, None
+                    scenario, "job1", f"{place:016x}", "fog", 1, place + 1, steps, steps, accuracy, 2
                 )
             )
     return made
@@ -180,13 +178,6 @@ def test_a_curve_is_found_again() -> None:
     assert np.abs(found.errors).max() < 0.01
     assert found.learning.conditions["day"].first == 0.5
     assert found.learning.conditions["day"].most >= 0.5
-
-
-def test_frames_that_a_job_knows_are_found_in_its_first_measurement() -> None:
-    first, *rest = students(0.45, 10.0, 0.8)
-    knowing = fit_learning([replace(first, at_once=first.accuracy + 0.1), *rest], {}, load_fit().learning)
-    assert 0.1 < knowing.learning.familiarity < 1.0
-    assert fit_learning([first, *rest], {}, load_fit().learning).learning.familiarity == 0.0
 
 
 def test_without_students_nothing_is_fitted() -> None:
@@ -204,6 +195,7 @@ async def test_decisions_are_taken_again(run: RecordedRun) -> None:
     assert sum(found.splits.values()) == 3  # measured at two windows' ends
     assert sum(count for (left, _), count in found.splits.items() if left) == 1
     assert len(found.gains) == 13
+    assert [recorded for recorded, _ in found.first_gains] == pytest.approx([0.29, 0.23, 0.1])
     assert all(math.isfinite(value) for pair in found.gains for value in pair)
     again = await replay(run, world, fit, seed=1)
     assert again == found

@@ -32,6 +32,7 @@ LEARNING = Learning(
     rehearsal=4.0,
     familiarity=0.4,
     familiar_draws=2.0,
+    fading=2.0,
 )
 FIRST = {"fog": 0.0, "day": 0.45}
 
@@ -103,7 +104,8 @@ def test_only_the_same_condition_is_alike() -> None:
 
 def test_skill_while_a_condition_fades() -> None:
     skills = {"day": 0.5, "fog": 0.1}
-    assert skill_in(LEARNING, skills, {"day": 0.25, "fog": 0.75}) == pytest.approx(0.2)
+    assert skill_in(LEARNING, skills, {"fog": 1.0}) == 0.1
+    assert skill_in(LEARNING, skills, {"day": 0.5, "fog": 0.5}) == pytest.approx(0.25 * 0.5 + 0.25 * 0.1)
     assert skill_in(LEARNING, {}, {"day": 1.0}) == 0.45  # as the student that cameras start with
     assert skill_in(LEARNING, {}, {"hail": 1.0}) == 0.0  # learnt as any other
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from statistics import fmean, stdev
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from ecco_emu.tasks.detection import (
     mean_average_precision,
 )
 from ecco_emu.trainer.backend import UnknownModelError
+from ecco_emu.trainer.curve.ahead import AheadSeer
 from ecco_emu.trainer.curve.fit import Fit
 from ecco_emu.trainer.curve.inference import CurveInference
 from ecco_emu.trainer.curve.model import CurveStudent
@@ -188,6 +190,41 @@ def test_a_picture_that_is_no_sketch_is_refused() -> None:
         Seer(shipped(), 1, Scenes().view).detect(
             student(0.3), [np.zeros((192, 320, 3), np.uint8)], None, 0.01
         )
+
+
+class Counting(Seer):
+    """Counts how often, and at how many pictures, it looks."""
+
+    looks = pictures = 0
+
+    def detect(self, student: CurveStudent, images: Sequence[Image], *about: Any) -> list[Detections]:
+        self.looks += 1
+        self.pictures += len(images)
+        return super().detect(student, images, *about)
+
+
+def test_frames_to_come_are_looked_at_together_and_found_the_same() -> None:
+    seer = Counting(shipped(), 1, Scenes().view)
+    ahead = AheadSeer(seer)
+    asked = [*range(0, 60, 2), *range(60, 120, 3), 40, 41, 42]  # a camera may look at other frames, or back
+    images = [sketches(0, range(index, index + 1))[0] for index in asked]
+    found = [ahead.detect(student(0.3), image, None, 0.01) for image in images]
+    assert (seer.looks, seer.pictures) == (10, 8 * 8 + 2)
+    assert same(found, Seer(shipped(), 1, Scenes().view).detect(student(0.3), images, None, 0.01))
+
+
+def test_another_student_camera_or_size_is_looked_at_anew() -> None:
+    ahead = AheadSeer(Seer(shipped(), 1, Scenes().view))
+    for index in range(4):
+        (image,), (other,) = sketches(0, range(index, index + 1)), sketches(1, range(index, index + 1))
+        for who, picture, size in (
+            (student(0.3), image, None),
+            (student(0.5, "b" * 16), image, None),
+            (student(0.3), other, None),
+            (student(0.3), image, (160, 96)),
+        ):
+            fresh = Seer(shipped(), 1, Scenes().view).detect(who, [picture], size, 0.01)
+            assert same([ahead.detect(who, picture, size, 0.01)], fresh)
 
 
 async def test_the_cameras_inference() -> None:
