@@ -179,11 +179,8 @@ def fit_seeing(
     progress("fitting levels and confidence")
     fitted = _calibrated(fit, _at(fit.seeing, found.x), scenes)
     learning = _sure(fitted, streams, groups, real)
-    # the streams' own frames: what the noise was fitted to
-    plain = fitted.model_copy(
-        update={"seeing": with_levels(fitted, fitted.seeing, [Scene.of(each) for each in streams])}
-    )
-    modelled = {name: simulate(plain, group, real[name].map) for name, group in groups.items()}
+    fitted = fitted.model_copy(update={"learning": learning})
+    modelled = {name: simulate(fitted, group, real[name].map) for name, group in groups.items()}
     return SeeingFit(learning, fitted.seeing, real, modelled)
 
 
