@@ -90,6 +90,43 @@ def bench_control(
         tables.show(report.tables(), out)
 
 
+@bench_app.command("curve")
+def bench_curve(
+    runs: Annotated[list[Path], typer.Argument(help="Directories of recorded runs of the trainer yolo.")],
+    base: Annotated[
+        str | None,
+        typer.Option(help="The fit whose values stay where runs tell nothing, and where the search begins."),
+    ] = None,
+    streams: Annotated[
+        Path | None,
+        typer.Option(
+            help="Detections of the runs' students: read from this file, or measured and kept there."
+        ),
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Replays of each run.")] = 3,
+    write: Annotated[
+        Path | None, typer.Option("--write", help="Write the fit to this file, for trainer.student.")
+    ] = None,
+    as_json: Json = False,
+    as_markdown: Markdown = False,
+) -> None:
+    """Fit the trainer `curve` to recorded runs, and take their decisions again on the model."""
+    from ecco_emu.bench.curve.command import fit_curve
+    from ecco_emu.study import tables
+
+    report = run_until_signalled(
+        fit_curve(runs, base=base, streams_file=streams, seeds=seeds, progress=_progress)
+    )
+    if write is not None:
+        report.write(write)
+    if as_json:
+        answer(report.as_data())
+    elif as_markdown:
+        print(tables.markdown(report.tables()))
+    else:
+        tables.show(report.tables(), out)
+
+
 class BenchPart(StrEnum):
     """A part to which ``bench transport`` can be confined."""
 

@@ -52,6 +52,8 @@ def match(
         return Matches(scores, classes, np.zeros((len(THRESHOLDS), len(classes)), np.bool_), objects)
     overlaps = _overlaps(boxes, true_boxes)
     overlaps[classes[:, None] != true_classes] = 0.0
+    if (overlaps >= THRESHOLDS[0]).sum(axis=0).max() <= 1:  # no two detections want one object
+        return Matches(scores, classes, overlaps.max(axis=1) >= THRESHOLDS[:, None], objects)
     hits = np.zeros((len(THRESHOLDS), len(classes)), np.bool_)
     wanted = _wanted(overlaps)
     for level, threshold in zip(hits, THRESHOLDS.tolist(), strict=True):

@@ -141,7 +141,8 @@ class CurveBackend:
         chance = float(stream(self._seed, "curve", "luck", job, state.trainings).standard_normal())
         draws = Counter(_name(sample) for step in drawn for sample in step.samples)
         views = {_name(each): self._view(each.image) for step in drawn for each in step.samples}
-        skills = taught(self._fit.learning, before.skills, self._lesson(drawn, views), chance)
+        lesson = self._lesson(drawn, views)
+        skills = taught(self._fit.learning, before.skills, lesson, chance)
         state.remember(draws)
         state.student = CurveStudent(skills, _lineage(before.lineage, job, state.trainings), before.size)
         self._measurements.forget(subject=job)
@@ -149,7 +150,7 @@ class CurveBackend:
             steps=len(drawn),
             images=sum(len(step.samples) for step in drawn),
             reference_images=math.fsum(step.cost for step in drawn),
-            losses=self._losses(len(drawn), before, state.student),
+            losses=self._losses(len(drawn), lesson, before, state.student),
             wall_s=0.0,
         )
 
@@ -217,14 +218,19 @@ class CurveBackend:
             for name in sorted(steps)
         }
 
-    def _losses(self, steps: int, before: CurveStudent, after: CurveStudent) -> list[float]:
+    def _losses(
+        self, steps: int, lesson: Mapping[str, Taught], before: CurveStudent, after: CurveStudent
+    ) -> list[float]:
         """The losses of so many steps, which take a student from one to the other."""
+        images = math.fsum(each.images for each in lesson.values())
         ends = []
         for student in (before, after):
-            best = max(
-                student.skills.get(name, 0.0) / self._fit.learning.curve(name).most for name in after.skills
+            learnt = math.fsum(
+                each.images / images * student.skills[name] / self._fit.learning.curve(name).most
+                for name, each in lesson.items()
+                if name in student.skills
             )
-            ends.append(_LOSS_BLIND + (_LOSS_PERFECT - _LOSS_BLIND) * min(1.0, best))
+            ends.append(_LOSS_BLIND + (_LOSS_PERFECT - _LOSS_BLIND) * min(1.0, learnt))
         return [ends[0] + (ends[1] - ends[0]) * (step + 1) / steps for step in range(steps)]
 
 

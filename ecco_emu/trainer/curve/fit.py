@@ -40,6 +40,9 @@ class LearningCurve(Strict):
     """Steps after which a student without skill has half of ``most``."""
     steepness: Positive
     """Below 1 the first steps teach most and the rest very slowly; above 1 gains are flat at first."""
+    ease: Number
+    """Logits that scores of objects need more under this condition than under others for the same skill: fog
+    hides the small ones, so that the rest is easy."""
     sureness: Number
     """Logits that are added to all scores of a student that has learnt all: it changes confidence and no
     accuracy."""
@@ -75,7 +78,10 @@ class Learning(Strict):
     familiarity: Annotated[Number, Field(ge=0, le=1)]
     """On a frame that a job was trained on its skill is nearer to ``most``, by this part of the distance."""
     familiar_draws: Positive
-    """Draws of a frame after which that is so to 1 - 1/e."""
+    """Draws of a frame after which that is so to 1 - 1/e. Assumed."""
+    fading: Annotated[Number, Field(ge=1)]
+    """While one condition fades into another, each one's skill counts with its part to this power. Above 1 a
+    mix of both fits a student less than either."""
 
     def curve(self, condition: str) -> LearningCurve:
         return self.conditions.get(condition, self.other)

@@ -8,6 +8,7 @@ from ecco_emu.core.frames import Image
 from ecco_emu.core.ids import ModelHash
 from ecco_emu.tasks.detection import Detections
 from ecco_emu.trainer.backend import LIVE_MIN_SCORE
+from ecco_emu.trainer.curve.ahead import AheadSeer
 from ecco_emu.trainer.curve.fit import Fit
 from ecco_emu.trainer.curve.seeing import Seer
 from ecco_emu.trainer.curve.student import Students
@@ -17,12 +18,13 @@ from ecco_emu.world.sketch.picture import View
 class CurveInference:
     """Has the calls of ``trainer.client.InferenceClient``; each returns at once.
 
-    ``view`` tells what would be seen in a sketch.
+    ``view`` tells what would be seen in a sketch, also in one of a frame that is still to come.
     """
 
     def __init__(self, *, view: Callable[[Image], View], fit: Fit, seed: int) -> None:
         self._students = Students()
         self._seer = Seer(fit, seed, view)
+        self._ahead = AheadSeer(self._seer)
 
     async def start(self) -> None:
         """Nothing has to be started."""
@@ -49,7 +51,10 @@ class CurveInference:
         Raises ``UnknownModelError`` for a student without users, ``ValueError`` for a picture that is no
         sketch.
         """
-        return self._seer.detect(self._students[model], images, size, min_score)
+        student = self._students[model]
+        if len(images) == 1:
+            return [self._ahead.detect(student, images[0], size, min_score)]
+        return self._seer.detect(student, images, size, min_score)
 
     async def close(self) -> None:
         """Nothing has to be given back."""

@@ -121,8 +121,11 @@ def familiar_skill(learning: Learning, skill: float, conditions: Mapping[str, fl
 
 
 def skill_in(learning: Learning, skills: Skills, conditions: Mapping[str, float]) -> float:
-    """The skill on pictures of these conditions, whose parts sum to 1: the mean of the conditions' skills."""
-    return math.fsum(part * skills.get(name, learning.curve(name).first) for name, part in conditions.items())
+    """The skill on pictures of these conditions, whose parts sum to 1."""
+    return math.fsum(
+        part**learning.fading * skills.get(name, learning.curve(name).first)
+        for name, part in conditions.items()
+    )
 
 
 def first_skills(learning: Learning) -> dict[str, float]:

@@ -17,10 +17,9 @@ from __future__ import annotations
 import bisect
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from types import MappingProxyType
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -44,6 +43,7 @@ _MOST_OBJECTS = 256
 _OF_OBJECT = np.arange(5)[:, None]
 """An object's own noise in a frame: of its score, and of its box's edges."""
 _AFTER_OBJECTS = _MOST_OBJECTS * len(_OF_OBJECT)
+_LEAST_AREA = 1e-4
 _WORST_BOX, _WORST_EDGE = 0.24, 2.0
 """Largest relative error of an edge, in standard deviations and at most: a box's corners stay in order."""
 _SLOW = 0.8
@@ -55,7 +55,7 @@ _OFTEN = 0.618, 0.755
 
 NOTHING_DRAWN: Mapping[tuple[CameraId, int], int] = MappingProxyType({})
 
-Each = TypeVar("Each", float, Values)
+Each = TypeVar("Each")
 
 
 class _Frame(NamedTuple, Generic[Each]):
@@ -87,12 +87,9 @@ class _Frame(NamedTuple, Generic[Each]):
     """By how much of the picture clutter is moved."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    """Arrays of one value a detection."""
+class _Seen(NamedTuple):
+    """Arrays of one value a detection, frame after frame."""
 
-    owner: npt.NDArray[np.int64]
-    """The frame that it is in."""
     boxes: Values
     """(4, N)."""
     classes: npt.NDArray[np.int64]
@@ -110,6 +107,8 @@ class Seer:
         seeing = fit.seeing
         self._class_logits = np.array([seeing.class_logits.get(name, 0.0) for name in CLASSES])
         places = np.arange(seeing.clutter)
+        self._clutter_runs = _FIRST_CLUTTER + places
+        self._clutter_singles = _AFTER_OBJECTS + places
         self._clutter_spread = np.outer(_OFTEN, places)
         self._clutter_classes = places % len(CLASSES)
 
@@ -135,17 +134,19 @@ class Seer:
             self._frame(student, view, image, size or student.size, draws.get((view.camera, view.index), 0))
             for view, image in zip(views, images, strict=True)
         ]
-        frames = np.array(rows).T
-        objects, clutter = self._objects(frames, [each.labels for each in views]), self._clutter(frames)
-        owner = np.concatenate([objects.owner, clutter.owner])
+        labels = [each.labels for each in views]
+        counts = [len(each) for each in labels]
+        objects, clutter = self._objects(rows, labels, counts), self._clutter(rows)
         logits = np.concatenate([objects.logits, clutter.logits])
         logits = np.where(logits > 0, seeing.sure_gain * logits, logits)
         kept = np.flatnonzero(logits > math.log(min_score / (1 - min_score)))
-        order = kept[np.lexsort((-logits[kept], owner[kept]))]
-        boxes = np.concatenate([objects.boxes, clutter.boxes], axis=1)[:, order].T.astype(np.float32)
-        classes = np.concatenate([objects.classes, clutter.classes])[order]
-        scores = (1 / (1 + np.exp(-logits[order]))).astype(np.float32)
-        ends = np.searchsorted(owner[order], np.arange(len(views) + 1)).tolist()
+        owner = np.repeat(np.tile(np.arange(len(rows)), 2), [*counts, *[seeing.clutter] * len(rows)])[kept]
+        order = np.lexsort((-logits[kept], owner))
+        kept = kept[order]
+        boxes = np.concatenate([objects.boxes, clutter.boxes], axis=1)[:, kept].T.astype(np.float32)
+        classes = np.concatenate([objects.classes, clutter.classes])[kept]
+        scores = (1 / (1 + np.exp(-logits[kept]))).astype(np.float32)
+        ends = np.searchsorted(owner[order], np.arange(len(rows) + 1)).tolist()
         parts = [slice(start, min(end, start + MAX_DETECTIONS)) for start, end in pairwise(ends)]
         return [Detections(boxes[part], scores[part], classes[part]) for part in parts]
 
@@ -165,6 +166,7 @@ class Seer:
         if draws:
             skill = familiar_skill(learning, skill, view.conditions, draws)
         level = level_of(seeing, skill)
+        level += sum(part * learning.curve(name).ease for name, part in view.conditions.items())
         level += seeing.place_sd * float(normals[noise.place(common, -1)])
         level += seeing.scene_sd * float(early * normals[scene] + late * normals[next_scene])
         return _Frame(
@@ -185,56 +187,45 @@ class Seer:
             shift_y=own % 1013 / 1013,
         )
 
-    def _objects(self, frames: Values, labels: Sequence[Labels]) -> _Seen:
+    def _objects(self, rows: Sequence[_Frame[Any]], labels: Sequence[Labels], counts: Sequence[int]) -> _Seen:
         """The objects in all frames."""
         seeing, normals = self._fit.seeing, self._normals
-        counts = [len(each) for each in labels]
-        owner = np.repeat(np.arange(len(labels)), counts)
-        of: _Frame[Values] = _Frame(*frames[:, owner])
-        number = np.concatenate([_NUMBERS[:count] for count in counts])
+        of = _columns(rows, lambda column: np.repeat(column, counts))
+        number = _NUMBERS[: counts[0]] if len(counts) == 1 else np.concatenate([_NUMBERS[:n] for n in counts])
         boxes = np.concatenate([each.boxes for each in labels]).T.astype(np.float64)
         classes = np.concatenate([each.classes for each in labels])
-        left, top, right, bottom = boxes
-        width, height = right - left, bottom - top
-        column = ((left + right) / of.width * (_COLUMNS / 2)).astype(np.int64)
-        row = ((top + bottom) / of.height * (_ROWS / 2)).astype(np.int64)
+        low, high = boxes[:2], boxes[2:]
+        sides, middles = high - low, low + high
+        column = (middles[0] * (_COLUMNS / 2 / of.width)).astype(np.int64)
+        row = (middles[1] * (_ROWS / 2 / of.height)).astype(np.int64)
         spot = ((column * _ROWS + row) * len(CLASSES) + classes) % _SPOTS + 1
-        single = normals[_index(of.single) + len(_OF_OBJECT) * number + _OF_OBJECT]
-        scale = of.scale / seeing.size_px
+        single = normals[len(_OF_OBJECT) * number + of.single + _OF_OBJECT]
+        area = np.maximum(sides[0] * sides[1] * (of.scale / seeing.size_px) ** 2, _LEAST_AREA)
         logits = (
             of.level
             + self._class_logits[classes]
-            + seeing.size_gain / 2 * np.log(np.maximum(width * height * scale * scale, 1e-4))
+            + seeing.size_gain / 2 * np.log(area)
             + seeing.object_sd * _lasting(normals, of, of.scene, of.next_scene, spot)
             + seeing.own_sd * _lasting(normals, of, of.own, of.next_own, spot)
             + seeing.frame_sd * single[0]
         )
         error = np.minimum(seeing.box_error * np.exp(-seeing.box_gain * logits), _WORST_BOX)
-        edges = np.minimum(np.maximum(single[1:], -_WORST_EDGE), _WORST_EDGE) * error
-        moved = boxes + edges * np.stack([width, height, width, height])
-        return _Seen(owner, moved, classes, logits + of.sureness)
+        edges = np.minimum(np.maximum(single[1:], -_WORST_EDGE), _WORST_EDGE)
+        boxes += (edges.reshape(2, 2, -1) * (sides * error)).reshape(4, -1)
+        return _Seen(boxes, classes, logits + of.sureness)
 
-    def _clutter(self, frames: Values) -> _Seen:
+    def _clutter(self, rows: Sequence[_Frame[Any]]) -> _Seen:
         """The places in all frames that are taken for objects."""
         seeing, normals = self._fit.seeing, self._normals
-        of, places = frames.shape[1], np.arange(seeing.clutter)
-        each: _Frame[Values] = _Frame(*frames[:, :, None])  # (F, 1) beside places, (P,)
-        at = _FIRST_CLUTTER + places
-        logits = (
-            each.clutter
-            + each.sureness
-            + seeing.clutter_sd
-            * (
-                _SLOW * _lasting(normals, each, each.own, each.next_own, at)
-                + _FAST * normals[_index(each.single) + _AFTER_OBJECTS + places]
-            )
-        )
-        x = (self._clutter_spread[0] + each.shift_x) % 1.0 * each.width
-        y = (self._clutter_spread[1] + each.shift_y) % 1.0 * each.height
-        half = seeing.size_px / 2 / each.scale
-        boxes = np.stack([x - half, y - half, x + half, y + half]).reshape(4, -1)
-        owner = np.repeat(np.arange(of), seeing.clutter)
-        return _Seen(owner, boxes, np.tile(self._clutter_classes, of), logits.reshape(-1))
+        of = _columns(rows, lambda column: column[:, None])  # beside places, which are the last axis
+        lasting = _lasting(normals, of, of.own, of.next_own, self._clutter_runs)
+        fleeting = normals[of.single + self._clutter_singles]
+        logits = seeing.clutter_sd * (_SLOW * lasting + _FAST * fleeting) + (of.clutter + of.sureness)
+        x = (self._clutter_spread[0] + of.shift_x) % 1.0 * of.width
+        y = (self._clutter_spread[1] + of.shift_y) % 1.0 * of.height
+        half = seeing.size_px / 2 / of.scale
+        boxes = np.array([x - half, y - half, x + half, y + half]).reshape(4, -1)
+        return _Seen(boxes, np.tile(self._clutter_classes, len(rows)), logits.reshape(-1))
 
 
 def level_of(seeing: Seeing, skill: float) -> float:
@@ -258,14 +249,17 @@ def sureness(learning: Learning, skills: Skills, conditions: Mapping[str, float]
 _NUMBERS = np.arange(10_000) % _MOST_OBJECTS
 
 
-def _index(places: Values) -> npt.NDArray[np.int64]:
-    """Places in the table came through an array of floats, which holds them exactly."""
-    return places.astype(np.int64)
+def _columns(rows: Sequence[_Frame[Any]], spread: Callable[[Values], Values]) -> _Frame[Any]:
+    """The frames' numbers as arrays, each spread over its frame's detections; of a single frame as they
+    are, which saves a camera that looks at one frame a third of the time."""
+    if len(rows) == 1:
+        return rows[0]
+    return _Frame(*(spread(np.array(column)) for column in zip(*rows, strict=True)))
 
 
 def _lasting(
-    normals: Values, of: _Frame[Values], last: Values, following: Values, at: npt.NDArray[np.int64]
+    normals: Values, of: _Frame[Any], last: Any, following: Any, at: npt.NDArray[np.int64]
 ) -> Values:
     """Noise that lasts, standard normal."""
-    both: Values = of.early * normals[_index(last) + at] + of.late * normals[_index(following) + at]
+    both: Values = of.early * normals[last + at] + of.late * normals[following + at]
     return both
