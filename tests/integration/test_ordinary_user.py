@@ -14,7 +14,11 @@ from tests.integration.ordinary import ORDINARY
 pytestmark = pytest.mark.ecco_netns  # so that it is root that gives its rights up
 
 ROOT = Path(__file__).parents[2]
-SIMULATED = ("tests/sim/links", "tests/sim/emulation/test_scripts.py", "tests/sim/emulation/test_as_users_do.py")
+SIMULATED = (
+    "tests/sim/links",
+    "tests/sim/emulation/test_scripts.py",
+    "tests/sim/emulation/test_as_users_do.py",
+)
 
 
 def test_simulated_links_and_runs_need_no_root(tmp_path):

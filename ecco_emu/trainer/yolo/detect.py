@@ -12,7 +12,7 @@ from ultralytics.utils.nms import non_max_suppression
 from ecco_emu.core.frames import Image
 from ecco_emu.tasks.detection import MAX_DETECTIONS, Detections
 from ecco_emu.trainer.backend import MIN_SCORE
-from ecco_emu.trainer.yolo.pictures import Fit, fitted, stack
+from ecco_emu.trainer.yolo.pictures import Letterbox, fitted, stack
 
 _OVERLAP = 0.7
 """IoU above which non-maximum suppression drops the less sure of two boxes; Ultralytics' own default."""
@@ -53,7 +53,7 @@ def detect(
     return found
 
 
-def _detections(rows: np.ndarray[tuple[int, int], np.dtype[np.float32]], fit: Fit) -> Detections:
+def _detections(rows: np.ndarray[tuple[int, int], np.dtype[np.float32]], fit: Letterbox) -> Detections:
     return Detections(
         boxes=fit.undo(rows[:, :4]),
         scores=rows[:, 4].astype(np.float32),

@@ -25,7 +25,7 @@ PADDING = 114
 
 
 @dataclass(frozen=True, slots=True)
-class Fit:
+class Letterbox:
     """How a picture was placed into a student's input: ``input = picture * scale + offset``."""
 
     scale: float
@@ -36,11 +36,11 @@ class Fit:
     height: int
 
     @staticmethod
-    def of(image: Image, size: tuple[int, int]) -> Fit:
+    def of(image: Image, size: tuple[int, int]) -> Letterbox:
         """The largest placement that keeps the picture's proportions, centred."""
         height, width = image.shape[:2]
         scale = min(size[0] / width, size[1] / height)
-        return Fit(scale, (size[0] - width * scale) / 2, (size[1] - height * scale) / 2, width, height)
+        return Letterbox(scale, (size[0] - width * scale) / 2, (size[1] - height * scale) / 2, width, height)
 
     @property
     def exact(self) -> bool:
@@ -100,9 +100,9 @@ class Batch:
         }
 
 
-def fitted(image: Image, size: tuple[int, int]) -> tuple[Image, Fit]:
+def fitted(image: Image, size: tuple[int, int]) -> tuple[Image, Letterbox]:
     """The picture letterboxed to ``size``, untouched when it has that size already."""
-    fit = Fit.of(image, size)
+    fit = Letterbox.of(image, size)
     return (image, fit) if fit.exact else (_warp(image, fit.matrix(), size), fit)
 
 
@@ -143,7 +143,7 @@ def _varied(
     zoom = 1 + how.scale * random.uniform(-1, 1)
     shift_x, shift_y = (how.translate * random.uniform(-1, 1) * side for side in size)
     mirror = random.random() < how.flip
-    matrix = Fit.of(image, size).matrix()
+    matrix = Letterbox.of(image, size).matrix()
     centre = np.array([size[0] / 2, size[1] / 2])
     matrix *= zoom
     matrix[:, 2] += centre * (1 - zoom) + np.array([shift_x, shift_y])

@@ -133,7 +133,7 @@ def test_an_engine_that_cannot_is_found_before_the_run() -> None:
 def test_the_relays_memory_is_a_limit() -> None:
     (one,) = found(network={"engine": "relay", "bottleneck": {"rate": "2gbit", "delay": "4s"}})
     assert one.startswith("network.bottleneck: ")
-    assert "holds at most 512 MiB" in one
+    assert "hold at most 512 MiB" in one
 
 
 def test_a_trace_is_tried_too(tmp_path: Path) -> None:

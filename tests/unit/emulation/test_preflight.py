@@ -44,11 +44,17 @@ def on(host: Capabilities, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(netns, "host_capabilities", lambda: host)
 
 
-async def test_a_host_that_can_is_returned(
+async def test_a_host_that_can_has_its_caveats_returned(
     scenario: schema.Scenario, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     on(ABLE, monkeypatch)
-    assert await preflight.require(scenario) is ABLE
+    assert await preflight.require(scenario) == ABLE.caveats
+
+
+async def test_a_simulated_run_asks_the_host_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    on(UNPRIVILEGED, monkeypatch)
+    simulated = loading.load(QUICKSTART, files=False, engine="simulated").scenario
+    assert await preflight.require(simulated) == ()
 
 
 @pytest.mark.parametrize(

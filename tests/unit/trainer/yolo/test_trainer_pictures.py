@@ -8,7 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ecco_emu.tasks.detection import Labels
-from ecco_emu.trainer.yolo.pictures import PADDING, Augmentation, Fit, fitted, moved, stack, training_batch
+from ecco_emu.trainer.yolo.pictures import (
+    PADDING,
+    Augmentation,
+    Letterbox,
+    fitted,
+    moved,
+    stack,
+    training_batch,
+)
 from tests.unit.trainer.trainer_pictures import COLOURS, labels, picture
 
 SIZE = (128, 96)
@@ -42,7 +50,7 @@ def test_a_small_picture_is_enlarged_to_the_edge() -> None:
     y=st.floats(0, 0.5),
 )
 def test_fitting_is_undone(width: int, height: int, x: float, y: float) -> None:
-    fit = Fit.of(np.zeros((height, width, 3), np.uint8), SIZE)
+    fit = Letterbox.of(np.zeros((height, width, 3), np.uint8), SIZE)
     box = np.array([[x * width, y * height, (x + 0.5) * width, (y + 0.5) * height]], np.float32)
     offset = np.array([fit.offset_x, fit.offset_y] * 2, np.float32)
     placed = box * np.float32(fit.scale) + offset
@@ -52,7 +60,7 @@ def test_fitting_is_undone(width: int, height: int, x: float, y: float) -> None:
 
 
 def test_undone_boxes_stay_inside_the_picture() -> None:
-    fit = Fit.of(np.zeros((32, 128, 3), np.uint8), SIZE)
+    fit = Letterbox.of(np.zeros((32, 128, 3), np.uint8), SIZE)
     assert fit.undo(np.array([[-5, 0, 200, 96]], np.float32)).tolist() == [[0, 0, 128, 32]]
 
 
