@@ -43,6 +43,7 @@ async def start_processes(
         scenario.trainer,
         seed=scenario.seed,
         evidence_s=scenario.windows.length,
+        threads=scenario.training_threads,
         open_worker=open_worker,
     )
     stack.push_async_callback(trainer.close)

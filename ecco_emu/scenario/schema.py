@@ -82,6 +82,11 @@ class Scenario(Strict):
         return 1.0 if self.simulated else self.clock.dilation
 
     @property
+    def training_threads(self) -> int | None:
+        """Threads of torch; None leaves it to the host."""
+        return self.trainer.threads or (1 if self.simulated else None)
+
+    @property
     def policy_setup(self) -> PolicySetup:
         """The settings that the policy is made with."""
         return PolicySetup(

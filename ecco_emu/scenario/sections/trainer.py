@@ -46,6 +46,9 @@ class TrainerSection(Strict):
     teacher_cost: Annotated[Number, Field(ge=0, le=1e4)] | None = None
     """Images of the GPUs' budget that labelling one frame takes. By default 0 for ``teacher: oracle``, which
     no GPU computes, and 10 for a model: YOLO11x's forward pass over YOLO11n's training step, at one size."""
+    threads: Annotated[Whole, Field(ge=1, le=1024)] | None = None
+    """Threads of torch. Results of training depend on their number. By default one in a simulated run, so
+    that runs side by side decide the same; else one fewer than the processors of this process."""
     table: str | None = None
     """A sampling table: its name in profiles/tables/, or a path. Without it one is made from the budget."""
 

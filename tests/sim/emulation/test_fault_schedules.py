@@ -9,8 +9,8 @@ import re
 import pytest
 
 from ecco_emu import Emulation
-from tests.sim.emulation.small import decided
 from tests.sim.emulation.schedules import broken_rules, scenario, small_student
+from tests.sim.emulation.small import decided
 
 SCHEDULES, BATCH = 200, 10
 

@@ -1,4 +1,4 @@
-"""Equal scenario and seed give equal events, byte for byte: nothing of the host is seen in a simulated run."""
+"""Equal scenario and seed give equal events, byte for byte: a simulated run sees nothing of the host."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A script that drives a simulated run: it acts at exact times, and every fault ends with one clear message."""
+"""A script drives a simulated run: it acts at exact times, and faults end with one clear message each."""
 
 from __future__ import annotations
 
