@@ -152,13 +152,14 @@ class DelayLine(Generic[P]):
 
     def first(self) -> P:
         """The packet that comes out next. To be called only when one is waiting."""
-        return self._next()[0][1]
+        return (self._next() if self._ahead else self._waiting)[0][1]
 
     def pop(self) -> P:
         """Takes out this packet alone."""
-        packet = self._next().popleft()[1]
+        # Each packet passes here, and hardly any has overtaken.
+        packet = (self._next() if self._ahead else self._waiting).popleft()[1]
         self._held_bytes -= self._size(packet) + PACKET_OVERHEAD_BYTES
-        first = self._next()
+        first = self._next() if self._ahead else self._waiting
         self.next_due = first[0][0] if first else None
         return packet
 
@@ -175,11 +176,11 @@ class DelayLine(Generic[P]):
         return out
 
     def _next(self) -> deque[tuple[float, P]]:
-        """The queue whose first packet comes out next."""
+        """The queue whose first packet comes out next, while one is there that has overtaken."""
         ahead, waiting = self._ahead, self._waiting
         # A packet that overtakes is due when it enters. One that was due before may still be here, if nobody
         # has looked since.
-        return ahead if ahead and not (waiting and waiting[0][0] < ahead[0][0]) else waiting
+        return waiting if waiting and waiting[0][0] < ahead[0][0] else ahead
 
     def _draw(self, what: str) -> float:
         # Seeding with a string is the same in every process; hash() is not.
