@@ -20,10 +20,10 @@ from ecco_emu.bench.curve.learning import LearningFit, fit_learning, mean_curve
 from ecco_emu.bench.curve.recorded import RecordedRun, first_accuracies, read_runs, trained_students
 from ecco_emu.bench.curve.replay import Agreement, Replayed, between_runs, replay
 from ecco_emu.bench.curve.seeing import Character, SeeingFit, fit_seeing, scenes_of
-from ecco_emu.bench.curve.watched import Stream
+from ecco_emu.bench.curve.watched import WatchedStream
 from ecco_emu.scenario import schema
 from ecco_emu.study.tables import NOTHING, Table, number
-from ecco_emu.trainer.curve.fit import Fit, Learning, load_fit
+from ecco_emu.trainer.curve.fit import CurveFit, Learning, load_fit
 from ecco_emu.world.sketch.world import SketchWorld
 
 FADING = (1.0, 1.5, 2.0, 3.0, 4.0)
@@ -37,7 +37,7 @@ _HEAD = """\
 
 @dataclass(frozen=True, slots=True)
 class CurveReport:
-    fit: Fit
+    fit: CurveFit
     """With provenance and residuals."""
     learning: LearningFit
     seeing: SeeingFit
@@ -144,12 +144,12 @@ async def fit_curve(
 
 
 async def _with_fading(
-    fit: Fit,
+    fit: CurveFit,
     heard: Alarms,
     scenarios: Mapping[str, schema.Scenario],
     worlds: Mapping[str, SketchWorld],
     progress: Callable[[str], None],
-) -> Fit:
+) -> CurveFit:
     """With the value of ``fading`` that makes drift detectors about as quick as they were in the runs."""
     if not heard.delays_s:
         return fit
@@ -163,8 +163,11 @@ async def _with_fading(
 
 
 async def _with_familiarity(
-    fit: Fit, runs: Sequence[RecordedRun], worlds: Mapping[str, SketchWorld], progress: Callable[[str], None]
-) -> Fit:
+    fit: CurveFit,
+    runs: Sequence[RecordedRun],
+    worlds: Mapping[str, SketchWorld],
+    progress: Callable[[str], None],
+) -> CurveFit:
     """With the familiarity that gives first micro-windows the gains that they had in the runs."""
     progress("fitting how well jobs know the frames that they were trained on")
     ends = []
@@ -184,7 +187,7 @@ async def _with_familiarity(
 
 
 async def _alarms(
-    fit: Fit,
+    fit: CurveFit,
     scenarios: Mapping[str, schema.Scenario],
     worlds: Mapping[str, SketchWorld],
     seeds: Iterable[int],
@@ -196,11 +199,11 @@ async def _alarms(
     return found
 
 
-def _changed(fit: Fit, **learning: float) -> Fit:
+def _changed(fit: CurveFit, **learning: float) -> CurveFit:
     return fit.model_copy(update={"learning": fit.learning.model_copy(update=learning)})
 
 
-def as_yaml(fit: Fit) -> str:
+def as_yaml(fit: CurveFit) -> str:
     yaml = YAML(typ="safe", pure=True)
     yaml.default_flow_style = None
     yaml.width = 160
@@ -215,7 +218,7 @@ async def _streams(
     learning: LearningFit,
     file: Path | None,
     progress: Callable[[str], None],
-) -> list[Stream]:
+) -> list[WatchedStream]:
     if file is not None and (known := watched.read(file)) is not None:
         return known
     streams = await watched.watch(runs, learning.students, progress)
@@ -224,7 +227,7 @@ async def _streams(
     return streams
 
 
-def _forgotten(found: LearningFit, streams: Sequence[Stream]) -> Learning:
+def _forgotten(found: LearningFit, streams: Sequence[WatchedStream]) -> Learning:
     """How much of the first student's condition is left after training on others."""
     learning = found.learning
     first = next(each for each in streams if not each.steps)
@@ -238,7 +241,9 @@ def _forgotten(found: LearningFit, streams: Sequence[Stream]) -> Learning:
 # -- words --
 
 
-def _provenance(runs: Sequence[RecordedRun], streams: Sequence[Stream], seeds: int) -> dict[str, object]:
+def _provenance(
+    runs: Sequence[RecordedRun], streams: Sequence[WatchedStream], seeds: int
+) -> dict[str, object]:
     several: dict[tuple[str, int, str], int] = {}
     versions: set[str] = set()
     for run in runs:

@@ -26,7 +26,7 @@ from ecco_emu.server.measuring import REQUEST_FRAMES
 from ecco_emu.tasks.detection import Sample
 from ecco_emu.trainer.backend import NoSamplesError
 from ecco_emu.trainer.curve.backend import CurveBackend
-from ecco_emu.trainer.curve.fit import Fit
+from ecco_emu.trainer.curve.fit import CurveFit
 from ecco_emu.trainer.curve.student import first_student as first_of_fit
 from ecco_emu.world.sketch.world import SketchWorld
 
@@ -84,7 +84,7 @@ class Replayed:
         return self
 
 
-async def replay(run: RecordedRun, world: SketchWorld, fit: Fit, seed: int) -> Replayed:
+async def replay(run: RecordedRun, world: SketchWorld, fit: CurveFit, seed: int) -> Replayed:
     """``world`` is the run's, as sketches; it may serve several replays."""
     following = _Replay(run, world, fit, seed)
     await following.begin()
@@ -113,7 +113,7 @@ class _Allocator(GreedyAllocator):
 
 
 class _Replay:
-    def __init__(self, run: RecordedRun, world: SketchWorld, fit: Fit, seed: int) -> None:
+    def __init__(self, run: RecordedRun, world: SketchWorld, fit: CurveFit, seed: int) -> None:
         self.outcome = Replayed()
         self._scenario = run.scenario
         self._world = world

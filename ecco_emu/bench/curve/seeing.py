@@ -13,7 +13,7 @@ from typing import Self
 import numpy as np
 from scipy.optimize import brentq, minimize
 
-from ecco_emu.bench.curve.watched import FPS, LEAST_SCORE, SIZE, START_S, Stream
+from ecco_emu.bench.curve.watched import FPS, LEAST_SCORE, SIZE, START_S, WatchedStream
 from ecco_emu.control.drift import frame_confidence
 from ecco_emu.core.frames import Image
 from ecco_emu.core.ids import CameraId
@@ -27,7 +27,7 @@ from ecco_emu.tasks.detection import (
     mean_average_precision,
 )
 from ecco_emu.trainer.backend import LIVE_MIN_SCORE
-from ecco_emu.trainer.curve.fit import Fit, Learning, Seeing
+from ecco_emu.trainer.curve.fit import CurveFit, Learning, Seeing
 from ecco_emu.trainer.curve.model import CurveStudent
 from ecco_emu.trainer.curve.noise import Values
 from ecco_emu.trainer.curve.seeing import Seer
@@ -69,7 +69,7 @@ class Scene:
     truth: tuple[Labels, ...]
 
     @classmethod
-    def of(cls, stream: Stream) -> Self:
+    def of(cls, stream: WatchedStream) -> Self:
         times = tuple(START_S + place / FPS for place in range(len(stream.truth)))
         return cls(CameraId(f"view{stream.view}"), stream.condition, times, stream.truth)
 
@@ -139,13 +139,13 @@ class SeeingFit:
 
 
 def fit_seeing(
-    fit: Fit, streams: Sequence[Stream], scenes: Sequence[Scene], progress: Callable[[str], None]
+    fit: CurveFit, streams: Sequence[WatchedStream], scenes: Sequence[Scene], progress: Callable[[str], None]
 ) -> SeeingFit:
     """Noise and confidence from ``streams`` of real detections; levels on ``scenes`` of the sketched world.
 
     ``fit`` has the learning, and the values that the search begins with.
     """
-    groups: defaultdict[tuple[str, str], list[Stream]] = defaultdict(list)
+    groups: defaultdict[tuple[str, str], list[WatchedStream]] = defaultdict(list)
     for each in streams:
         if each.condition == each.own:
             groups[each.own, each.student].append(each)
@@ -184,12 +184,12 @@ def fit_seeing(
     return SeeingFit(learning, fitted.seeing, real, modelled)
 
 
-def simulate(fit: Fit, streams: Sequence[Stream], skill: float) -> Character:
+def simulate(fit: CurveFit, streams: Sequence[WatchedStream], skill: float) -> Character:
     """A student of this skill on the streams' frames."""
     return character((each.truth, _look(fit, Scene.of(each), each.student, skill)) for each in streams)
 
 
-def with_levels(fit: Fit, seeing: Seeing, scenes: Sequence[Scene]) -> Seeing:
+def with_levels(fit: CurveFit, seeing: Seeing, scenes: Sequence[Scene]) -> Seeing:
     """Noise with the levels that give students, on the average of these scenes, the mAP that is their
     skill."""
     scale = seeing.model_copy(update={"skills": (0.0, _TOP), "levels": (_LEAST, _MOST)})
@@ -204,7 +204,7 @@ def with_levels(fit: Fit, seeing: Seeing, scenes: Sequence[Scene]) -> Seeing:
     )
 
 
-def _calibrated(fit: Fit, seeing: Seeing, scenes: Sequence[Scene]) -> Fit:
+def _calibrated(fit: CurveFit, seeing: Seeing, scenes: Sequence[Scene]) -> CurveFit:
     """Levels on these scenes, and how much easier each condition's are than all of them together."""
     fitted = fit.model_copy(update={"seeing": with_levels(fit, seeing, scenes)})
     conditions = dict(fit.learning.conditions)
@@ -215,7 +215,7 @@ def _calibrated(fit: Fit, seeing: Seeing, scenes: Sequence[Scene]) -> Fit:
     return fitted.model_copy(update={"learning": fit.learning.model_copy(update={"conditions": conditions})})
 
 
-def _ease(fit: Fit, condition: str, scenes: Sequence[Scene]) -> float:
+def _ease(fit: CurveFit, condition: str, scenes: Sequence[Scene]) -> float:
     skill = fit.learning.curve(condition).most * _USUAL
 
     def off(ease: float) -> float:
@@ -232,7 +232,7 @@ def _without_ease(learning: Learning) -> Learning:
     return learning.model_copy(update={"conditions": curves})
 
 
-def _map(fit: Fit, scenes: Sequence[Scene], skill: float) -> float:
+def _map(fit: CurveFit, scenes: Sequence[Scene], skill: float) -> float:
     """The mean over scenes of a student's mAP."""
     return fmean(
         mean_average_precision(scene.truth, _look(fit, scene, "", skill)).map
@@ -240,7 +240,7 @@ def _map(fit: Fit, scenes: Sequence[Scene], skill: float) -> float:
     )
 
 
-def _look(fit: Fit, scene: Scene, student: str, skill: float) -> list[Detections]:
+def _look(fit: CurveFit, scene: Scene, student: str, skill: float) -> list[Detections]:
     def view(image: Image) -> View:
         place = int(image[0, 0, 0])
         t = scene.times[place]
@@ -342,9 +342,9 @@ def _distance(model: Character, real: Character) -> float:
 
 
 def _sure(
-    fit: Fit,
-    streams: Sequence[Stream],
-    groups: dict[tuple[str, str], list[Stream]],
+    fit: CurveFit,
+    streams: Sequence[WatchedStream],
+    groups: dict[tuple[str, str], list[WatchedStream]],
     real: dict[tuple[str, str], Character],
 ) -> Learning:
     """The sureness that gives students the confidence that they had, trained and not."""
@@ -363,11 +363,11 @@ def _sure(
     return fit.learning.model_copy(update={"conditions": curves})
 
 
-def _confidences(streams: Sequence[Stream]) -> list[float]:
+def _confidences(streams: Sequence[WatchedStream]) -> list[float]:
     return [_confidence(found) for each in streams for found in each.found]
 
 
-def _shift(fit: Fit, streams: Sequence[Stream], skill: float, confidence: float) -> float:
+def _shift(fit: CurveFit, streams: Sequence[WatchedStream], skill: float, confidence: float) -> float:
     """The logits that give a student of this skill this mean confidence on the streams' frames."""
     condition = streams[0].condition
 

@@ -29,7 +29,7 @@ from ecco_emu.trainer.backend import (
     UnknownModelError,
 )
 from ecco_emu.trainer.budget import DrawnStep, steps_within
-from ecco_emu.trainer.curve.fit import Fit
+from ecco_emu.trainer.curve.fit import CurveFit
 from ecco_emu.trainer.curve.model import CurveStudent, Taught, step_worth, taught
 from ecco_emu.trainer.curve.seeing import Seer
 from ecco_emu.trainer.curve.student import Students, to_bytes
@@ -77,7 +77,7 @@ class CurveBackend:
         seed: int,
         evidence_s: float = 20.0,
         view: Callable[[Image], View],
-        fit: Fit,
+        fit: CurveFit,
     ) -> None:
         self._section = section
         self._fit = fit

@@ -126,7 +126,7 @@ class Seeing(Strict):
     clutter_sd: NotNegative
 
 
-class Fit(Strict):
+class CurveFit(Strict):
     """A model of one student architecture in one kind of world."""
 
     version: Annotated[Whole, Field(ge=1, le=1)]
@@ -144,7 +144,7 @@ class Fit(Strict):
     """How far the model is from these runs."""
 
 
-def load_fit(path: str | Path | None = None) -> Fit:
+def load_fit(path: str | Path | None = None) -> CurveFit:
     """The fit at a path, or of that name in profiles/curve/; the shipped one by default.
 
     Raises ``ScenarioError``; what is wrong in the file is named with the file's path, line and column.
@@ -157,6 +157,6 @@ def load_fit(path: str | Path | None = None) -> Fit:
     if document.problems:
         raise ScenarioError("\n".join(map(str, document.problems)))
     try:
-        return Fit.model_validate(document.data)
+        return CurveFit.model_validate(document.data)
     except ValidationError as error:
-        raise ScenarioError("\n".join(map(str, wording.problems_of(error, document, Fit)))) from error
+        raise ScenarioError("\n".join(map(str, wording.problems_of(error, document, CurveFit)))) from error

@@ -28,7 +28,7 @@ from ecco_emu.core.frames import Image
 from ecco_emu.core.ids import CameraId
 from ecco_emu.tasks.detection import CLASSES, MAX_DETECTIONS, Detections, Labels
 from ecco_emu.trainer.curve import noise
-from ecco_emu.trainer.curve.fit import Fit, Learning, Seeing
+from ecco_emu.trainer.curve.fit import CurveFit, Learning, Seeing
 from ecco_emu.trainer.curve.model import CurveStudent, Skills, familiar_skill, skill_in
 from ecco_emu.trainer.curve.noise import Values
 from ecco_emu.world.sketch.picture import View
@@ -99,7 +99,7 @@ class _Seen(NamedTuple):
 class Seer:
     """Looks at sketches with students of the model. ``view`` tells what would be seen in one."""
 
-    def __init__(self, fit: Fit, seed: int, view: Callable[[Image], View]) -> None:
+    def __init__(self, fit: CurveFit, seed: int, view: Callable[[Image], View]) -> None:
         self._fit = fit
         self._seed = seed
         self._view = view

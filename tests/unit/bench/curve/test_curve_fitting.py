@@ -21,7 +21,7 @@ from ecco_emu.bench.curve.recorded import (
 )
 from ecco_emu.bench.curve.replay import between_runs, replay
 from ecco_emu.bench.curve.seeing import Scene, character, simulate, with_levels
-from ecco_emu.bench.curve.watched import Stream
+from ecco_emu.bench.curve.watched import WatchedStream
 from ecco_emu.core import events as ev
 from ecco_emu.core.errors import ScenarioError
 from ecco_emu.core.ids import CameraId
@@ -225,7 +225,7 @@ async def test_alarms_of_the_model(run: RecordedRun) -> None:
     assert all(0 <= delay <= alarms.LONGEST_S for each in modelled.delays_s.values() for delay in each)
 
 
-def stream(view: int = 0) -> Stream:
+def stream(view: int = 0) -> WatchedStream:
     """Cars that drive by, some of which were found."""
     truth, found = [], []
     for index in range(160):
@@ -234,7 +234,7 @@ def stream(view: int = 0) -> Stream:
         classes = np.array([0, 1, 2, 0])
         truth.append(Labels(boxes, classes))
         found.append(Detections(boxes[:2] + 1, np.array([0.9, 0.6], np.float32), classes[:2]))
-    return Stream(FOG, "fog", 12, "fog", view, tuple(truth), tuple(found))
+    return WatchedStream(FOG, "fog", 12, "fog", view, tuple(truth), tuple(found))
 
 
 def test_streams_come_back_from_their_file(tmp_path: Path) -> None:

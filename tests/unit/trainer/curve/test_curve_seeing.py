@@ -22,7 +22,7 @@ from ecco_emu.tasks.detection import (
 )
 from ecco_emu.trainer.backend import UnknownModelError
 from ecco_emu.trainer.curve.ahead import AheadSeer
-from ecco_emu.trainer.curve.fit import Fit
+from ecco_emu.trainer.curve.fit import CurveFit
 from ecco_emu.trainer.curve.inference import CurveInference
 from ecco_emu.trainer.curve.model import CurveStudent
 from ecco_emu.trainer.curve.seeing import Seer
@@ -54,7 +54,7 @@ def look(
     frames: range = FRAMES,
     camera: int = 0,
     size: tuple[int, int] | None = None,
-    fit: Fit | None = None,
+    fit: CurveFit | None = None,
     conditions: Mapping[str, float] = DAY,
 ) -> list[Detections]:
     seer = Seer(fit or shipped(), seed, Scenes({camera: conditions}).view)
