@@ -115,13 +115,14 @@ async def fit_curve(
     streams = await _streams(runs, learning, streams_file, progress)
     first = start.model_copy(update={"learning": _forgotten(learning, streams)})
     scenarios = {run.started.name: run.scenario for run in runs}
-    seeing = fit_seeing(first, streams, scenes_of(scenarios.values()), progress)
+    worlds = {name: SketchWorld(scenario) for name, scenario in scenarios.items()}
+    scenes = scenes_of((scenarios[name], world) for name, world in worlds.items())
+    seeing = fit_seeing(first, streams, scenes, progress)
     curves = seeing.learning.conditions
     unknown = mean_curve([curves[each.condition] for each in learning.students])
     fit = first.model_copy(
         update={"learning": seeing.learning.model_copy(update={"other": unknown}), "seeing": seeing.seeing}
     )
-    worlds = {name: SketchWorld(scenario) for name, scenario in scenarios.items()}
     heard = alarms.recorded(runs)
     fit = await _with_fading(fit, heard, scenarios, worlds, progress)
     fit = await _with_familiarity(fit, runs, worlds, progress)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
 from itertools import pairwise
 from statistics import fmean
@@ -51,6 +51,8 @@ _SEARCH_VIEWS = 2
 _SCENE_FRAMES = 20
 _EVERY, _WINDOW = 4, 8
 """A window of eight held-out frames, every fourth one."""
+SURE_GAINS = (0.25, 0.35, 0.45, 0.6, 0.8)
+"""Values of ``sure_gain`` that are tried."""
 _USUAL = 0.7
 """Part of the skill that training tends to, at which a condition's ease is found."""
 _LAG = round(FPS)
@@ -79,11 +81,10 @@ class Scene:
         return Scene(self.camera, self.condition, self.times[::step], self.truth[::step])
 
 
-def scenes_of(scenarios: Iterable[schema.Scenario]) -> list[Scene]:
+def scenes_of(worlds: Iterable[tuple[schema.Scenario, SketchWorld]]) -> list[Scene]:
     """What the cameras of these scenarios see, as far as it can be told without pictures."""
     found = []
-    for scenario in scenarios:
-        world = SketchWorld(scenario)
+    for scenario, world in worlds:
         for camera in scenario.cameras:
             name = CameraId(camera.id)
             end = scenario.windows.count * scenario.windows.length
@@ -178,10 +179,9 @@ def fit_seeing(
     )
     progress("fitting levels and confidence")
     fitted = _calibrated(fit, _at(fit.seeing, found.x), scenes)
-    learning = _sure(fitted, streams, groups, real)
-    fitted = fitted.model_copy(update={"learning": learning})
+    fitted = _sure_of_itself(fitted, streams, groups, real)
     modelled = {name: simulate(fitted, group, real[name].map) for name, group in groups.items()}
-    return SeeingFit(learning, fitted.seeing, real, modelled)
+    return SeeingFit(fitted.learning, fitted.seeing, real, modelled)
 
 
 def simulate(fit: CurveFit, streams: Sequence[WatchedStream], skill: float) -> Character:
@@ -298,7 +298,7 @@ def _correlation(values: Values, lag: int) -> float:
 
 # -- the search --
 
-_SEARCHED = ("object_sd", "frame_sd", "scene_sd", "memory_s", "box_error", "sure_gain")
+_SEARCHED = ("object_sd", "frame_sd", "scene_sd", "memory_s", "box_error")
 """Parameters that are found by trying, as logarithms."""
 
 
@@ -316,7 +316,7 @@ _WEIGHTS = Character(
     map=1 / 0.1,
     map50=1 / 0.1,
     confidence=0.0,
-    confidence_sd=1 / 0.35,
+    confidence_sd=0.0,
     correlation=1 / 0.1,
     correlation_1s=1 / 0.15,
     window_sd=1 / 0.25,
@@ -333,19 +333,45 @@ def _distance(model: Character, real: Character) -> float:
         if not weight:
             continue
         straight = field.name.startswith("correlation")
-        gap = one - other if straight else math.log(max(one, 1e-3) / max(other, 1e-3))
+        gap = one - other if straight else _ratio(one, other)
         total += min((gap * weight) ** 2, 9.0)  # one student that is unlike all others must not decide
     return total
+
+
+def _ratio(one: float, other: float) -> float:
+    """The logarithm of a ratio; figures of next to nothing count as alike."""
+    return math.log(max(one, 1e-3) / max(other, 1e-3))
 
 
 # -- confidence --
 
 
+def _sure_of_itself(
+    fit: CurveFit,
+    streams: Sequence[WatchedStream],
+    groups: Mapping[tuple[str, str], Sequence[WatchedStream]],
+    real: Mapping[tuple[str, str], Character],
+) -> CurveFit:
+    """Confidence with the level that students had, and about the deviation. No accuracy depends on it."""
+    tried = []
+    for gain in SURE_GAINS:
+        model = fit.model_copy(update={"seeing": fit.seeing.model_copy(update={"sure_gain": gain})})
+        model = model.model_copy(update={"learning": _sure(model, streams, groups, real)})
+        ratios = []
+        for name, group in groups.items():
+            seen = (
+                (each.truth, _look(model, Scene.of(each), each.student, real[name].map)) for each in group
+            )
+            ratios.append(_ratio(_roughly(seen).confidence_sd, real[name].confidence_sd))
+        tried.append((abs(fmean(ratios)), model))
+    return min(tried, key=lambda each: each[0])[1]
+
+
 def _sure(
     fit: CurveFit,
     streams: Sequence[WatchedStream],
-    groups: dict[tuple[str, str], list[WatchedStream]],
-    real: dict[tuple[str, str], Character],
+    groups: Mapping[tuple[str, str], Sequence[WatchedStream]],
+    real: Mapping[tuple[str, str], Character],
 ) -> Learning:
     """The sureness that gives students the confidence that they had, trained and not."""
     first = next(each for each in streams if each.steps == 0).student
