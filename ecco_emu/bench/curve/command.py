@@ -29,7 +29,7 @@ from ecco_emu.world.sketch.world import SketchWorld
 FADING = (1.0, 1.5, 2.0, 3.0, 4.0)
 """Values of ``fading`` that are tried."""
 _HEAD = """\
-# How accurate students of {student} become, and what they find: a fit of the trainer 'curve'. It was made by
+# Accuracy and detections of students that begin as {student}: a fit of the trainer 'curve'. It was made by
 # 'ecco-emu bench curve'. Parameters are described in ecco_emu/trainer/curve/fit.py, formulas in
 # docs/notes/curve.md.
 """
@@ -69,7 +69,7 @@ class CurveReport:
         chance = number(self.real.chance / max(1, self.real.of) * 100)
         notes = (
             f"Two real runs of one scenario and seed agree in {self.real.same} of {self.real.of} "
-            f"micro-windows with a choice (by chance {chance} %). They differ in what happened before, too; "
+            f"micro-windows with a choice (by chance {chance} %). Their histories differ; "
             "the model is asked with the run's own history.",
         )
         headings = (

@@ -82,7 +82,7 @@ class Scene:
 
 
 def scenes_of(worlds: Iterable[tuple[schema.Scenario, SketchWorld]]) -> list[Scene]:
-    """What the cameras of these scenarios see, as far as it can be told without pictures."""
+    """The views of these scenarios' cameras, as far as they can be told without pictures."""
     found = []
     for scenario, world in worlds:
         for camera in scenario.cameras:

@@ -46,7 +46,7 @@ WEATHERS: tuple[Weather, ...] = get_args(Weather)
 
 @dataclass(frozen=True, slots=True)
 class WatchedStream:
-    """What a student found in a still camera's frames under one condition, ``FPS`` of them a second."""
+    """A student's detections in a still camera's frames under one condition, ``FPS`` of them a second."""
 
     student: str
     own: str

@@ -18,7 +18,7 @@ from ecco_emu.world.sketch.picture import View
 class CurveInference:
     """Has the calls of ``trainer.client.InferenceClient``; each returns at once.
 
-    ``view`` tells what would be seen in a sketch, also in one of a frame that is still to come.
+    ``view`` gives the content of a sketch, also of a frame that is still to come.
     """
 
     def __init__(self, *, view: Callable[[Image], View], fit: CurveFit, seed: int) -> None:

@@ -1,4 +1,4 @@
-"""What a student of the model would report in pictures: boxes and scores, with noise as a real student's.
+"""The detections of the model's students in pictures: boxes and scores, with noise as a real student's.
 
 An object's score comes from its *logit*, a sum of
 
@@ -97,7 +97,7 @@ class _Seen(NamedTuple):
 
 
 class Seer:
-    """Looks at sketches with students of the model. ``view`` tells what would be seen in one."""
+    """Looks at sketches with students of the model. ``view`` gives the content of one."""
 
     def __init__(self, fit: CurveFit, seed: int, view: Callable[[Image], View]) -> None:
         self._fit = fit
