@@ -14,7 +14,7 @@ from ecco_emu.core import events as ev
 from ecco_emu.core.ids import CameraId
 from ecco_emu.scenario import schema
 from ecco_emu.trainer.backend import LIVE_MIN_SCORE
-from ecco_emu.trainer.curve.fit import Fit
+from ecco_emu.trainer.curve.fit import CurveFit
 from ecco_emu.trainer.curve.seeing import Seer
 from ecco_emu.trainer.curve.student import first_student, load
 from ecco_emu.world.sketch.world import SketchWorld
@@ -74,7 +74,7 @@ def recorded(runs: Sequence[RecordedRun]) -> Alarms:
     return found
 
 
-async def modelled(scenario: schema.Scenario, world: SketchWorld, fit: Fit, seed: int) -> Alarms:
+async def modelled(scenario: schema.Scenario, world: SketchWorld, fit: CurveFit, seed: int) -> Alarms:
     """The scenario's cameras, looking as they do in a run until their first change is noticed or missed."""
     found = Alarms()
     if scenario.drift.detector == "oracle":

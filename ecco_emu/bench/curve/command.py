@@ -20,16 +20,16 @@ from ecco_emu.bench.curve.learning import LearningFit, fit_learning, mean_curve
 from ecco_emu.bench.curve.recorded import RecordedRun, first_accuracies, read_runs, trained_students
 from ecco_emu.bench.curve.replay import Agreement, Replayed, between_runs, replay
 from ecco_emu.bench.curve.seeing import Character, SeeingFit, fit_seeing, scenes_of
-from ecco_emu.bench.curve.watched import Stream
+from ecco_emu.bench.curve.watched import WatchedStream
 from ecco_emu.scenario import schema
 from ecco_emu.study.tables import NOTHING, Table, number
-from ecco_emu.trainer.curve.fit import Fit, Learning, load_fit
+from ecco_emu.trainer.curve.fit import CurveFit, Learning, load_fit
 from ecco_emu.world.sketch.world import SketchWorld
 
 FADING = (1.0, 1.5, 2.0, 3.0, 4.0)
 """Values of ``fading`` that are tried."""
 _HEAD = """\
-# How accurate students of {student} become, and what they find: a fit of the trainer 'curve'. It was made by
+# Accuracy and detections of students that begin as {student}: a fit of the trainer 'curve'. It was made by
 # 'ecco-emu bench curve'. Parameters are described in ecco_emu/trainer/curve/fit.py, formulas in
 # docs/notes/curve.md.
 """
@@ -37,7 +37,7 @@ _HEAD = """\
 
 @dataclass(frozen=True, slots=True)
 class CurveReport:
-    fit: Fit
+    fit: CurveFit
     """With provenance and residuals."""
     learning: LearningFit
     seeing: SeeingFit
@@ -69,7 +69,7 @@ class CurveReport:
         chance = number(self.real.chance / max(1, self.real.of) * 100)
         notes = (
             f"Two real runs of one scenario and seed agree in {self.real.same} of {self.real.of} "
-            f"micro-windows with a choice (by chance {chance} %). They differ in what happened before, too; "
+            f"micro-windows with a choice (by chance {chance} %). Their histories differ; "
             "the model is asked with the run's own history.",
         )
         headings = (
@@ -115,13 +115,14 @@ async def fit_curve(
     streams = await _streams(runs, learning, streams_file, progress)
     first = start.model_copy(update={"learning": _forgotten(learning, streams)})
     scenarios = {run.started.name: run.scenario for run in runs}
-    seeing = fit_seeing(first, streams, scenes_of(scenarios.values()), progress)
+    worlds = {name: SketchWorld(scenario) for name, scenario in scenarios.items()}
+    scenes = scenes_of((scenarios[name], world) for name, world in worlds.items())
+    seeing = fit_seeing(first, streams, scenes, progress)
     curves = seeing.learning.conditions
     unknown = mean_curve([curves[each.condition] for each in learning.students])
     fit = first.model_copy(
         update={"learning": seeing.learning.model_copy(update={"other": unknown}), "seeing": seeing.seeing}
     )
-    worlds = {name: SketchWorld(scenario) for name, scenario in scenarios.items()}
     heard = alarms.recorded(runs)
     fit = await _with_fading(fit, heard, scenarios, worlds, progress)
     fit = await _with_familiarity(fit, runs, worlds, progress)
@@ -144,12 +145,12 @@ async def fit_curve(
 
 
 async def _with_fading(
-    fit: Fit,
+    fit: CurveFit,
     heard: Alarms,
     scenarios: Mapping[str, schema.Scenario],
     worlds: Mapping[str, SketchWorld],
     progress: Callable[[str], None],
-) -> Fit:
+) -> CurveFit:
     """With the value of ``fading`` that makes drift detectors about as quick as they were in the runs."""
     if not heard.delays_s:
         return fit
@@ -163,8 +164,11 @@ async def _with_fading(
 
 
 async def _with_familiarity(
-    fit: Fit, runs: Sequence[RecordedRun], worlds: Mapping[str, SketchWorld], progress: Callable[[str], None]
-) -> Fit:
+    fit: CurveFit,
+    runs: Sequence[RecordedRun],
+    worlds: Mapping[str, SketchWorld],
+    progress: Callable[[str], None],
+) -> CurveFit:
     """With the familiarity that gives first micro-windows the gains that they had in the runs."""
     progress("fitting how well jobs know the frames that they were trained on")
     ends = []
@@ -184,7 +188,7 @@ async def _with_familiarity(
 
 
 async def _alarms(
-    fit: Fit,
+    fit: CurveFit,
     scenarios: Mapping[str, schema.Scenario],
     worlds: Mapping[str, SketchWorld],
     seeds: Iterable[int],
@@ -196,11 +200,11 @@ async def _alarms(
     return found
 
 
-def _changed(fit: Fit, **learning: float) -> Fit:
+def _changed(fit: CurveFit, **learning: float) -> CurveFit:
     return fit.model_copy(update={"learning": fit.learning.model_copy(update=learning)})
 
 
-def as_yaml(fit: Fit) -> str:
+def as_yaml(fit: CurveFit) -> str:
     yaml = YAML(typ="safe", pure=True)
     yaml.default_flow_style = None
     yaml.width = 160
@@ -215,7 +219,7 @@ async def _streams(
     learning: LearningFit,
     file: Path | None,
     progress: Callable[[str], None],
-) -> list[Stream]:
+) -> list[WatchedStream]:
     if file is not None and (known := watched.read(file)) is not None:
         return known
     streams = await watched.watch(runs, learning.students, progress)
@@ -224,7 +228,7 @@ async def _streams(
     return streams
 
 
-def _forgotten(found: LearningFit, streams: Sequence[Stream]) -> Learning:
+def _forgotten(found: LearningFit, streams: Sequence[WatchedStream]) -> Learning:
     """How much of the first student's condition is left after training on others."""
     learning = found.learning
     first = next(each for each in streams if not each.steps)
@@ -238,7 +242,9 @@ def _forgotten(found: LearningFit, streams: Sequence[Stream]) -> Learning:
 # -- words --
 
 
-def _provenance(runs: Sequence[RecordedRun], streams: Sequence[Stream], seeds: int) -> dict[str, object]:
+def _provenance(
+    runs: Sequence[RecordedRun], streams: Sequence[WatchedStream], seeds: int
+) -> dict[str, object]:
     several: dict[tuple[str, int, str], int] = {}
     versions: set[str] = set()
     for run in runs:

@@ -41,7 +41,7 @@ class LearningFit:
 def fit_learning(
     students: Sequence[TrainedStudent], first: Mapping[str, float], base: Learning
 ) -> LearningFit:
-    """``first`` has the first student's mAP by condition, ``base`` what measured students do not tell:
+    """``first`` has the first student's mAP by condition, ``base`` the rest, which no measured student tells:
     forgetting, resolution, repetition, confidence.
 
     A scenario's scenes may be easier or harder than others under a condition; that is fitted beside the
@@ -65,7 +65,7 @@ def fit_learning(
                 "steepness": round(steepness, 4),
             }
         )
-    for name in first.keys() - set(conditions):  # never trained here, as the day: what is known of it stays
+    for name in first.keys() - set(conditions):  # never trained here, as the day: its curve stays
         most = max(curves[name].most, first[name] + 0.02) if name in curves else first[name] + 0.02
         curves[name] = base.curve(name).model_copy(update={"first": round(first[name], 4), "most": most})
     predicted = problem.predicted(found)
@@ -119,7 +119,7 @@ def mean_curve(curves: Sequence[LearningCurve]) -> LearningCurve:
 
 
 def _luck(students: Sequence[TrainedStudent], predicted: Values, curves: dict[str, LearningCurve]) -> float:
-    """How far students are from the curve, in logarithms of training, beyond what measuring explains."""
+    """How far students are from the curve, in logarithms of training, beyond the noise of measuring."""
     spread = []
     for student, expected in zip(students, predicted.tolist(), strict=True):
         curve = curves[student.condition]

@@ -26,7 +26,7 @@ from ecco_emu.server.measuring import REQUEST_FRAMES
 from ecco_emu.tasks.detection import Sample
 from ecco_emu.trainer.backend import NoSamplesError
 from ecco_emu.trainer.curve.backend import CurveBackend
-from ecco_emu.trainer.curve.fit import Fit
+from ecco_emu.trainer.curve.fit import CurveFit
 from ecco_emu.trainer.curve.student import first_student as first_of_fit
 from ecco_emu.world.sketch.world import SketchWorld
 
@@ -59,7 +59,7 @@ class Agreement:
 
 @dataclass
 class Replayed:
-    """What came of one or several replays."""
+    """The outcome of one or several replays."""
 
     allocation: Agreement = field(default_factory=Agreement)
     """Who trained next, where there was a choice."""
@@ -70,7 +70,7 @@ class Replayed:
     before: list[tuple[float, float]] = field(default_factory=list)
     """mAP that the server measured before a micro-window: in the run, and in the model."""
     gains: list[tuple[float, float]] = field(default_factory=list)
-    """What the micro-window changed in it."""
+    """By how much the micro-window changed it."""
     first_gains: list[tuple[float, float]] = field(default_factory=list)
     """The same of each job's first one, on frames that it was mostly trained on."""
 
@@ -84,7 +84,7 @@ class Replayed:
         return self
 
 
-async def replay(run: RecordedRun, world: SketchWorld, fit: Fit, seed: int) -> Replayed:
+async def replay(run: RecordedRun, world: SketchWorld, fit: CurveFit, seed: int) -> Replayed:
     """``world`` is the run's, as sketches; it may serve several replays."""
     following = _Replay(run, world, fit, seed)
     await following.begin()
@@ -113,7 +113,7 @@ class _Allocator(GreedyAllocator):
 
 
 class _Replay:
-    def __init__(self, run: RecordedRun, world: SketchWorld, fit: Fit, seed: int) -> None:
+    def __init__(self, run: RecordedRun, world: SketchWorld, fit: CurveFit, seed: int) -> None:
         self.outcome = Replayed()
         self._scenario = run.scenario
         self._world = world
@@ -144,7 +144,7 @@ class _Replay:
         await self._backend.add_model(model_hash(weights), weights)
 
     async def follow(self, event: ev.AnyEvent) -> None:
-        # a window's end shows in what follows from it
+        # a window's end shows in its consequences
         if isinstance(event, ev.JobLeft | ev.JobEnded | ev.StudentSent | ev.WindowEnded):
             await self._reach(event.t)
         match event:
@@ -379,8 +379,8 @@ def _leaving(events: Iterable[ev.AnyEvent]) -> set[tuple[JobId, CameraId, int]]:
 
 
 def between_runs(runs: Sequence[RecordedRun]) -> Agreement:
-    """How often two runs of one scenario and seed gave a micro-window to the same cameras: what repeating the
-    real thing gives, beside which the model's agreement has to be seen."""
+    """How often two runs of one scenario and seed gave a micro-window to the same cameras: the
+    agreement of the real thing with itself, beside which the model's has to be seen."""
     outcome = Agreement()
     tables = [(_name(run), _given(run)) for run in runs if run.scenario.policy.name == "ecco"]
     for place, (name, one) in enumerate(tables):

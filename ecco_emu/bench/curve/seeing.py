@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
 from itertools import pairwise
 from statistics import fmean
@@ -13,7 +13,7 @@ from typing import Self
 import numpy as np
 from scipy.optimize import brentq, minimize
 
-from ecco_emu.bench.curve.watched import FPS, LEAST_SCORE, SIZE, START_S, Stream
+from ecco_emu.bench.curve.watched import FPS, LEAST_SCORE, SIZE, START_S, WatchedStream
 from ecco_emu.control.drift import frame_confidence
 from ecco_emu.core.frames import Image
 from ecco_emu.core.ids import CameraId
@@ -27,7 +27,7 @@ from ecco_emu.tasks.detection import (
     mean_average_precision,
 )
 from ecco_emu.trainer.backend import LIVE_MIN_SCORE
-from ecco_emu.trainer.curve.fit import Fit, Learning, Seeing
+from ecco_emu.trainer.curve.fit import CurveFit, Learning, Seeing
 from ecco_emu.trainer.curve.model import CurveStudent
 from ecco_emu.trainer.curve.noise import Values
 from ecco_emu.trainer.curve.seeing import Seer
@@ -51,6 +51,8 @@ _SEARCH_VIEWS = 2
 _SCENE_FRAMES = 20
 _EVERY, _WINDOW = 4, 8
 """A window of eight held-out frames, every fourth one."""
+SURE_GAINS = (0.25, 0.35, 0.45, 0.6, 0.8)
+"""Values of ``sure_gain`` that are tried."""
 _USUAL = 0.7
 """Part of the skill that training tends to, at which a condition's ease is found."""
 _LAG = round(FPS)
@@ -69,7 +71,7 @@ class Scene:
     truth: tuple[Labels, ...]
 
     @classmethod
-    def of(cls, stream: Stream) -> Self:
+    def of(cls, stream: WatchedStream) -> Self:
         times = tuple(START_S + place / FPS for place in range(len(stream.truth)))
         return cls(CameraId(f"view{stream.view}"), stream.condition, times, stream.truth)
 
@@ -79,11 +81,10 @@ class Scene:
         return Scene(self.camera, self.condition, self.times[::step], self.truth[::step])
 
 
-def scenes_of(scenarios: Iterable[schema.Scenario]) -> list[Scene]:
-    """What the cameras of these scenarios see, as far as it can be told without pictures."""
+def scenes_of(worlds: Iterable[tuple[schema.Scenario, SketchWorld]]) -> list[Scene]:
+    """The views of these scenarios' cameras, as far as they can be told without pictures."""
     found = []
-    for scenario in scenarios:
-        world = SketchWorld(scenario)
+    for scenario, world in worlds:
         for camera in scenario.cameras:
             name = CameraId(camera.id)
             end = scenario.windows.count * scenario.windows.length
@@ -139,13 +140,13 @@ class SeeingFit:
 
 
 def fit_seeing(
-    fit: Fit, streams: Sequence[Stream], scenes: Sequence[Scene], progress: Callable[[str], None]
+    fit: CurveFit, streams: Sequence[WatchedStream], scenes: Sequence[Scene], progress: Callable[[str], None]
 ) -> SeeingFit:
     """Noise and confidence from ``streams`` of real detections; levels on ``scenes`` of the sketched world.
 
     ``fit`` has the learning, and the values that the search begins with.
     """
-    groups: defaultdict[tuple[str, str], list[Stream]] = defaultdict(list)
+    groups: defaultdict[tuple[str, str], list[WatchedStream]] = defaultdict(list)
     for each in streams:
         if each.condition == each.own:
             groups[each.own, each.student].append(each)
@@ -178,18 +179,17 @@ def fit_seeing(
     )
     progress("fitting levels and confidence")
     fitted = _calibrated(fit, _at(fit.seeing, found.x), scenes)
-    learning = _sure(fitted, streams, groups, real)
-    fitted = fitted.model_copy(update={"learning": learning})
+    fitted = _sure_of_itself(fitted, streams, groups, real)
     modelled = {name: simulate(fitted, group, real[name].map) for name, group in groups.items()}
-    return SeeingFit(learning, fitted.seeing, real, modelled)
+    return SeeingFit(fitted.learning, fitted.seeing, real, modelled)
 
 
-def simulate(fit: Fit, streams: Sequence[Stream], skill: float) -> Character:
+def simulate(fit: CurveFit, streams: Sequence[WatchedStream], skill: float) -> Character:
     """A student of this skill on the streams' frames."""
     return character((each.truth, _look(fit, Scene.of(each), each.student, skill)) for each in streams)
 
 
-def with_levels(fit: Fit, seeing: Seeing, scenes: Sequence[Scene]) -> Seeing:
+def with_levels(fit: CurveFit, seeing: Seeing, scenes: Sequence[Scene]) -> Seeing:
     """Noise with the levels that give students, on the average of these scenes, the mAP that is their
     skill."""
     scale = seeing.model_copy(update={"skills": (0.0, _TOP), "levels": (_LEAST, _MOST)})
@@ -204,7 +204,7 @@ def with_levels(fit: Fit, seeing: Seeing, scenes: Sequence[Scene]) -> Seeing:
     )
 
 
-def _calibrated(fit: Fit, seeing: Seeing, scenes: Sequence[Scene]) -> Fit:
+def _calibrated(fit: CurveFit, seeing: Seeing, scenes: Sequence[Scene]) -> CurveFit:
     """Levels on these scenes, and how much easier each condition's are than all of them together."""
     fitted = fit.model_copy(update={"seeing": with_levels(fit, seeing, scenes)})
     conditions = dict(fit.learning.conditions)
@@ -215,7 +215,7 @@ def _calibrated(fit: Fit, seeing: Seeing, scenes: Sequence[Scene]) -> Fit:
     return fitted.model_copy(update={"learning": fit.learning.model_copy(update={"conditions": conditions})})
 
 
-def _ease(fit: Fit, condition: str, scenes: Sequence[Scene]) -> float:
+def _ease(fit: CurveFit, condition: str, scenes: Sequence[Scene]) -> float:
     skill = fit.learning.curve(condition).most * _USUAL
 
     def off(ease: float) -> float:
@@ -232,7 +232,7 @@ def _without_ease(learning: Learning) -> Learning:
     return learning.model_copy(update={"conditions": curves})
 
 
-def _map(fit: Fit, scenes: Sequence[Scene], skill: float) -> float:
+def _map(fit: CurveFit, scenes: Sequence[Scene], skill: float) -> float:
     """The mean over scenes of a student's mAP."""
     return fmean(
         mean_average_precision(scene.truth, _look(fit, scene, "", skill)).map
@@ -240,7 +240,7 @@ def _map(fit: Fit, scenes: Sequence[Scene], skill: float) -> float:
     )
 
 
-def _look(fit: Fit, scene: Scene, student: str, skill: float) -> list[Detections]:
+def _look(fit: CurveFit, scene: Scene, student: str, skill: float) -> list[Detections]:
     def view(image: Image) -> View:
         place = int(image[0, 0, 0])
         t = scene.times[place]
@@ -298,7 +298,7 @@ def _correlation(values: Values, lag: int) -> float:
 
 # -- the search --
 
-_SEARCHED = ("object_sd", "frame_sd", "scene_sd", "memory_s", "box_error", "sure_gain")
+_SEARCHED = ("object_sd", "frame_sd", "scene_sd", "memory_s", "box_error")
 """Parameters that are found by trying, as logarithms."""
 
 
@@ -316,7 +316,7 @@ _WEIGHTS = Character(
     map=1 / 0.1,
     map50=1 / 0.1,
     confidence=0.0,
-    confidence_sd=1 / 0.35,
+    confidence_sd=0.0,
     correlation=1 / 0.1,
     correlation_1s=1 / 0.15,
     window_sd=1 / 0.25,
@@ -333,19 +333,45 @@ def _distance(model: Character, real: Character) -> float:
         if not weight:
             continue
         straight = field.name.startswith("correlation")
-        gap = one - other if straight else math.log(max(one, 1e-3) / max(other, 1e-3))
+        gap = one - other if straight else _ratio(one, other)
         total += min((gap * weight) ** 2, 9.0)  # one student that is unlike all others must not decide
     return total
+
+
+def _ratio(one: float, other: float) -> float:
+    """The logarithm of a ratio; figures of next to nothing count as alike."""
+    return math.log(max(one, 1e-3) / max(other, 1e-3))
 
 
 # -- confidence --
 
 
+def _sure_of_itself(
+    fit: CurveFit,
+    streams: Sequence[WatchedStream],
+    groups: Mapping[tuple[str, str], Sequence[WatchedStream]],
+    real: Mapping[tuple[str, str], Character],
+) -> CurveFit:
+    """Confidence with the level that students had, and about the deviation. No accuracy depends on it."""
+    tried = []
+    for gain in SURE_GAINS:
+        model = fit.model_copy(update={"seeing": fit.seeing.model_copy(update={"sure_gain": gain})})
+        model = model.model_copy(update={"learning": _sure(model, streams, groups, real)})
+        ratios = []
+        for name, group in groups.items():
+            seen = (
+                (each.truth, _look(model, Scene.of(each), each.student, real[name].map)) for each in group
+            )
+            ratios.append(_ratio(_roughly(seen).confidence_sd, real[name].confidence_sd))
+        tried.append((abs(fmean(ratios)), model))
+    return min(tried, key=lambda each: each[0])[1]
+
+
 def _sure(
-    fit: Fit,
-    streams: Sequence[Stream],
-    groups: dict[tuple[str, str], list[Stream]],
-    real: dict[tuple[str, str], Character],
+    fit: CurveFit,
+    streams: Sequence[WatchedStream],
+    groups: Mapping[tuple[str, str], Sequence[WatchedStream]],
+    real: Mapping[tuple[str, str], Character],
 ) -> Learning:
     """The sureness that gives students the confidence that they had, trained and not."""
     first = next(each for each in streams if each.steps == 0).student
@@ -363,11 +389,11 @@ def _sure(
     return fit.learning.model_copy(update={"conditions": curves})
 
 
-def _confidences(streams: Sequence[Stream]) -> list[float]:
+def _confidences(streams: Sequence[WatchedStream]) -> list[float]:
     return [_confidence(found) for each in streams for found in each.found]
 
 
-def _shift(fit: Fit, streams: Sequence[Stream], skill: float, confidence: float) -> float:
+def _shift(fit: CurveFit, streams: Sequence[WatchedStream], skill: float, confidence: float) -> float:
     """The logits that give a student of this skill this mean confidence on the streams' frames."""
     condition = streams[0].condition
 

@@ -45,8 +45,8 @@ WEATHERS: tuple[Weather, ...] = get_args(Weather)
 
 
 @dataclass(frozen=True, slots=True)
-class Stream:
-    """What a student found in a still camera's frames under one condition, ``FPS`` of them a second."""
+class WatchedStream:
+    """A student's detections in a still camera's frames under one condition, ``FPS`` of them a second."""
 
     student: str
     own: str
@@ -65,7 +65,7 @@ class Stream:
 
 async def watch(
     runs: Sequence[RecordedRun], students: Sequence[TrainedStudent], progress: Callable[[str], None]
-) -> list[Stream]:
+) -> list[WatchedStream]:
     """Renders and looks: some minutes on one core."""
     chosen = _choose(runs, students)
     scenario = runs[0].scenario
@@ -91,7 +91,7 @@ async def watch(
                         model, [image for image, _ in shown], min_score=LEAST_SCORE
                     )
                     truth = tuple(labels for _, labels in shown)
-                    streams.append(Stream(model, own, steps, weather, place, truth, tuple(found)))
+                    streams.append(WatchedStream(model, own, steps, weather, place, truth, tuple(found)))
             await inference.remove_model(model)
     finally:
         await inference.close()
@@ -140,7 +140,7 @@ def _spread(several: Sequence[T], count: int) -> list[T]:
     return [several[round(place * (len(several) - 1) / (count - 1))] for place in range(count)]
 
 
-def save(streams: Sequence[Stream], path: Path) -> None:
+def save(streams: Sequence[WatchedStream], path: Path) -> None:
     """Writes streams to an npz file."""
     arrays: dict[str, Any] = {}
     heads = []
@@ -156,7 +156,7 @@ def save(streams: Sequence[Stream], path: Path) -> None:
     np.savez_compressed(path, heads=json.dumps(heads), **arrays)
 
 
-def read(path: Path) -> list[Stream] | None:
+def read(path: Path) -> list[WatchedStream] | None:
     """The streams in a file that ``save`` wrote; None if there is no file.
 
     Raises ``ScenarioError`` for any other file.
@@ -170,7 +170,7 @@ def read(path: Path) -> list[Stream] | None:
         raise ScenarioError(f"{path} is no file of streams: {error}") from error
 
 
-def _stream(file: Any, number: int, head: list[Any]) -> Stream:
+def _stream(file: Any, number: int, head: list[Any]) -> WatchedStream:
     def parts(name: str, counts: str) -> list[Any]:
         ends = np.cumsum(file[f"{number} {counts}"])[:-1]
         return np.split(file[f"{number} {name}"], ends)
@@ -188,4 +188,4 @@ def _stream(file: Any, number: int, head: list[Any]) -> Stream:
         )
     ]
     student, own, steps, condition, view = head
-    return Stream(student, own, steps, condition, view, tuple(truth), tuple(found))
+    return WatchedStream(student, own, steps, condition, view, tuple(truth), tuple(found))

@@ -1,8 +1,8 @@
 """Looks at several frames of a camera at once, though it asks for one after the other.
 
 A look at one frame costs ten times as much as one of many that are looked at together, and a hundred cameras
-look at hundreds of frames a second. What a student finds in a sketch follows from the sketch alone, so the
-next ones can be looked at before they are asked for.
+look at hundreds of frames a second. A student's detections in a sketch follow from the sketch alone, so
+the next ones can be looked at before they are asked for.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ from ecco_emu.trainer.backend import (
     UnknownModelError,
 )
 from ecco_emu.trainer.budget import DrawnStep, steps_within
-from ecco_emu.trainer.curve.fit import Fit
+from ecco_emu.trainer.curve.fit import CurveFit
 from ecco_emu.trainer.curve.model import CurveStudent, Taught, step_worth, taught
 from ecco_emu.trainer.curve.seeing import Seer
 from ecco_emu.trainer.curve.student import Students, to_bytes
@@ -66,8 +66,8 @@ class _Job:
 class CurveBackend:
     """Implements ``TrainerBackend``; all calls return at once, and no time is ever measured.
 
-    ``evidence_s`` is the age in emulated seconds up to which a frame is evidence. ``view`` tells what would
-    be seen in a sketch.
+    ``evidence_s`` is the age in emulated seconds up to which a frame is evidence. ``view`` gives the
+    content of a sketch.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class CurveBackend:
         seed: int,
         evidence_s: float = 20.0,
         view: Callable[[Image], View],
-        fit: Fit,
+        fit: CurveFit,
     ) -> None:
         self._section = section
         self._fit = fit
@@ -198,7 +198,7 @@ class CurveBackend:
         return self._seer.detect(self._student(subject), images, None, MIN_SCORE, draws)
 
     def _lesson(self, drawn: Sequence[DrawnStep], views: Mapping[FrameName, View]) -> dict[str, Taught]:
-        """What these steps teach of each condition."""
+        """These steps as training on each condition."""
         steps: defaultdict[str, float] = defaultdict(float)
         images: defaultdict[str, float] = defaultdict(float)
         samples: defaultdict[str, float] = defaultdict(float)

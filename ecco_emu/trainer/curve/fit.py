@@ -51,7 +51,7 @@ class LearningCurve(Strict):
 
 
 class Learning(Strict):
-    """What a micro-window does to skills. Steps are of one reference image."""
+    """The effect of a micro-window on skills. Steps are of one reference image."""
 
     conditions: Annotated[dict[str, LearningCurve], Field(min_length=1)]
     """By the condition's name. A condition that is not here is learnt as ``other``."""
@@ -126,7 +126,7 @@ class Seeing(Strict):
     clutter_sd: NotNegative
 
 
-class Fit(Strict):
+class CurveFit(Strict):
     """A model of one student architecture in one kind of world."""
 
     version: Annotated[Whole, Field(ge=1, le=1)]
@@ -135,7 +135,7 @@ class Fit(Strict):
     input_size: tuple[Annotated[Whole, Field(ge=32)], Annotated[Whole, Field(ge=32)]]
     """Width and height of the pictures that a student is given, in pixels."""
     file_bytes: Annotated[Whole, Field(ge=1000, le=6_000_000)]
-    """Size of a student's file: what the network has to carry."""
+    """Size of a student's file, which the network has to carry."""
     learning: Learning
     seeing: Seeing
     provenance: dict[str, object] = Field(default_factory=dict)
@@ -144,10 +144,10 @@ class Fit(Strict):
     """How far the model is from these runs."""
 
 
-def load_fit(path: str | Path | None = None) -> Fit:
+def load_fit(path: str | Path | None = None) -> CurveFit:
     """The fit at a path, or of that name in profiles/curve/; the shipped one by default.
 
-    Raises ``ScenarioError``; what is wrong in the file is named with the file's path, line and column.
+    Raises ``ScenarioError``; every mistake in the file is named with the file's path, line and column.
     """
     found = curve_path(str(path) if path is not None else SHIPPED)
     text, problem = read_text(found)
@@ -157,6 +157,6 @@ def load_fit(path: str | Path | None = None) -> Fit:
     if document.problems:
         raise ScenarioError("\n".join(map(str, document.problems)))
     try:
-        return Fit.model_validate(document.data)
+        return CurveFit.model_validate(document.data)
     except ValidationError as error:
-        raise ScenarioError("\n".join(map(str, wording.problems_of(error, document, Fit)))) from error
+        raise ScenarioError("\n".join(map(str, wording.problems_of(error, document, CurveFit)))) from error

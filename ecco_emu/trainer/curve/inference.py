@@ -9,7 +9,7 @@ from ecco_emu.core.ids import ModelHash
 from ecco_emu.tasks.detection import Detections
 from ecco_emu.trainer.backend import LIVE_MIN_SCORE
 from ecco_emu.trainer.curve.ahead import AheadSeer
-from ecco_emu.trainer.curve.fit import Fit
+from ecco_emu.trainer.curve.fit import CurveFit
 from ecco_emu.trainer.curve.seeing import Seer
 from ecco_emu.trainer.curve.student import Students
 from ecco_emu.world.sketch.picture import View
@@ -18,10 +18,10 @@ from ecco_emu.world.sketch.picture import View
 class CurveInference:
     """Has the calls of ``trainer.client.InferenceClient``; each returns at once.
 
-    ``view`` tells what would be seen in a sketch, also in one of a frame that is still to come.
+    ``view`` gives the content of a sketch, also of a frame that is still to come.
     """
 
-    def __init__(self, *, view: Callable[[Image], View], fit: Fit, seed: int) -> None:
+    def __init__(self, *, view: Callable[[Image], View], fit: CurveFit, seed: int) -> None:
         self._students = Students()
         self._seer = Seer(fit, seed, view)
         self._ahead = AheadSeer(self._seer)

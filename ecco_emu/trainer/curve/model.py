@@ -1,4 +1,4 @@
-"""The formulas: what training does to a student's skills, and which skill pictures of a condition ask for.
+"""The formulas: the effect of training on a student's skills, and the skill that counts on a picture.
 
 A student is its skill by condition. Training teaches the conditions of its pictures along a saturating curve,
 and the others are forgotten. Of a micro-window's steps, with N images and R reference images in each,
@@ -40,8 +40,8 @@ class CurveStudent:
 
 @dataclass(frozen=True, slots=True)
 class Taught:
-    """What a micro-window trained on, of one condition. Of a picture in which one condition fades into
-    another, each has its part."""
+    """The part of a micro-window's training that is of one condition. Of a picture in which one condition
+    fades into another, each has its part."""
 
     steps: float
     """Weighted by their size (``step_worth``)."""

@@ -1,4 +1,4 @@
-"""Random numbers by name, many at a time: whoever asks, and in whatever order, gets the same ones.
+"""Random numbers by name, many at a time: a name has the same ones in whatever order names are asked for.
 
 A generator for every frame would take longer than all the rest. So there is one table of normal numbers, and
 a name is hashed to a place in it, from which as many as are needed are read.

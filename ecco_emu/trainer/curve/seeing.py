@@ -1,4 +1,4 @@
-"""What a student of the model would report in pictures: boxes and scores, with noise as a real student's.
+"""The detections of the model's students in pictures: boxes and scores, with noise as a real student's.
 
 An object's score comes from its *logit*, a sum of
 
@@ -28,7 +28,7 @@ from ecco_emu.core.frames import Image
 from ecco_emu.core.ids import CameraId
 from ecco_emu.tasks.detection import CLASSES, MAX_DETECTIONS, Detections, Labels
 from ecco_emu.trainer.curve import noise
-from ecco_emu.trainer.curve.fit import Fit, Learning, Seeing
+from ecco_emu.trainer.curve.fit import CurveFit, Learning, Seeing
 from ecco_emu.trainer.curve.model import CurveStudent, Skills, familiar_skill, skill_in
 from ecco_emu.trainer.curve.noise import Values
 from ecco_emu.world.sketch.picture import View
@@ -97,9 +97,9 @@ class _Seen(NamedTuple):
 
 
 class Seer:
-    """Looks at sketches with students of the model. ``view`` tells what would be seen in one."""
+    """Looks at sketches with students of the model. ``view`` gives the content of one."""
 
-    def __init__(self, fit: Fit, seed: int, view: Callable[[Image], View]) -> None:
+    def __init__(self, fit: CurveFit, seed: int, view: Callable[[Image], View]) -> None:
         self._fit = fit
         self._seed = seed
         self._view = view

@@ -12,7 +12,7 @@ import msgspec
 
 from ecco_emu.core.ids import ModelHash, model_hash
 from ecco_emu.trainer.backend import BadStudentError, UnknownModelError
-from ecco_emu.trainer.curve.fit import Fit
+from ecco_emu.trainer.curve.fit import CurveFit
 from ecco_emu.trainer.curve.model import CurveStudent, first_skills
 from ecco_emu.trainer.weight_files import MAX_STUDENT_BYTES
 
@@ -54,7 +54,7 @@ def load(data: bytes) -> CurveStudent:
     return CurveStudent(header.skills, header.lineage, header.size)
 
 
-def first_student(fit: Fit) -> bytes:
+def first_student(fit: CurveFit) -> bytes:
     """The file of the student that cameras start with."""
     return to_bytes(CurveStudent(first_skills(fit.learning), "0" * 16, fit.input_size), fit.file_bytes)
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from ecco_emu.bench.curve import alarms, watched
+from ecco_emu.bench.curve import alarms, command, seeing, watched
 from ecco_emu.bench.curve.command import as_yaml
 from ecco_emu.bench.curve.learning import fit_learning
 from ecco_emu.bench.curve.recorded import (
@@ -21,7 +22,7 @@ from ecco_emu.bench.curve.recorded import (
 )
 from ecco_emu.bench.curve.replay import between_runs, replay
 from ecco_emu.bench.curve.seeing import Scene, character, simulate, with_levels
-from ecco_emu.bench.curve.watched import Stream
+from ecco_emu.bench.curve.watched import WatchedStream
 from ecco_emu.core import events as ev
 from ecco_emu.core.errors import ScenarioError
 from ecco_emu.core.ids import CameraId
@@ -218,14 +219,7 @@ def test_alarms_of_runs(run: RecordedRun) -> None:
     assert heard.false_per_minute == 0.0
 
 
-async def test_alarms_of_the_model(run: RecordedRun) -> None:
-    two = run.scenario.model_copy(update={"cameras": run.scenario.cameras[2:4]})
-    modelled = await alarms.modelled(two, SketchWorld(two), load_fit(), seed=1)
-    assert len(modelled.delays_s["fog"]) + len(modelled.delays_s["night"]) + modelled.missed == 2
-    assert all(0 <= delay <= alarms.LONGEST_S for each in modelled.delays_s.values() for delay in each)
-
-
-def stream(view: int = 0) -> Stream:
+def stream(view: int = 0) -> WatchedStream:
     """Cars that drive by, some of which were found."""
     truth, found = [], []
     for index in range(160):
@@ -234,7 +228,7 @@ def stream(view: int = 0) -> Stream:
         classes = np.array([0, 1, 2, 0])
         truth.append(Labels(boxes, classes))
         found.append(Detections(boxes[:2] + 1, np.array([0.9, 0.6], np.float32), classes[:2]))
-    return Stream(FOG, "fog", 12, "fog", view, tuple(truth), tuple(found))
+    return WatchedStream(FOG, "fog", 12, "fog", view, tuple(truth), tuple(found))
 
 
 def test_streams_come_back_from_their_file(tmp_path: Path) -> None:
@@ -255,16 +249,45 @@ def test_streams_come_back_from_their_file(tmp_path: Path) -> None:
 
 def test_levels_are_those_whose_accuracy_is_the_skill() -> None:
     fit, several = load_fit(), [stream(view) for view in range(3)]
-    seeing = with_levels(fit, fit.seeing, [Scene.of(each) for each in several])
-    assert list(seeing.levels) == sorted(seeing.levels)
+    levelled = with_levels(fit, fit.seeing, [Scene.of(each) for each in several])
+    assert list(levelled.levels) == sorted(levelled.levels)
     plain = {name: curve.model_copy(update={"ease": 0.0}) for name, curve in fit.learning.conditions.items()}
     model = fit.model_copy(
-        update={"seeing": seeing, "learning": fit.learning.model_copy(update={"conditions": plain})}
+        update={"seeing": levelled, "learning": fit.learning.model_copy(update={"conditions": plain})}
     )
     assert simulate(model, several, 0.3).map == pytest.approx(0.3, abs=0.05)
     real = character((each.truth, each.found) for each in several)
     assert real.confidence == pytest.approx(0.75)
     assert real.window_sd == pytest.approx(0.0, abs=1e-9)
+
+
+async def test_the_whole_fit(run: RecordedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From a run and streams to a file that can be read, with tables of all residuals."""
+    monkeypatch.setattr(seeing, "_EVALUATIONS", 1)
+    monkeypatch.setattr(seeing, "_LEVELS", np.arange(-9.0, 9.1, 4.5))
+    monkeypatch.setattr(seeing, "_SCENE_FRAMES", 4)
+    monkeypatch.setattr(seeing, "SURE_GAINS", (0.4,))
+    monkeypatch.setattr(command, "FADING", (2.0,))
+    file, target = tmp_path / "streams.npz", tmp_path / "mine.yaml"
+    clear = replace(stream(), student=FIRST, own="day", steps=0, condition="day")
+    watched.save([stream(), clear, replace(stream(), condition="day")], file)
+    report = await command.fit_curve(
+        [run.directory], base=None, streams_file=file, seeds=1, progress=lambda text: None
+    )
+    report.write(target)
+    assert load_fit(target) == report.fit
+    assert report.fit.provenance["runs"] == [
+        {"scenario": "quickstart", "seed": 7, "policy": "ecco", "runs": 1}
+    ]
+    assert report.fit.residuals["students"] == 1
+    assert report.fit.learning.conditions["day"].first == pytest.approx(0.45)
+    assert 0 <= report.fit.learning.familiarity <= 1
+    rows = {table.title: len(table.rows) for table in report.tables()}
+    assert list(rows.values()) == [1, 2, 2, 4]
+    assert report.heard.delays_s["fog"] == [1.0, 1.0]
+    drifted = sum(map(len, report.modelled.delays_s.values())) + report.modelled.missed
+    assert drifted == 4
+    assert report.as_data()["provenance"]["frames"] == 480
 
 
 def test_a_fit_is_written_as_it_is_read(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from ecco_emu.core.frames import Image
 from ecco_emu.core.ids import CameraId
 from ecco_emu.tasks.detection import Labels, Sample
-from ecco_emu.trainer.curve.fit import Fit, load_fit
+from ecco_emu.trainer.curve.fit import CurveFit, load_fit
 from ecco_emu.world.sketch.picture import Stamp, View, sketch, stamp_of
 
 FPS = 5.0
@@ -19,7 +19,7 @@ DAY: Mapping[str, float] = {"day": 1.0}
 FOG: Mapping[str, float] = {"fog": 1.0}
 
 
-def shipped() -> Fit:
+def shipped() -> CurveFit:
     """The shipped fit, with small files."""
     return load_fit().model_copy(update={"file_bytes": 2000})
 

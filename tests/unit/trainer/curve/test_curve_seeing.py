@@ -22,7 +22,7 @@ from ecco_emu.tasks.detection import (
 )
 from ecco_emu.trainer.backend import UnknownModelError
 from ecco_emu.trainer.curve.ahead import AheadSeer
-from ecco_emu.trainer.curve.fit import Fit
+from ecco_emu.trainer.curve.fit import CurveFit
 from ecco_emu.trainer.curve.inference import CurveInference
 from ecco_emu.trainer.curve.model import CurveStudent
 from ecco_emu.trainer.curve.seeing import Seer
@@ -39,7 +39,7 @@ from tests.unit.trainer.curve.curve_scenes import (
     sketches,
 )
 
-FRAMES = range(0, 400, 2)
+FRAMES = range(0, 360, 3)
 
 
 def student(skill: float, lineage: str = "a" * 16) -> CurveStudent:
@@ -54,7 +54,7 @@ def look(
     frames: range = FRAMES,
     camera: int = 0,
     size: tuple[int, int] | None = None,
-    fit: Fit | None = None,
+    fit: CurveFit | None = None,
     conditions: Mapping[str, float] = DAY,
 ) -> list[Detections]:
     seer = Seer(fit or shipped(), seed, Scenes({camera: conditions}).view)
@@ -164,7 +164,7 @@ def confidences(found: list[Detections]) -> list[float]:
 
 
 def test_confidence_lasts_and_falls_when_the_student_does_not_fit() -> None:
-    frames = range(600)
+    frames = range(300)
     day = np.array(confidences(look(0.5, frames=frames)))
     off = day - day.mean()
     assert (off[1:] * off[:-1]).mean() / day.var() > 0.5  # frames 0.2 s apart are alike
