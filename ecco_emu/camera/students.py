@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from ecco_emu.core.errors import ProtocolError
 from ecco_emu.core.ids import ModelHash, model_hash
+from ecco_emu.core.zeros import without_last_zeros
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,7 @@ class _File:
 
     @classmethod
     def of(cls, weights: bytes) -> _File:
-        return cls(weights.rstrip(b"\0"), len(weights))
+        return cls(without_last_zeros(weights), len(weights))
 
     def whole(self) -> bytes:
         return self.content.ljust(self.size, b"\0")

@@ -71,11 +71,8 @@ async def build(
         # before anything is started: children inherit no priority (they are told theirs), threads would
         if not scenario.simulated:  # whose clock waits for the host
             stack.enter_context(raised_priority())
-        late = asyncio.create_task(asyncio.to_thread(_import_late, scenario))
-        try:
+        async with _late_imports(scenario):
             workers = await start_workers(scenario, student, stack, progress, open_worker)
-        finally:
-            await late
         ground = Ground.of(scenario)
         clock = ground.clock(workers.dilation)
         if ground.simulated:
@@ -147,11 +144,24 @@ def _network(scenario: schema.Scenario, dilation: float) -> tuple[netns.LabSpec,
         return lab_spec(scenario, dilation), replays(scenario, dilation)
 
 
-def _import_late(scenario: schema.Scenario) -> None:
-    """Imports the modules that a run needs only later, while its processes start.
+@asynccontextmanager
+async def _late_imports(scenario: schema.Scenario) -> AsyncIterator[None]:
+    """Imports the modules that a run needs only later, during the block, in which its processes start.
 
-    Later would be too late: an import in the run holds up the event loop for as long as it takes.
+    Later would be too late: an import in the run holds up the event loop for as long as it takes. A simulated
+    run's clock stands still meanwhile, so it imports them when it needs them: a short one never does.
     """
+    if scenario.simulated:
+        yield
+        return
+    late = asyncio.create_task(asyncio.to_thread(_import_late, scenario))
+    try:
+        yield
+    finally:
+        await late
+
+
+def _import_late(scenario: schema.Scenario) -> None:
     import scipy.special  # noqa: F401 - decisions with confidence (``control.evidence``)
 
     import netns.lab  # noqa: F401

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from ecco_emu.core.ids import ModelHash, model_hash
+from ecco_emu.core.zeros import without_last_zeros
 
 
 class ModelStore:
@@ -34,7 +35,7 @@ class ModelStore:
             # a reader of a live run's folder, or of a dead one's, finds whole files only
             temporary = path.with_suffix(".part")
             with temporary.open("wb") as stream:
-                stream.write(weights.rstrip(b"\0"))
+                stream.write(without_last_zeros(weights))
                 stream.truncate(len(weights))
             os.replace(temporary, path)
         return model

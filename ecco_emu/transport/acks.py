@@ -74,7 +74,7 @@ class ReceivedPackets:
         paused = now - self._newest_s > self._max_delay_s
         self._ranges.add(number, number + 1)
         # From now on all numbers below the floor count as seen: one that is late is dropped, and resent.
-        if len(self._ranges) > _MAX_RANGES:
+        if not in_order and len(self._ranges) > _MAX_RANGES:
             self._floor = self._ranges.forget_oldest()
         if newer:
             self.newest = number

@@ -61,9 +61,11 @@ class SendChannel:
             start, end = self._lost.pop_first(limit)
             return start, self._read(start, end), True
         start = self._next
-        end = min(start + limit, self.end, self._limit)
+        end = self.end if self.end < self._limit else self._limit
         if start >= end:
             return None
+        if start + limit < end:
+            end = start + limit
         self._next = end
         return start, self._read(start, end), False
 
@@ -102,9 +104,11 @@ class SendChannel:
     def _read(self, start: int, end: int) -> bytes | memoryview:
         """The bytes of a range: a view where it lies inside one part, otherwise a copy."""
         index = bisect_right(self._starts, start) - 1
-        part = self._parts[index][start - self._starts[index] :]
-        if len(part) >= end - start:
-            return part[: end - start]
+        first = self._starts[index]
+        whole = self._parts[index]
+        if end - first <= len(whole):
+            return whole[start - first : end - first]
+        part = whole[start - first :]
         pieces = [part]
         missing = end - start - len(part)
         while missing:
@@ -177,7 +181,7 @@ class ReceiveChannel:
             self._keep(offset, data)
             return []
         messages: list[bytes] = []
-        self._feed(data[self._next - offset :], messages)
+        self._feed(data if offset == self._next else data[self._next - offset :], messages)
         self._next = end
         if self._stash:
             self._feed_stash(messages)
@@ -236,6 +240,10 @@ class ReceiveChannel:
 
     def _feed(self, data: memoryview, messages: list[bytes]) -> None:
         """Adds in-order bytes to the message they belong to."""
+        # By far the most common case: another piece of a long message.
+        if self._wanted is not None and len(self._message) + len(data) < self._wanted:
+            self._message += data
+            return
         while True:
             if self._wanted is None:
                 needed = _LENGTH.size - len(self._head)

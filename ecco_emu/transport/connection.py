@@ -259,6 +259,10 @@ class Connection:
         packet is authentic and newer than all packets before it."""
         if self.state is ConnectionState.CLOSED:
             return False
+        # Nearly all are data of this connection.
+        number = wire.data_packet_number(datagram, self.connection_id)
+        if number >= 0:
+            return self._receive_data(number, datagram, now, address)
         try:
             header = wire.parse_header(datagram)
         except ProtocolError:
@@ -267,10 +271,8 @@ class Connection:
         if header.type == wire.CHALLENGE:
             self._receive_challenge(datagram, now)
             return False
-        if header.type != wire.DATA or header.connection_id != self.connection_id:
-            self.stats.forged += 1
-            return self._dropped(datagram, "forged", now)
-        return self._receive_data(header.packet_number, datagram, now, address)
+        self.stats.forged += 1
+        return self._dropped(datagram, "forged", now)
 
     def datagrams_to_send(self, now: float) -> list[bytes]:
         """The datagrams that may leave now, at most ``sender.BATCH_DATAGRAMS``."""
@@ -384,15 +386,16 @@ class Connection:
         if self._peer_seal is None or not self._peer_seal.verify(datagram):
             stats.forged += 1
             return self._dropped(datagram, "forged", now)
-        if self._received.seen(number):
+        received = self._received
+        if number <= received.newest and received.seen(number):
             stats.duplicates += 1
             return self._dropped(datagram, "duplicate", now)
         if self.state is ConnectionState.CLOSING:
-            self._received.note(number, False, now)  # so that a replay does not provoke another CLOSE
+            received.note(number, False, now)  # so that a replay does not provoke another CLOSE
             self._close_pending = True
             return False
         try:
-            frames = wire.parse_frames(memoryview(datagram)[wire.HEADER.size : -wire.TAG_BYTES])
+            frames = wire.parse_data(datagram)
         except ProtocolError:
             stats.malformed += 1
             return self._dropped(datagram, "malformed", now)
@@ -406,26 +409,22 @@ class Connection:
             # The PING gives both sides a round-trip sample before there is application data.
             self._open()
             self._outbox.ping_pending = True
-        newest = self._received.note(number, _eliciting(frames), now)
+        newest = received.note(number, _eliciting(frames), now)
         if newest:
             # Only the newest packet may move the path: a reordered one shows where the peer has been (RFC
             # 9000 section 9.3).
             self._paths.on_newest(address)
         try:
             for frame in frames:
-                if isinstance(frame, wire.ShareFrame):
-                    self._on_share(frame, newest, now)
-                elif isinstance(frame, wire.Idle):
-                    self._on_idle(frame, newest)
-                else:
-                    self._on_frame(frame, now, address)
+                self._on_frame(frame, newest, now, address)
                 # A CLOSE ends the packet: nothing after it may change a finished connection.
                 if self.state is not ConnectionState.OPEN:
                     break
         except ProtocolError as error:
             if self.state is ConnectionState.OPEN:
                 self._begin_close(CLOSE_VIOLATION, str(error), now)
-        self._collect_outcomes()
+        if self._outbox.video.outcomes:
+            self._collect_outcomes()
         return newest
 
     def _dropped(self, datagram: bytes, reason: DropReason, now: float) -> bool:
@@ -434,7 +433,8 @@ class Connection:
             self._telemetry.packet_dropped(len(datagram), reason, now)
         return False
 
-    def _on_frame(self, frame: wire.WireFrame, now: float, address: Address) -> None:
+    def _on_frame(self, frame: wire.WireFrame, newest: bool, now: float, address: Address) -> None:
+        # The most frequent ones first.
         if isinstance(frame, wire.Stream):
             self._inbox.on_stream(frame)
         elif isinstance(frame, wire.Ack):
@@ -449,6 +449,10 @@ class Connection:
             self._finish(f"by the peer: {frame.reason}", now)
         elif isinstance(frame, wire.PathChallenge):
             self._sender.answer_challenge(frame.token)
+        elif isinstance(frame, wire.ShareFrame):
+            self._on_share(frame, newest, now)
+        elif isinstance(frame, wire.Idle):
+            self._on_idle(frame, newest)
         elif isinstance(frame, wire.PathResponse) and self._paths.on_response(frame.token, address):
             self.stats.migrations += 1
 

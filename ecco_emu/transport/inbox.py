@@ -60,11 +60,12 @@ class Inbox:
 
     def on_stream(self, frame: wire.Stream) -> None:
         """Takes a frame. Raises ``ProtocolError`` if it breaks a rule that every honest peer keeps."""
-        if frame.channel >= len(self._channels):
-            raise ProtocolError(f"no channel {frame.channel}")
-        channel = self._channels[frame.channel]
-        for message in channel.receive(frame.offset, frame.data):
-            self._deliveries.append(MessageReceived(frame.channel, message))
+        number, offset, data = frame
+        if number >= len(self._channels):
+            raise ProtocolError(f"no channel {number}")
+        channel = self._channels[number]
+        for message in channel.receive(offset, data):
+            self._deliveries.append(MessageReceived(number, message))
         self._open_window(channel)
 
     def on_video(self, frame: wire.Video) -> None:

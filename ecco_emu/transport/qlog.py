@@ -74,7 +74,7 @@ class QlogTrace:
         self._event(now, "connectivity:connection_started", {"src_cid": connection_id.hex()})
 
     def packet_sent(self, number: int, datagram: bytes, now: float) -> None:
-        frames = wire.parse_frames(memoryview(datagram)[wire.HEADER.size : -wire.TAG_BYTES])
+        frames = wire.parse_data(datagram)
         self._event(now, "transport:packet_sent", _packet(number, len(datagram), frames))
 
     def packet_received(self, number: int, size: int, frames: Sequence[wire.WireFrame], now: float) -> None:

@@ -277,7 +277,7 @@ class Sender:
         # A packet with data carries an acknowledgement before its time: it costs no packet of its own.
         ack_due = ack_s is not None and (eliciting or ack_s <= now)
         pending_report = outbox.pending_report
-        if self.exhausted or not (eliciting or ack_due or pending_report is not None):
+        if not (eliciting or ack_due or pending_report is not None) or self.exhausted:
             return None
         parts: Parts = []
         room = size - wire.OVERHEAD_BYTES

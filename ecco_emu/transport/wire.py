@@ -167,6 +167,16 @@ def parse_header(datagram: bytes) -> Header:
     return Header(kind, connection_id, number)
 
 
+def data_packet_number(datagram: bytes, connection_id: bytes) -> int:
+    """The packet number of a DATA datagram of this connection, before authentication; -1 for any other."""
+    if len(datagram) < OVERHEAD_BYTES:
+        return -1
+    version, kind, its_id, number = HEADER.unpack_from(datagram)
+    if version != VERSION or kind != DATA or its_id != connection_id:
+        return -1
+    return int(number)
+
+
 def encode_ack(ranges: Sequence[tuple[int, int]], delay_us: int) -> bytes:
     """``ranges``: half-open, highest first, with a gap between any two; at most ``MAX_ACK_RANGES``.
 
@@ -223,11 +233,20 @@ def encode_path_response(token: int) -> bytes:
     return _PATH.pack(F_PATH_RESPONSE, token)
 
 
+def parse_data(datagram: bytes) -> list[WireFrame]:
+    """Returns all frames of a DATA datagram, which has at least a header and a tag. Raises ``ProtocolError``
+    if any of them does not parse."""
+    return _parse(memoryview(datagram), HEADER.size, len(datagram) - TAG_BYTES)
+
+
 def parse_frames(payload: memoryview) -> list[WireFrame]:
     """Returns all frames of a packet. Raises ``ProtocolError`` if any of them does not parse."""
+    return _parse(payload, 0, len(payload))
+
+
+def _parse(payload: memoryview, position: int, end: int) -> list[WireFrame]:
     frames: list[WireFrame] = []
-    position, end = 0, len(payload)
-    if not end:
+    if position == end:
         raise ProtocolError("a packet without frames")
     while position < end:
         parser = _PARSERS.get(payload[position])

@@ -41,5 +41,5 @@ def frames_of(datagrams: Iterable[bytes]) -> list[wire.WireFrame]:
     return [
         frame
         for datagram in datagrams
-        for frame in wire.parse_frames(memoryview(datagram)[wire.HEADER.size : -wire.TAG_BYTES])
+        for frame in wire.parse_data(datagram)
     ]
