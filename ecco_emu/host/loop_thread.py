@@ -168,6 +168,7 @@ class LoopThread:
             "Work that takes long belongs into a thread: `await asyncio.to_thread(...)`"
         )
         turn = self._loop.turn
+        waiting = list(self._calls)  # not those that come to clean up
         ctypes.pythonapi.PyThreadState_SetAsyncExc(
             ctypes.c_ulong(ident or 0), ctypes.py_object(StuckCallbackError)
         )
@@ -175,7 +176,7 @@ class LoopThread:
         until = time.monotonic() + _END_S
         while self._loop.turn == turn and self._loop.in_callback and time.monotonic() < until:
             self._closing.wait(_LOOK_EVERY_S)
-        for answer in list(self._calls):
+        for answer in waiting:
             if not answer.done():
                 answer.set_exception(self._failure)
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated
 
@@ -153,7 +154,13 @@ def load_fit(path: str | Path | None = None) -> CurveFit:
     text, problem = read_text(found)
     if problem is not None:
         raise ScenarioError(str(problem))
-    document = parse(text, str(found))
+    return _read(text, str(found))
+
+
+@lru_cache(maxsize=8)
+def _read(text: str, name: str) -> CurveFit:
+    """A run asks for its fit three times, and reading YAML takes a tenth of a second."""
+    document = parse(text, name)
     if document.problems:
         raise ScenarioError("\n".join(map(str, document.problems)))
     try:

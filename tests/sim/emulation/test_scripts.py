@@ -97,7 +97,7 @@ async def test_code_that_sleeps_on_the_wall_is_named(tmp_path):
 
 
 async def test_code_that_never_returns_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(loop_thread, "PATIENCE_S", 0.5)
+    monkeypatch.setattr(loop_thread, "PATIENCE_S", 2.0)
 
     def endless(summary):
         while summary is not None:
