@@ -26,7 +26,7 @@ SECTIONS: dict[str, tuple[type, ...]] = {
     "A stay": (Membership,),
     "Kept processes": (WarmWorkers,),
 }
-WIRING = {"injector", "clock"}
+WIRING = {"injecting", "clock"}
 """Of a ``LinkHandle``: its connections to the run, which no script needs."""
 
 
@@ -81,4 +81,5 @@ def test_every_row_names_something_that_is_there(heading: str) -> None:
 def test_fixtures_and_markers_are_those_of_the_plugin() -> None:
     rows = re.findall(r"^\| `(\w+)` \|", section("The pytest plugin"), re.MULTILINE)
     markers = {pytest_plugin.marker_of(tier) for tier in pytest_plugin.TIERS}
-    assert set(rows) == {"emulate", "lab", "ecco_workers"} | markers
+    engines = {"auto", "real", "simulated"}
+    assert set(rows) == {"emulate", "lab", "ecco_workers", pytest_plugin.SIMULATED} | markers | engines
