@@ -120,11 +120,12 @@ def simulating(config: pytest.Config) -> bool:
 
 
 def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Item]) -> list[str]:
-    users = sum(uses_fixture(item, "emulate") for item in items)
+    users = sum(uses_fixture(item, "emulate") and simulates(item) for item in items)
     if not users or not simulating(config):
         return []
     why = "as asked for" if config.getoption("--ecco-engine") != "auto" else str(lacking("netns"))
-    return [f"ecco-emu: {users} tests on simulated links and clock ({why})"]
+    tests = "1 test" if users == 1 else f"{users} tests"
+    return [f"ecco-emu: {tests} on simulated links and clock ({why})"]
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -133,17 +133,52 @@ def test_other(): pass
 """
 
 
-def test_without_privileges_unmarked_tests_are_skipped_with_the_reason(
+def test_without_privileges_runs_are_simulated_and_labs_skipped_with_the_reason(
     pytester: pytest.Pytester, lacking: Lacking
 ) -> None:
     lacking(netns="needs root")
     configured(pytester)
     pytester.makepyfile(UNMARKED)
     result = pytester.runpytest("-rs")
-    result.assert_outcomes(passed=1, skipped=3)
-    result.stdout.fnmatch_lines(["SKIPPED*netns: needs root"])
+    result.assert_outcomes(passed=1, skipped=1, failed=2)
+    result.stdout.fnmatch_lines(
+        ["ecco-emu: 2 tests on simulated links and clock (needs root)", "SKIPPED*netns: needs root"]
+    )
+    pytester.runpytest("-m", "ecco_netns").assert_outcomes(skipped=1, deselected=3)
+
+
+def test_without_privileges_no_test_is_simulated_that_is_to_be_real(
+    pytester: pytest.Pytester, lacking: Lacking
+) -> None:
+    lacking(netns="needs root")
+    configured(pytester)
+    pytester.makepyfile(UNMARKED)
     pytester.runpytest("--ecco-require", "netns").assert_outcomes(passed=1, errors=3)
-    pytester.runpytest("-m", "ecco_netns").assert_outcomes(skipped=3, deselected=1)
+    pytester.runpytest("--ecco-engine", "real").assert_outcomes(passed=1, skipped=3)
+
+
+@pytest.mark.usefixtures("lacking")
+def test_with_privileges_runs_are_simulated_where_asked(pytester: pytest.Pytester) -> None:
+    configured(pytester)
+    pytester.makeconftest(
+        "from ecco_emu.pytest_plugin import simulates\n"
+        "def pytest_collection_finish(session):\n"
+        "    print('simulated:', *(item.name for item in session.items if simulates(item)))"
+    )
+    pytester.makepyfile(
+        """
+        import pytest
+        async def test_plain(emulate): pass
+        @pytest.mark.ecco_simulated
+        async def test_simulated(emulate): pass
+        @pytest.mark.ecco_netns
+        async def test_real(emulate): pass
+        """
+    )
+    usual = pytester.runpytest("--strict-markers", "--collect-only")
+    usual.stdout.fnmatch_lines(["simulated: test_simulated"])
+    asked = pytester.runpytest("--strict-markers", "--collect-only", "--ecco-engine", "simulated")
+    asked.stdout.fnmatch_lines(["simulated: test_plain test_simulated"])
 
 
 TOLD = """

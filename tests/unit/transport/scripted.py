@@ -38,8 +38,4 @@ def video(number: int, total: int, offset: int, data: bytes) -> bytes:
 
 
 def frames_of(datagrams: Iterable[bytes]) -> list[wire.WireFrame]:
-    return [
-        frame
-        for datagram in datagrams
-        for frame in wire.parse_data(datagram)
-    ]
+    return [frame for datagram in datagrams for frame in wire.parse_data(datagram)]
