@@ -15,6 +15,7 @@ from typing import NoReturn
 
 from ecco_emu.cli import (  # noqa: F401 - they add their verbs
     bench,
+    engines,
     failures,
     host,
     live,
