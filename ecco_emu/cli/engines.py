@@ -66,3 +66,41 @@ def bench_engines(
         print(tables.markdown(report.tables()))
     else:
         tables.show(report.tables(), out)
+
+
+def _counts(text: str) -> list[int]:
+    try:
+        counts = [int(each) for each in text.split(",")]
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is no list of numbers such as 10,30,100") from None
+    if min(counts) < 1:
+        raise typer.BadParameter("a run has a camera at least")
+    return counts
+
+
+@bench_app.command("scale")
+def bench_scale(
+    cameras: Annotated[str, typer.Option(metavar="N,N,…", help="Numbers of cameras.")] = "10,30,100,300,1000",
+    seconds: Annotated[float, typer.Option(min=2, help="Emulated seconds measured of each.")] = 20.0,
+    most_real: Annotated[
+        int, typer.Option(min=0, help="Real links up to so many cameras; a run takes longer with each.")
+    ] = 100,
+    as_json: Json = False,
+    as_markdown: Markdown = False,
+    plot: Annotated[Path | None, typer.Option(help="Draw cost against cameras into this file (SVG).")] = None,
+) -> None:
+    """Measure what a run costs by its number of cameras: simulated and, as root, on real links."""
+    from ecco_emu.bench.scale import command
+    from ecco_emu.record.rundir import write_where_told
+    from ecco_emu.study import tables
+
+    report = run_until_signalled(command.run(_counts(cameras), seconds, most_real, _progress))
+    if plot is not None:
+        write_where_told(plot, report.picture().encode())
+        err.print(plot, soft_wrap=True)
+    if as_json:
+        answer(report.as_data())
+    elif as_markdown:
+        print(tables.markdown(report.tables()))
+    else:
+        tables.show(report.tables(), out)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ecco_emu.bench.engines.comparison import (
-    Groups,
+    EndGroups,
     ScenarioComparison,
     compare,
     scenario_table,
@@ -120,5 +120,5 @@ def compare_runs(name: str, runs: Sequence[EngineRun], notes: Iterable[str] = ()
     return compare(name, real, simulated, [*notes, *left_out])
 
 
-def _sides(run: EngineRun) -> tuple[list[RunFigure], Groups]:
+def _sides(run: EngineRun) -> tuple[list[RunFigure], EndGroups]:
     return run.figures, tuple(tuple(members) for members in run.groups)

@@ -19,7 +19,7 @@ TOLERANCES: dict[FigureKind, float] = {"goodput": 0.03, "share": 0.03, "delivere
 """By so much, relative to the real mean, these may be apart whatever the spread."""
 RUNS_WITH_A_SPREAD = 2
 
-Groups = tuple[tuple[str, ...], ...]
+EndGroups = tuple[tuple[str, ...], ...]
 """The members of each group, sorted, in order."""
 
 
@@ -65,9 +65,9 @@ class ScenarioComparison:
 
     scenario: str
     figures: tuple[ComparedFigure, ...]
-    real_groups: tuple[Groups, ...]
+    real_groups: tuple[EndGroups, ...]
     """At the end of each real run."""
-    simulated_groups: Groups | None
+    simulated_groups: EndGroups | None
     notes: tuple[str, ...] = ()
 
     @property
@@ -89,8 +89,8 @@ class ScenarioComparison:
 
 def compare(
     scenario: str,
-    real: Sequence[tuple[Iterable[RunFigure], Groups]],
-    simulated: tuple[Iterable[RunFigure], Groups] | None,
+    real: Sequence[tuple[Iterable[RunFigure], EndGroups]],
+    simulated: tuple[Iterable[RunFigure], EndGroups] | None,
     notes: Iterable[str] = (),
 ) -> ScenarioComparison:
     """Of each run its figures and its groups. Figures are in the order in which they first come."""
@@ -198,7 +198,7 @@ def _percent(value: float | None, *, signed: bool = False) -> str:
     return f"{value:+.1%}" if signed else f"{value:.1%}"
 
 
-def _groups(groups: Groups) -> str:
+def _groups(groups: EndGroups) -> str:
     return " | ".join(map(group_name, groups)) or "none"
 
 

@@ -17,11 +17,11 @@ from ecco_emu.scenario.schema import Scenario
 
 STREET_M = 60
 """Streets run this far apart (``world.town.streets``)."""
-CROSSINGS = range(-2, 3)
+CROSSINGS = range(-1, 2)
 """Of the streets of either direction, those at whose crossings cameras stand."""
 SIDES = ((-4, -24), (-24, 4), (4, 24), (24, -4))
 """Where cameras stand around a crossing."""
-ASIDE_M = 0.7
+ASIDE_M = 0.2
 """Cameras that stand beside each other look at the crossing from so far apart."""
 CAMERA_BPS = 300_000
 """Each camera's part of the bottleneck and of the way back. A student takes longer than a run at that rate:
@@ -62,7 +62,7 @@ def scenario(
             "world": {
                 "town": {
                     "seed": 1,
-                    "size": f"{STREET_M * 6}m",
+                    "size": f"{STREET_M * 5}m",
                     "cars": 90,
                     "trucks": 30,
                     "pedestrians": 200,
