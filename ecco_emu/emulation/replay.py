@@ -24,7 +24,7 @@ STUDENT_KEY = "trainer.student="
 
 
 @dataclass(frozen=True, slots=True)
-class RecordedRun:
+class ReplayedRun:
     """The run that is replayed, as the replay's manifest names it."""
 
     directory: str
@@ -42,7 +42,7 @@ class RecordedRun:
 class RunReplay:
     """A replay that has not begun."""
 
-    recorded: RecordedRun
+    recorded: ReplayedRun
     emulation: Emulation
     cautions: tuple[str, ...]
     """In sentences, what of the recorded run is not in the replay."""
@@ -104,9 +104,9 @@ def _recorded(directory: RunDirectory) -> RunMetrics:
     return metrics
 
 
-def _named(directory: RunDirectory, started: RunStarted) -> RecordedRun:
+def _named(directory: RunDirectory, started: RunStarted) -> ReplayedRun:
     name = directory.path.resolve().name
-    return RecordedRun(name, started.policy, started.trainer, started.engine, started.seed)
+    return ReplayedRun(name, started.policy, started.trainer, started.engine, started.seed)
 
 
 def _replaced(scenario: Scenario, overrides: Sequence[str]) -> tuple[list[str], list[str]]:

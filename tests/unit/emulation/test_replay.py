@@ -11,7 +11,7 @@ from ecco_emu.core import events as ev
 from ecco_emu.core.errors import ScenarioError
 from ecco_emu.core.faults import LinkDown
 from ecco_emu.emulation.assembly import run_started
-from ecco_emu.emulation.replay import RecordedRun, prepare
+from ecco_emu.emulation.replay import ReplayedRun, prepare
 from ecco_emu.record.log import EventLog
 from ecco_emu.record.rundir import RunDirectory
 from ecco_emu.scenario import loading
@@ -42,7 +42,7 @@ def test_a_replay_is_the_recorded_scenario_simulated_with_modelled_training(tmp_
     run = recorded(tmp_path, "windows.count=3")
     made = prepare(run.path, policy="naive", overrides=["trainer.gpus=4"])
     scenario = made.emulation.scenario
-    assert made.recorded == RecordedRun("20261123T000000Z-uplink-flap", "ecco", "yolo", "relay", 5)
+    assert made.recorded == ReplayedRun("20261123T000000Z-uplink-flap", "ecco", "yolo", "relay", 5)
     assert made.cautions == ()
     assert (scenario.policy.name, scenario.trainer.backend) == ("naive", "curve")
     assert scenario.simulated
