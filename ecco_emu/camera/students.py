@@ -7,6 +7,7 @@ is fetched. To drop the older one would waste its bytes, and with frequent stude
 
 from __future__ import annotations
 
+import functools
 from collections import OrderedDict
 from dataclasses import dataclass
 
@@ -30,12 +31,18 @@ class _File:
         return self.content.ljust(self.size, b"\0")
 
 
+@functools.lru_cache(maxsize=1)
+def _first(weights: bytes) -> tuple[ModelHash, _File]:
+    """The student that all cameras of a run begin with: one file for all of them, looked at once."""
+    return model_hash(weights), _File.of(weights)
+
+
 class StudentCache:
     """Holds at most ``capacity`` weight files. The least recently run goes first, the running one never."""
 
     def __init__(self, running: bytes, *, capacity: int = 4) -> None:
-        self.running = model_hash(running)
-        self._files: OrderedDict[ModelHash, _File] = OrderedDict({self.running: _File.of(running)})
+        self.running, file = _first(running)
+        self._files: OrderedDict[ModelHash, _File] = OrderedDict({self.running: file})
         self._capacity = max(2, capacity)  # the running student and the one that replaces it
         self._wanted: ModelHash | None = None
         self._superseded = False

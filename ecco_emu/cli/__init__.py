@@ -13,7 +13,19 @@ from __future__ import annotations
 import sys
 from typing import NoReturn
 
-from ecco_emu.cli import bench, failures, host, live, reports, run, scenarios, streams, students  # noqa: F401 - they add their verbs
+from ecco_emu.cli import (  # noqa: F401 - they add their verbs
+    bench,
+    engines,
+    failures,
+    host,
+    live,
+    replays,
+    reports,
+    run,
+    scenarios,
+    streams,
+    students,
+)
 from ecco_emu.cli.app import app, verb_of
 
 _ORDER = (
@@ -24,6 +36,7 @@ _ORDER = (
     "plan",
     "world",
     "report",
+    "replay",
     "inject",
     "exec",
     "ps",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from contextlib import nullcontext, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -70,7 +71,7 @@ def run(
     """Run a scenario: as root, or as anybody with --engine simulated. Prints where its report is."""
     from ecco_emu.emulation.emulation import Emulation
 
-    teller = _Teller(quiet=quiet)
+    teller = RunTeller(quiet=quiet)
     emulation = Emulation.from_file(
         scenario,
         overrides=overrides or (),
@@ -83,21 +84,45 @@ def run(
         capture=capture,
     )
     show_warnings(emulation.warnings)
+    ran = carry_out(emulation, live, teller, quiet=quiet or as_json)
+    if as_json:
+        answer(ran.as_data())
+    else:
+        print_run(emulation, ran, quiet=quiet)
+    sys.exit(EXIT_CODES[ran.status])
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedRun:
+    """A run that came to its end."""
+
+    status: RunStatus
+    directory: Path
+    report: Path
+    summary: dict[str, Any]
+
+    def as_data(self) -> dict[str, Any]:
+        return {**self.summary, "directory": self.directory, "report": self.report}
+
+
+def carry_out(emulation: Emulation, live: bool | None, teller: RunTeller, *, quiet: bool) -> FinishedRun:
+    """Runs it, with a view unless it is to be ``quiet``, and builds its report. Says where the results are if
+    it does not come to its end."""
     try:
-        status = run_until_signalled(_run(emulation, live, teller, quiet=quiet or as_json))
+        status = run_until_signalled(_run(emulation, live, teller, quiet=quiet))
         report = _report(emulation.directory)
     except BaseException:
         _tell_where(emulation)
         raise
     summary = json.loads((emulation.directory / "summary.json").read_text())
-    if as_json:
-        answer({**summary, "directory": emulation.directory, "report": report})
-    else:
-        if not quiet:
-            print_summary(summary)
-        print_verdict(verdict.recorded(emulation.summary()), always=quiet)
-        print_paths(out, emulation.directory, report)
-    sys.exit(EXIT_CODES[status])
+    return FinishedRun(status, emulation.directory, report, summary)
+
+
+def print_run(emulation: Emulation, ran: FinishedRun, *, quiet: bool) -> None:
+    if not quiet:
+        print_summary(ran.summary)
+    print_verdict(verdict.recorded(emulation.summary()), always=quiet)
+    print_paths(out, ran.directory, ran.report)
 
 
 def _report(directory: Path) -> Path:
@@ -120,7 +145,7 @@ def _tell_where(emulation: Emulation) -> None:
     print_paths(err, directory, report)
 
 
-class _Teller:
+class RunTeller:
     """Says how the parts before and after a run get on: in the run's view while that is open."""
 
     view: Progress | None = None
@@ -135,7 +160,7 @@ class _Teller:
             err.print(f"{text} …", style="dim")
 
 
-async def _run(emulation: Emulation, live: bool | None, teller: _Teller, quiet: bool) -> RunStatus:
+async def _run(emulation: Emulation, live: bool | None, teller: RunTeller, quiet: bool) -> RunStatus:
     """The run itself, with a view of it. Ctrl-C cancels this task, and leaving the contexts cleans up."""
     from ecco_emu.report.terminal import open_progress
 

@@ -12,6 +12,7 @@ therefore pays for a rate of pixels (``pixels_per_level``), which frame rate and
 
 from __future__ import annotations
 
+import functools
 import math
 from bisect import bisect_right
 from collections.abc import Mapping
@@ -133,6 +134,7 @@ _LEVELS = (0.125, 0.25, 0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.
 what the lower one pays for."""
 
 
+@functools.lru_cache(maxsize=256)  # each assignment of each camera asks for it
 def default_table(
     width: int, height: int, pixels_per_s: float, *, passes: float = 1.0, least_fps: float = LEAST_FPS
 ) -> SamplingTable:

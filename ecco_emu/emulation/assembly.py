@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import replace
+from typing import Any
 
 import netns
 from ecco_emu.core.events import RunStarted, Trouble
@@ -52,6 +53,7 @@ async def build(
     progress: Callable[[str], None],
     open_worker: OpenWorker,
     capture: bool = False,
+    replay_of: Mapping[str, Any] | None = None,
 ) -> AsyncIterator[System]:
     """Starts everything. All that was started is stopped again when the context ends or fails.
 
@@ -105,6 +107,7 @@ async def build(
                 student=models.put(student, pinned=True),
                 speed=workers.speed,
                 caveats=caveats,
+                replay_of=replay_of,
             )
         )
         tokens = {camera.id: ground.entropy(16) for camera in scenario.cameras}

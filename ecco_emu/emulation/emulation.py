@@ -19,7 +19,7 @@ from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import netns
 from ecco_emu.core.errors import EccoError
@@ -57,6 +57,7 @@ class Emulation:
     """One run of one scenario. Use it as an async context manager, once.
 
     With ``workers`` its processes are taken from there and go back there, so that a later run starts sooner.
+    ``replay_of`` names the recorded run that this one replays (``replay``), for the manifest.
     """
 
     def __init__(
@@ -69,13 +70,14 @@ class Emulation:
         warnings: Sequence[Problem] = (),
         capture: bool = False,
         workers: WarmWorkers | None = None,
+        replay_of: Mapping[str, Any] | None = None,
     ) -> None:
         self.scenario = scenario
         self.warnings = tuple(warnings)
         """What is odd in the scenario's file, though it can run."""
         self.metrics = RunMetrics()
         self.status: RunStatus | None = None
-        self._source = source
+        self._source, self._replay_of = source, replay_of
         self._out = Path(out)
         self._capture = capture
         self._progress = progress or (lambda _: None)
@@ -292,6 +294,7 @@ class Emulation:
                 student,
                 self._directory,
                 source=self._source,
+                replay_of=self._replay_of,
                 caveats=caveats,
                 emit=self._emit,
                 progress=self._progress,

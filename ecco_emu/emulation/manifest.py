@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib import metadata
 from typing import Any
@@ -14,6 +14,7 @@ from ecco_emu.emulation.calibration import HostSpeed
 from ecco_emu.host.processors import allowed_processors
 from ecco_emu.scenario import schema
 
+MANIFEST_VERSION = 1
 PACKAGES = ("torch", "ultralytics", "av", "numpy", "pyroute2", "uvloop", "panda3d", "river")
 
 
@@ -27,12 +28,15 @@ def manifest(
     student: ModelHash,
     speed: HostSpeed | None,
     caveats: Sequence[str],
+    replay_of: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
+    """The content of manifest.json. ``replay_of`` is there in replays alone."""
     return {
-        "version": 1,
+        "version": MANIFEST_VERSION,
         "ecco_emu": ecco_emu.__version__,
         "scenario": source,
         "name": scenario.name,
+        **({} if replay_of is None else {"replay_of": dict(replay_of)}),
         "seed": scenario.seed,
         "policy": scenario.policy.name,
         "engine": engine,

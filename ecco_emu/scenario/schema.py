@@ -31,6 +31,9 @@ from ecco_emu.scenario.sections.transport import TransportSection
 from ecco_emu.scenario.sections.windows import WindowsSection
 from ecco_emu.scenario.sections.world import WorldSection
 
+MOST_CAMERAS = 1000
+"""With the server a lab has one link more, and its switch bears 1023 (``netns.MAX_LINKS``)."""
+
 
 class Scenario(Strict):
     """A whole run."""
@@ -62,7 +65,7 @@ class Scenario(Strict):
     """The links."""
     world: WorldSection
     """The source of frames and labels."""
-    cameras: Annotated[tuple[CameraSection, ...], Field(min_length=1, max_length=256)]
+    cameras: Annotated[tuple[CameraSection, ...], Field(min_length=1, max_length=MOST_CAMERAS)]
     """The cameras."""
     faults: tuple[FaultSection, ...] = ()
     """Things that go wrong, each at its time."""

@@ -76,6 +76,7 @@ class Admission:
         arrived, self._arrived = self._arrived, {}
         for camera, message in arrived.items():
             await self._admit(camera, message)
+        self._groups.tell_changed()
 
     def students(self) -> set[ModelHash]:
         """The students of requests that wait to be decided, or to be looked at."""
@@ -86,11 +87,13 @@ class Admission:
         """Weighs the deferred requests again, the longest-waiting first."""
         for request in list(self.waiting.values()):
             await self._decide(request)
+        self._groups.tell_changed()
 
     async def put(self, request: CameraRequest) -> None:
         """A camera that was split off its group asks anew (Algorithm 2, line 17)."""
         await self._ports.trainer.add_model(request.model, self._models.get(request.model))
         await self._decide(request)
+        self._groups.tell_changed()
 
     async def _admit(self, camera: CameraId, message: RetrainingRequest) -> None:
         model = ModelHash(message.model)

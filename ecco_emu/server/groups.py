@@ -15,7 +15,7 @@ from ecco_emu.core.events import (
     StudentSent,
     Trouble,
 )
-from ecco_emu.core.ids import CameraId, ModelHash
+from ecco_emu.core.ids import CameraId, JobId, ModelHash
 from ecco_emu.server.cameras import ConnectedCameras
 from ecco_emu.server.jobs import CameraRequest, Job, JobBook, Member
 from ecco_emu.server.models import ModelStore
@@ -37,11 +37,14 @@ class Groups:
         self._cameras = cameras
         self._ports = ports
         self._budget = gpu_micro_windows
+        self._untold: dict[JobId, CameraId | None] = {}
+        """Jobs whose members have not all been told of a change, with the member that has; None: none has."""
 
     # -- coming and going --
 
     async def found(self, request: CameraRequest, gains: Mapping[str, float]) -> Job:
-        """A job of its own for the request, starting from the student that it came with (line 11)."""
+        """A job of its own for the request, starting from the student that it came with (line 11). The
+        members of other jobs, whose shares shrink, are told by ``tell_changed``."""
         job = self.jobs.create(request.model, self._ports.clock.now())
         await self._ports.trainer.create_job(job.id, request.model)
         self.jobs.join(job, Member(request, newcomer=False))
@@ -55,18 +58,19 @@ class Groups:
             )
         )
         self._make_room(job)
-        self.send_assignments(self.jobs)
+        self._untold |= dict.fromkeys((other.id for other in self.jobs), None)
+        self._tell(job, request.camera)
         return job
 
     async def join(self, job: Job, request: CameraRequest, gains: Mapping[str, float]) -> None:
-        """Adds the request to the job's group (line 9)."""
+        """Adds the request to the job's group (line 9). The other members are told by ``tell_changed``."""
         self.jobs.join(job, Member(request))
         self._ports.emit(
             JobJoined(t=self._ports.clock.now(), job=job.id, camera=request.camera, gains=dict(gains))
         )
         # a later member starts with the group's student as it is by now (paper, figure 12)
         await self.deliver(job, [request.camera])
-        self.send_assignments([job])
+        self._tell(job, request.camera)
 
     async def leave(self, camera: CameraId, reason: LeaveReason, drop: float | None = None) -> None:
         """Takes a camera out of its group, if it is in one. A job that loses its last member ends."""
@@ -86,6 +90,7 @@ class Groups:
             self._cameras.release(camera, reason)
             await self._ports.trainer.forget_samples(camera)
         self.jobs.remove(job)
+        self._untold.pop(job.id, None)
         await self._ports.trainer.drop_job(job.id)
         self._ports.emit(JobEnded(t=self._ports.clock.now(), job=job.id, reason=reason))
 
@@ -103,7 +108,21 @@ class Groups:
 
     def send_assignments(self, jobs: Iterable[Job]) -> None:
         for job in jobs:
-            self._cameras.assign(job)
+            self._untold[job.id] = None
+        self.tell_changed()
+
+    def _tell(self, job: Job, newcomer: CameraId) -> None:
+        """Lets a newcomer begin at once."""
+        self._cameras.assign(job, [newcomer])
+        self._untold[job.id] = newcomer
+
+    def tell_changed(self) -> None:
+        """Tells the members of each job that has changed. To be called once after many have come: were all
+        told of each newcomer, a thousand cameras that drift at once would need half a million messages."""
+        untold, self._untold = self._untold, {}
+        for job in (self.jobs[job] for job in untold):
+            told = untold[job.id]
+            self._cameras.assign(job, [camera for camera in job.cameras if camera != told])
             self._ports.emit(
                 Assigned(t=self._ports.clock.now(), job=job.id, members=list(job.cameras), c=job.c, p=job.p)
             )

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections import OrderedDict
 from collections.abc import Collection
 from pathlib import Path
 
 from ecco_emu.core.ids import ModelHash, model_hash
+from ecco_emu.core.messages import Weights, encode
 from ecco_emu.core.zeros import without_last_zeros
+
+MESSAGES = 4
+"""Students' messages that are kept, the newest ones."""
 
 
 class ModelStore:
@@ -20,6 +25,7 @@ class ModelStore:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._pinned: set[ModelHash] = set()
+        self._messages: OrderedDict[ModelHash, bytes] = OrderedDict()
         directory.mkdir(parents=True, exist_ok=True)
 
     def __contains__(self, model: ModelHash) -> bool:
@@ -46,6 +52,18 @@ class ModelStore:
             return self._path(model).read_bytes()
         except FileNotFoundError:
             raise KeyError(model) from None
+
+    def message(self, model: ModelHash) -> bytes:
+        """The message that brings a camera this student, encoded. Cameras of a group fetch the same one at
+        the same time, and their connections hold it until all of it has arrived: they share one.
+
+        Raises ``KeyError`` for a student that was never put here."""
+        if model not in self._messages:
+            self._messages[model] = encode(Weights(model, self.get(model)))
+            if len(self._messages) > MESSAGES:
+                self._messages.popitem(last=False)
+        self._messages.move_to_end(model)
+        return self._messages[model]
 
     def keep_only(self, used: Collection[ModelHash]) -> None:
         """Deletes every other file that is not pinned: nobody will ask for it again."""

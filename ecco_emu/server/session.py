@@ -79,8 +79,11 @@ class CameraSession:
         self._say(CONTROL, Refused(reason[:200], retry_s))
 
     def _say(self, channel: int, message: ServerMessage) -> None:
+        self._send(channel, encode(message))
+
+    def _send(self, channel: int, message: bytes) -> None:
         if not self._peer.closed:  # on a closed connection ``run`` is about to end
-            self._peer.send(channel, encode(message))
+            self._peer.send(channel, message)
 
     async def _handle(self, data: bytes) -> None:
         message = decode_from_camera(data)
@@ -132,7 +135,7 @@ class CameraSession:
     def _send_weights(self, model: ModelHash) -> None:
         if model not in self._models:
             raise ProtocolError(f"asked for student {model}, which is not here")
-        self._say(WEIGHTS, Weights(model, self._models.get(model)))
+        self._send(WEIGHTS, self._models.message(model))
 
     def _must_be_own(self, camera: str) -> None:
         # the name inside a message is the peer's claim; the connection's name was authenticated

@@ -113,3 +113,14 @@ def test_zeros_at_a_files_end_take_no_memory() -> None:
         assert tracemalloc.get_traced_memory()[0] < 100_000
     finally:
         tracemalloc.stop()
+
+
+def test_all_cameras_share_the_file_that_they_begin_with() -> None:
+    weights = b"x" * 1_000_000 + b"\0"
+    tracemalloc.start()
+    try:
+        cameras = [StudentCache(weights) for _ in range(10)]
+        assert tracemalloc.get_traced_memory()[0] < 2_000_000
+    finally:
+        tracemalloc.stop()
+    assert {camera.weights(camera.running) for camera in cameras} == {weights}

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from ecco_emu.core.ids import model_hash
-from ecco_emu.server.models import ModelStore
+from ecco_emu.core.messages import Weights, decode_from_server
+from ecco_emu.server.models import MESSAGES, ModelStore
 
 
 def test_zeros_at_the_end_take_no_room(tmp_path: Path) -> None:
@@ -25,3 +26,17 @@ def test_a_file_comes_back_as_it_was(tmp_path: Path, weights: bytes) -> None:
     store = ModelStore(tmp_path)
     assert store.get(store.put(weights)) == weights
     assert model_hash(weights) in store
+
+
+def test_all_who_fetch_a_student_share_its_message(tmp_path: Path) -> None:
+    store = ModelStore(tmp_path)
+    models = [store.put(f"student {number}".encode()) for number in range(MESSAGES + 1)]
+    first = store.message(models[0])
+    assert decode_from_server(first) == Weights(models[0], b"student 0")
+    assert store.message(models[0]) is first
+    newest = [store.message(model) for model in models][-1]
+    assert store.message(models[-1]) is newest
+    assert store.message(models[0]) == first
+    assert store.message(models[0]) is not first  # few are kept
+    with pytest.raises(KeyError):
+        store.message(model_hash(b"another"))
