@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from statistics import fmean
 from typing import Literal
 
@@ -17,13 +17,16 @@ import msgspec
 from ecco_emu.core import events as ev
 from ecco_emu.record.drifts import run_responses
 from ecco_emu.record.metrics import RunMetrics
-from ecco_emu.record.share_error import STEADY_MIN_S, steady_samples
+from ecco_emu.record.parts import CameraMetrics
+from ecco_emu.record.share_error import START_S, STEADY_MIN_S, steady_samples
 
 FigureKind = Literal[
     "goodput", "loss", "share", "delivered", "late", "lost", "students", "transfer time", "response time"
 ]
 WHOLE_RUN = "all"
 """The subject of figures of the run."""
+SteadySamples = dict[str, list[ev.Traffic]]
+"""By camera, samples of its traffic in steady state."""
 
 
 class RunFigure(msgspec.Struct, frozen=True):
@@ -34,9 +37,16 @@ class RunFigure(msgspec.Struct, frozen=True):
     value: float
 
 
-def figures_of(metrics: RunMetrics) -> list[RunFigure]:
-    """All figures that the run has. One that was not measured is absent."""
-    return [*_traffic(metrics), *_shares(metrics), *_segments(metrics), *_students(metrics)]
+def figures_of(metrics: RunMetrics, traced: Collection[str] = ()) -> list[RunFigure]:
+    """All figures that the run has. One that was not measured is absent. ``traced``: cameras on whose way to
+    the server a link follows a trace."""
+    steady = _steady(metrics, traced)
+    return [
+        *_traffic(metrics, steady),
+        *_shares(metrics, steady),
+        *_segments(metrics),
+        *_students(metrics),
+    ]
 
 
 def groups_of(metrics: RunMetrics) -> list[list[str]]:
@@ -45,9 +55,9 @@ def groups_of(metrics: RunMetrics) -> list[list[str]]:
     return sorted(sorted(group.members) for group in groups if group.members)
 
 
-def _traffic(metrics: RunMetrics) -> Iterator[RunFigure]:
-    for camera, steady in _steady(metrics).items():
-        yield RunFigure("goodput", camera, _mean_bps(steady))
+def _traffic(metrics: RunMetrics, steady: SteadySamples) -> Iterator[RunFigure]:
+    for camera, samples in steady.items():
+        yield RunFigure("goodput", camera, _mean_bps(samples))
     for each in metrics.cameras.values():
         sent = math.fsum(sample.sent_bps * sample.period_s for sample in each.traffic)
         if sent > 0:
@@ -55,11 +65,21 @@ def _traffic(metrics: RunMetrics) -> Iterator[RunFigure]:
             yield RunFigure("loss", each.id, lost / sent)
 
 
-def _steady(metrics: RunMetrics) -> dict[str, list[ev.Traffic]]:
+def _steady(metrics: RunMetrics, traced: Collection[str]) -> SteadySamples:
     """By camera that has some: the samples of its traffic in steady state."""
     faults = [fault.applied for fault in metrics.faults]
-    found = {camera.id: steady_samples(camera, faults) for camera in metrics.cameras.values()}
+    found = {
+        camera.id: _streaming(camera) if camera.id in traced else steady_samples(camera, faults)
+        for camera in metrics.cameras.values()
+    }
     return {camera: samples for camera, samples in found.items() if _length_s(samples) >= STEADY_MIN_S}
+
+
+def _streaming(camera: CameraMetrics) -> list[ev.Traffic]:
+    """All samples but those of the start: where a trace sets the target, that never stands still."""
+    streaming = [sample for sample in camera.traffic if sample.target_bps > 0]
+    began = streaming[0].t if streaming else 0.0
+    return [sample for sample in streaming if sample.t - sample.period_s >= began + START_S]
 
 
 def _length_s(samples: Iterable[ev.Traffic]) -> float:
@@ -71,11 +91,11 @@ def _mean_bps(samples: Sequence[ev.Traffic]) -> float:
     return bits / _length_s(samples)
 
 
-def _shares(metrics: RunMetrics) -> Iterator[RunFigure]:
+def _shares(metrics: RunMetrics, steady: SteadySamples) -> Iterator[RunFigure]:
     """Each group's part of the bottleneck or, where that has no rate, of what all groups got."""
     groups: dict[str, dict[str, list[ev.Traffic]]] = defaultdict(lambda: defaultdict(list))
-    for camera, steady in _steady(metrics).items():
-        for sample in steady:
+    for camera, samples in steady.items():
+        for sample in samples:
             if (job := metrics.cameras[camera].job_at(sample.t)) is not None:
                 groups[job][camera].append(sample)
     got: dict[str, float] = defaultdict(float)

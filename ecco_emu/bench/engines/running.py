@@ -17,6 +17,7 @@ from ecco_emu.emulation.emulation import Emulation
 from ecco_emu.record import verdict
 from ecco_emu.scenario.dump import dump
 from ecco_emu.scenario.loading import LoadedScenario
+from ecco_emu.scenario.schema import Scenario
 from ecco_emu.study import records
 
 Side = Literal["real", "simulated"]
@@ -155,9 +156,14 @@ def _result(task: EngineTask, emulation: Emulation, status: str, text: str) -> E
         status=status,
         text=text,
         directory=directory,
-        figures=figures_of(metrics),
+        figures=figures_of(metrics, _traced(emulation.scenario)),
         groups=groups_of(metrics),
     )
+
+
+def _traced(scenario: Scenario) -> set[str]:
+    whole = scenario.network.bottleneck.trace is not None
+    return {camera.id for camera in scenario.cameras if whole or scenario.uplink_of(camera).trace is not None}
 
 
 def _digest(loaded: LoadedScenario) -> str:

@@ -108,6 +108,20 @@ def test_figures_are_read_off_a_run() -> None:
     assert not [subject for kind, subject in figures if subject == "cam5" and kind != "students"]
 
 
+def test_where_a_trace_moves_the_target_all_but_the_start_counts() -> None:
+    samples = [
+        ev.Traffic(
+            t=float(t), camera="cam1", period_s=1.0, sent_bps=1e5, goodput_bps=1e5 * t, allowed_bps=1e6,
+            target_bps=0.0 if t < 3 else 1e5 * t, rtt_ms=20.0, loss=0.0,
+        )
+        for t in range(1, 21)
+    ]  # fmt: skip
+    metrics = RunMetrics.of([started(), *samples])
+    assert "goodput" not in {each.kind for each in figures_of(metrics)}
+    [goodput] = [each for each in figures_of(metrics, {"cam1"}) if each.kind == "goodput"]
+    assert goodput.value == pytest.approx(1e5 * (12 + 20) / 2)  # it streams since 3 s, and 8 s are the start
+
+
 def test_groups_are_sorted_and_those_without_members_left_out() -> None:
     groups = [
         ev.GroupState(id=f"job{number}", members=members, micro_windows=1, p=0.5, c=1.0, map=None)
