@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from ecco_emu.core.clock import Clock
 from ecco_emu.core.events import Accuracy, AnyEvent
 from ecco_emu.core.ids import CameraId, ModelHash
-from ecco_emu.tasks.detection import Detections, Labels, load_metric, mean_average_precision
+from ecco_emu.tasks.detection import Detections, Labels, mean_average_precision
 
 SPAN_S = 5.0
 """Accuracy is taken over a camera's frames of this many emulated seconds. It is taken over fewer if the
@@ -42,7 +42,6 @@ class LiveAccuracy:
         emit: Callable[[AnyEvent], None],
         period_s: float,
     ) -> None:
-        load_metric()  # now, not in the first measurement, whose import would hold up the event loop
         self._clock = clock
         self._labels = labels
         self._settled = settled

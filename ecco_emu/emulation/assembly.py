@@ -34,7 +34,6 @@ from ecco_emu.record.qlog import QlogFolder
 from ecco_emu.record.rundir import RunDirectory
 from ecco_emu.scenario import schema
 from ecco_emu.server.models import ModelStore
-from ecco_emu.tasks.detection import load_metric
 from ecco_emu.trainer.charged import Charged
 from ecco_emu.transport.adapter import Listener
 
@@ -169,7 +168,6 @@ def _import_late(scenario: schema.Scenario) -> None:
 
     import netns.lab  # noqa: F401
 
-    load_metric()
     if scenario.drift.detector != "oracle":
         import river.drift  # noqa: F401
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from types import ModuleType
 
 import numpy as np
 import numpy.typing as npt
@@ -159,11 +158,6 @@ def mean_average_precision(truth: Sequence[Labels], found: Sequence[Detections])
     Boxes of one image must be in the same pixels. Raises ``ValueError`` if the lengths differ.
     """
     return accuracy_over(match_frames(truth, found))
-
-
-def load_metric() -> ModuleType:
-    """The module with the metric. It is imported with this one, so nobody has to call this in time."""
-    return coco
 
 
 def _matched(truth: Labels, found: Detections) -> FrameMatches:

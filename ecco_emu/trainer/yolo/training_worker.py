@@ -16,7 +16,7 @@ from ecco_emu.core.errors import HostError
 from ecco_emu.core.frames import Image
 from ecco_emu.core.ids import CameraId, JobId, ModelHash, model_hash
 from ecco_emu.core.random_streams import stream
-from ecco_emu.tasks.detection import Detections, Labels, Sample, load_metric
+from ecco_emu.tasks.detection import Detections, Labels, Sample
 from ecco_emu.trainer.backend import (
     DeviceInfo,
     Evaluation,
@@ -202,7 +202,6 @@ def start(settings: Settings) -> DeviceInfo:
         _server.close()
         _server = None  # its memory is free before the next one takes some
     _server = TrainingServer(settings)
-    load_metric()
     # torch imports its compiler with the first optimizer, for two seconds, though nothing here is compiled.
     # So it is imported now, beside the start of the other processes, and not in the first micro-window.
     importlib.import_module("torch._dynamo")
