@@ -42,6 +42,8 @@ class LoopThread:
         self._calls: set[Future[Any]] = set()
         self._outstanding = 0
         self._failure: BaseException | None = None
+        self._stuck = False
+        """A callback could not be interrupted: nothing can be done on the loop any more."""
         self._loop = VirtualLoop()
         self._loop.may_advance = lambda: self._outstanding > 0
         self._closing = threading.Event()
@@ -65,8 +67,8 @@ class LoopThread:
         Where the caller is cancelled, the coroutine is, and this returns when it has ended. Raises
         ``EccoError`` when nothing can happen on the loop any more or one of its callbacks does not return.
         """
-        if isinstance(self._failure, StuckCallbackError) and self._loop.in_callback:
-            raise self._failure  # it is still stuck
+        if self._stuck and self._failure is not None:
+            raise self._failure
         answer: Future[T] = Future()
         tasks: list[asyncio.Task[T]] = []
         self._calls.add(answer)
@@ -176,6 +178,7 @@ class LoopThread:
         until = time.monotonic() + _END_S
         while self._loop.turn == turn and self._loop.in_callback and time.monotonic() < until:
             self._closing.wait(_LOOK_EVERY_S)
+        self._stuck = self._loop.turn == turn and self._loop.in_callback
         for answer in waiting:
             if not answer.done():
                 answer.set_exception(self._failure)
