@@ -76,18 +76,10 @@ async def build(
             workers = await start_workers(scenario, student, stack, progress, open_worker)
         ground = Ground.of(scenario)
         clock = ground.clock(workers.dilation)
-        if ground.simulated:
-            log = stack.enter_context(closing(HostLog(directory.host_path)))
-            trainer = Charged(
-                workers.trainer,
-                scenario.trainer,
-                clock,
-                lambda work, wall_s: log.note(clock.now(), work=work, wall_s=wall_s),
-            )
-            workers = replace(workers, trainer=trainer)
-            await stack.enter_async_context(watched_host(log, clock))
-        elif scenario.trainer.backend == "curve":  # it computes nothing, so that its work would take no time
-            trainer = Charged(workers.trainer, scenario.trainer, clock, lambda *_: None)
+        # virtual time must not see the host's speed, and a model would be done at once
+        if ground.simulated or scenario.trainer.backend == "curve":
+            took = await _host_log(directory, clock, stack) if ground.simulated else _nothing
+            trainer = Charged(workers.trainer, scenario.trainer, clock, took)
             workers = replace(workers, trainer=trainer)
         progress(f"building the network (one emulated second lasts {clock.dilation:g} s)")
         # off the loop, like everything that reads traces: a long one takes a second
@@ -139,6 +131,19 @@ async def build(
         for caveat in caveats:
             emit(Trouble(t=0.0, where="host", text=caveat))
         yield system
+
+
+async def _host_log(
+    directory: RunDirectory, clock: RunClock, stack: AsyncExitStack
+) -> Callable[[str, float], None]:
+    """Begins host.jsonl; it gets the work that it is told of, and the host's memory."""
+    log = stack.enter_context(closing(HostLog(directory.host_path)))
+    await stack.enter_async_context(watched_host(log, clock))
+    return lambda work, wall_s: log.note(clock.now(), work=work, wall_s=wall_s)
+
+
+def _nothing(work: str, wall_s: float) -> None:
+    """On a real clock, the times of the host's work stand in the events."""
 
 
 def _network(scenario: schema.Scenario, dilation: float) -> tuple[netns.LabSpec, list[Replay]]:

@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 NEEDED = ("ecco_emu", "netns", "setup.py", "pyproject.toml", "README.md")
-TESTS = ("unit/transport", "property/transport", "sim")
+TESTS = ("unit/transport", "property/transport", "sim/transport")
 DIGEST = """
 from ecco_emu.bench.transport.matrix import spanning
 from ecco_emu.bench.transport.simulated import simulate
@@ -43,7 +43,7 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
             shutil.copy(source, copy / name)
     for name in (*TESTS, "fuzz"):
         shutil.copytree(ROOT / "tests" / name, copy / "tests" / name, ignore=ignore)
-    for name in ("__init__.py", "conftest.py", "property/__init__.py"):
+    for name in ("__init__.py", "conftest.py", "property/__init__.py", "sim/__init__.py"):
         shutil.copy(ROOT / "tests" / name, copy / "tests" / name)
     python(copy, "setup.py", "--quiet", "build_ext", "--inplace", ECCO_EMU_COMPILE="1")
     return copy

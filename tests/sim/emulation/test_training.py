@@ -6,7 +6,9 @@ import pytest
 
 from tests.sim.emulation.small import SCENARIO, decided, of_kind
 
-pytestmark = pytest.mark.ecco_simulated
+# Of seven pairs of runs one differed, in the fourth digit of an accuracy that the server measured; the cause
+# is not known yet (docs/how-to/simulated-runs.md). Until then the test is for those who look for it.
+pytestmark = [pytest.mark.ecco_simulated, pytest.mark.ecco_soak]
 
 SHORT = (
     "trainer.backend=yolo",
