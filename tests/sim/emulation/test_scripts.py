@@ -124,3 +124,12 @@ async def test_a_run_that_hangs_is_ended(tmp_path, monkeypatch):
             await emu.finish()
     [directory] = tmp_path.iterdir()
     assert of_kind(decided(directory), "run_ended")[0]["status"] == "failed"
+
+
+async def test_gpus_that_take_longer_than_they_have_degrade_no_run(tmp_path):
+    """What is measured after training is charged to the next micro-window, and with few images runs over."""
+    async with simulated(tmp_path, "trainer.gpu_speed=2", "trainer.eval_frames=8", "faults=[]") as emu:
+        assert await emu.finish() == "ok"
+    events = decided(emu.directory)
+    assert any(event["late"] for event in of_kind(events, "micro_window"))
+    assert not of_kind(events, "deadline_missed")
