@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
 
@@ -12,10 +13,33 @@ from ecco_emu.cli.app import Json, answer, app, err, out
 from ecco_emu.host.event_loop import run_until_signalled
 from ecco_emu.host.processors import allowed_processors
 
+if TYPE_CHECKING:
+    from ecco_emu.study.tables import Table
+
 bench_app = typer.Typer(help="Measure this program on this host.", no_args_is_help=True)
 app.add_typer(bench_app, name="bench")
 
 Markdown = Annotated[bool, typer.Option("--markdown", help="Tables as Markdown.")]
+
+
+class BenchReport(Protocol):
+    """The result of a benchmark."""
+
+    def tables(self) -> Sequence[Table]: ...
+
+    def as_data(self) -> Any: ...
+
+
+def show(report: BenchReport, *, as_json: bool, as_markdown: bool) -> None:
+    """Prints a report as it was asked for; by default its tables for a terminal."""
+    from ecco_emu.study import tables
+
+    if as_json:
+        answer(report.as_data())
+    elif as_markdown:
+        print(tables.markdown(report.tables()))
+    else:
+        tables.show(report.tables(), out)
 
 
 def _progress(text: str) -> None:
@@ -77,17 +101,11 @@ def bench_control(
 ) -> None:
     """Measure the control loop: false splits and power of a window's end, who joins whom after a drift."""
     from ecco_emu.bench.control.command import measure
-    from ecco_emu.study import tables
 
     report = run_until_signalled(measure(cameras, seeds, _progress))
     if estimates is not None:
         report.write_estimates(estimates)
-    if as_json:
-        answer(report.as_data())
-    elif as_markdown:
-        print(tables.markdown(report.tables()))
-    else:
-        tables.show(report.tables(), out)
+    show(report, as_json=as_json, as_markdown=as_markdown)
 
 
 @bench_app.command("curve")
@@ -112,19 +130,13 @@ def bench_curve(
 ) -> None:
     """Fit the trainer `curve` to recorded runs, and take their decisions again on the model."""
     from ecco_emu.bench.curve.command import fit_curve
-    from ecco_emu.study import tables
 
     report = run_until_signalled(
         fit_curve(runs, base=base, streams_file=streams, seeds=seeds, progress=_progress)
     )
     if write is not None:
         report.write(write)
-    if as_json:
-        answer(report.as_data())
-    elif as_markdown:
-        print(tables.markdown(report.tables()))
-    else:
-        tables.show(report.tables(), out)
+    show(report, as_json=as_json, as_markdown=as_markdown)
 
 
 class BenchPart(StrEnum):

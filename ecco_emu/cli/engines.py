@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from ecco_emu.cli.app import Dilation, Json, Overrides, answer, err, out
-from ecco_emu.cli.bench import Markdown, bench_app
+from ecco_emu.cli.app import Dilation, Json, Overrides, err
+from ecco_emu.cli.bench import Markdown, bench_app, show
 from ecco_emu.host.event_loop import run_until_signalled
 
 
@@ -49,7 +49,6 @@ def bench_engines(
 ) -> None:
     """Compare real links (as root) with simulated ones: the same scenarios and seeds, figure by figure."""
     from ecco_emu.bench.engines import command
-    from ecco_emu.study import tables
 
     options = command.EnginesOptions(
         scenarios=tuple(scenarios or command.SCENARIOS),
@@ -60,12 +59,7 @@ def bench_engines(
     )
     report = run_until_signalled(command.run(options, out_file, _progress))
     err.print(f"results: {report.results}", soft_wrap=True)
-    if as_json:
-        answer(report.as_data())
-    elif as_markdown:
-        print(tables.markdown(report.tables()))
-    else:
-        tables.show(report.tables(), out)
+    show(report, as_json=as_json, as_markdown=as_markdown)
 
 
 def _counts(text: str) -> list[int]:
@@ -92,15 +86,9 @@ def bench_scale(
     """Measure what a run costs by its number of cameras: simulated and, as root, on real links."""
     from ecco_emu.bench.scale import command
     from ecco_emu.record.rundir import write_where_told
-    from ecco_emu.study import tables
 
     report = run_until_signalled(command.run(_counts(cameras), seconds, most_real, _progress))
     if plot is not None:
         write_where_told(plot, report.picture().encode())
         err.print(plot, soft_wrap=True)
-    if as_json:
-        answer(report.as_data())
-    elif as_markdown:
-        print(tables.markdown(report.tables()))
-    else:
-        tables.show(report.tables(), out)
+    show(report, as_json=as_json, as_markdown=as_markdown)

@@ -19,12 +19,12 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from ecco_emu.core.events import AnyEvent, StudentMeasured, StudentSent
-from ecco_emu.core.frames import Frame, Image
+from ecco_emu.core.frames import Frame
 from ecco_emu.core.ids import CameraId, ModelHash
 from ecco_emu.emulation.stretches import Stretch, frames_of, stretches
+from ecco_emu.emulation.workers import StudentInference
 from ecco_emu.record.metrics import RunMetrics
 from ecco_emu.tasks.detection import DetectionAccuracy, Detections, Labels, mean_average_precision
 from ecco_emu.trainer.backend import MIN_SCORE
@@ -34,23 +34,6 @@ MOST_BYTES = 8e9
 """Of students kept for measuring. Files that the run itself still has take no room of their own."""
 BATCH = 8
 """Pictures in one call of the inference process: larger batches are no faster on a CPU."""
-
-
-class MeasuringInference(Protocol):
-    """The part of ``InferenceClient`` that measuring needs."""
-
-    async def add_model(self, model: ModelHash, weights: bytes) -> None: ...
-
-    async def remove_model(self, model: ModelHash) -> None: ...
-
-    async def detect(
-        self,
-        model: ModelHash,
-        images: Sequence[Image],
-        *,
-        size: tuple[int, int] | None = None,
-        min_score: float,
-    ) -> list[Detections]: ...
 
 
 class StudentFiles:
@@ -145,7 +128,7 @@ class StudentMeter:
     def __init__(
         self,
         world: World,
-        inference: MeasuringInference,
+        inference: StudentInference,
         files: StudentFiles,
         sights: Mapping[CameraId, Sight],
     ) -> None:

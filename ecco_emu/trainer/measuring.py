@@ -32,6 +32,18 @@ class Measurements:
         self._most_kept = most_kept
         self._kept: OrderedDict[tuple[Subject, CameraId, int], FrameMatches] = OrderedDict()
 
+    def measure_all(
+        self, subjects: Sequence[Subject], samples: Mapping[CameraId, Sequence[Sample]]
+    ) -> tuple[dict[tuple[str, CameraId], Estimate], int]:
+        """``measure`` for each subject on the same samples: the accuracies by subject and camera."""
+        accuracy: dict[tuple[str, CameraId], Estimate] = {}
+        pictures = 0
+        for subject in subjects:
+            measured, run = self.measure(subject, samples)
+            accuracy |= {(subject, camera): each for camera, each in measured.items()}
+            pictures += run
+        return accuracy, pictures
+
     def measure(
         self, subject: Subject, samples: Mapping[CameraId, Sequence[Sample]]
     ) -> tuple[dict[CameraId, Estimate], int]:

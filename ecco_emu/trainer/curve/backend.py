@@ -12,7 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ecco_emu.control.evidence import Estimate, Evidence
+from ecco_emu.control.evidence import Evidence
 from ecco_emu.core.frames import Image
 from ecco_emu.core.ids import CameraId, JobId, ModelHash, model_hash
 from ecco_emu.core.random_streams import stream
@@ -163,12 +163,7 @@ class CurveBackend:
         samples = {
             each.camera: self._samples.evaluation(each.camera, frames, each.since) for each in evidence
         }
-        accuracy: dict[tuple[str, CameraId], Estimate] = {}
-        images = 0
-        for subject in subjects:
-            measured, run = self._measurements.measure(subject, samples)
-            accuracy |= {(subject, camera): each for camera, each in measured.items()}
-            images += run
+        accuracy, images = self._measurements.measure_all(subjects, samples)
         return Evaluation(accuracy, images, wall_s=0.0)
 
     async def export(self, job: JobId) -> tuple[ModelHash, bytes]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from ecco_emu.control.evidence import Estimate, Evidence
+from ecco_emu.control.evidence import Evidence
 from ecco_emu.core.errors import HostError
 from ecco_emu.core.frames import Image
 from ecco_emu.core.ids import CameraId, JobId, ModelHash, model_hash
@@ -125,12 +125,7 @@ class TrainingServer:
         samples = {
             each.camera: self._samples.evaluation(each.camera, frames, each.since) for each in evidence
         }
-        accuracy: dict[tuple[str, CameraId], Estimate] = {}
-        images = 0
-        for subject in subjects:
-            measured, run = self._measurements.measure(subject, samples)
-            accuracy |= {(subject, camera): each for camera, each in measured.items()}
-            images += run
+        accuracy, images = self._measurements.measure_all(subjects, samples)
         return Evaluation(accuracy, images, time.perf_counter() - started)
 
     def export(self, job: JobId) -> tuple[ModelHash, bytes]:
